@@ -1,0 +1,38 @@
+// Names of network devices. Linux allows 15 bytes; what we make is a stable hash, so a half-made
+// thing is found again under the same name. The words stand in the device's alias (ifalias).
+import { createHash } from 'node:crypto'
+
+/** Linux IFNAMSIZ less the closing NUL (linux/if.h). */
+export const IFNAME_BYTES = 15
+
+/** KubeVirt's name for the primary pod link, and for its tap (pkg/network/link/names.go, v1.9.0). */
+export const PRIMARY_POD_LINK = 'eth0'
+const PRIMARY_TAP = 'tap0'
+
+const POD_PREFIX = 'pod'
+
+function sha256Hex(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
+
+/** KubeVirt's name for the pod link of a secondary network: "pod" and 11 hex digits of the name's SHA-256. */
+export function toPodLinkName(networkName: string): string {
+  return `${POD_PREFIX}${sha256Hex(networkName).slice(0, 11)}`
+}
+
+/** The tap that belongs to a pod link: KubeVirt swaps the three-letter prefix; the primary one is "tap0". */
+export function toTapName(podLink: string): string {
+  return podLink === PRIMARY_POD_LINK ? PRIMARY_TAP : `tap${podLink.slice(POD_PREFIX.length)}`
+}
+
+/** The host end of an attachment. One name per (containerID, ifname): an old sandbox never clashes with a new one. */
+export function toHostDeviceName(containerID: string, ifname: string): string {
+  return `lw${sha256Hex(`${containerID}/${ifname}`).slice(0, IFNAME_BYTES - 2)}`
+}
+
+/** Whether the kernel takes this as a device name: 1 to 15 bytes, no "/", ":" or white space, not "." or ".." (dev_valid_name). */
+export function isDeviceName(name: string): boolean {
+  return (
+    /^[\x21-\x7e]{1,15}$/.test(name) && !/[/:%"'\\]/.test(name) && name !== '.' && name !== '..'
+  )
+}
