@@ -1,0 +1,37 @@
+// MAC addresses and MTUs: text to value, value to text, and the arithmetic between them.
+import { createHash } from 'node:crypto'
+
+import { DecodeError } from './errors.ts'
+
+/** Ethernet's smallest and veth's largest MTU: payload bytes after the 14-byte header. */
+export const MTU_MIN = 68
+export const MTU_MAX = 65535
+
+/** What a wire carries unless its configuration says otherwise, and what its ends are told. */
+export const DEFAULT_MAX_FRAME = 9216
+export const DEFAULT_MTU = 1500
+
+const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/
+
+/** A MAC a NIC may own: six octets, unicast, not all zero; returned in lower case. Throws DecodeError. */
+export function decodeMac(value: unknown, path: string): string {
+  const mac = typeof value === 'string' ? value.toLowerCase().replaceAll('-', ':') : ''
+  const isUnicast = (Number.parseInt(mac.slice(0, 2), 16) & 1) === 0
+  if (MAC.test(mac) && isUnicast && mac !== '00:00:00:00:00:00') return mac
+  throw new DecodeError(path, value, 'a unicast MAC address like "02:00:5e:10:00:01"')
+}
+
+/** Payload bytes, MTU_MIN to MTU_MAX. Throws DecodeError. */
+export function decodeMtu(value: unknown, path: string): number {
+  if (Number.isInteger(value) && Number(value) >= MTU_MIN && Number(value) <= MTU_MAX)
+    return Number(value)
+  throw new DecodeError(path, value, `a whole number of bytes from ${MTU_MIN} to ${MTU_MAX}`)
+}
+
+/** A locally administered unicast MAC that depends on the words alone, so a restart keeps it. */
+export function deriveMac(...words: readonly string[]): string {
+  const digest = createHash('sha256').update(words.join('\n')).digest()
+  const octets = [...digest.subarray(0, 6)]
+  octets[0] = ((octets[0] ?? 0) & 0xfc) | 0x02
+  return octets.map((octet) => octet.toString(16).padStart(2, '0')).join(':')
+}

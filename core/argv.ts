@@ -1,0 +1,112 @@
+// Steps spelled for iproute2's batch mode. Always "dev X" and "name X": a bare name may be read as
+// an abbreviated keyword.
+import type { Step } from './step.ts'
+
+/** Match-all classifiers in order of preference; which one a kernel has is probed once. */
+export const CLASSIFIERS = ['matchall', 'bpf', 'u32'] as const
+export type Classifier = (typeof CLASSIFIERS)[number]
+
+/** Lines for `ip -batch` or `tc -batch`, and the namespace to run them in. */
+export interface Batch {
+  readonly tool: 'ip' | 'tc'
+  readonly netns: string | undefined
+  readonly lines: readonly string[]
+}
+
+export interface RenderOptions {
+  readonly classifier: Classifier
+  /** Path by which another namespace can name the agent's own, "/proc/<pid>/ns/net". */
+  readonly hostNetns: string
+}
+
+export function renderClassifier(classifier: Classifier): string {
+  switch (classifier) {
+    case 'matchall':
+      return 'matchall'
+    case 'bpf':
+      return 'bpf bytecode "1,6 0 0 4294967295,"'
+    case 'u32':
+      // Without "at -12" u32 looks four bytes behind the header and drops 14-byte runts.
+      return 'u32 match u32 0 0 at -12'
+  }
+}
+
+// One filter of ours per device, before anybody else's.
+const FILTER = 'ingress pref 1'
+
+function renderStep(step: Step, options: RenderOptions): Batch {
+  switch (step.op) {
+    case 'add-veth':
+      return {
+        tool: 'ip',
+        netns: step.netns,
+        lines: [
+          // The pair is born in the pod and its host end pushed out, so no pod end is ever in the
+          // node's namespace. The flags ride along: the host end is mute from its first moment.
+          `link add name ${step.dev} address ${step.mac} mtu ${step.mtuBytes} type veth ` +
+            `peer name ${step.hostDevice} mtu ${step.hostMtuBytes} arp off multicast off netns ${options.hostNetns}`,
+          `link set dev ${step.dev} up`,
+        ],
+      }
+    case 'add-tap':
+      return {
+        tool: 'ip',
+        netns: step.netns,
+        lines: [
+          `tuntap add dev ${step.dev} mode tap user ${step.owner} group ${step.owner}`,
+        ],
+      }
+    case 'set-link': {
+      const lines: string[] = []
+      if (step.isSilent) lines.push(`link set dev ${step.dev} addrgenmode none arp off multicast off`)
+      const words = [
+        ...(step.mtuBytes === undefined ? [] : [`mtu ${step.mtuBytes}`]),
+        ...(step.alias === undefined ? [] : [`alias "${step.alias}"`]),
+        ...(step.up === undefined ? [] : [step.up ? 'up' : 'down']),
+      ]
+      if (words.length > 0) lines.push(`link set dev ${step.dev} ${words.join(' ')}`)
+      return { tool: 'ip', netns: step.netns, lines }
+    }
+    case 'add-redirect':
+      return {
+        tool: 'tc',
+        netns: step.netns,
+        lines: [
+          `qdisc replace dev ${step.dev} clsact`,
+          `filter replace dev ${step.dev} ${FILTER} protocol all ${renderHandle(options.classifier)}` +
+            `${renderClassifier(options.classifier)} action mirred egress redirect dev ${step.target}`,
+        ],
+      }
+    case 'del-redirect':
+      return {
+        tool: 'tc',
+        netns: step.netns,
+        lines: [`filter del dev ${step.dev} ${FILTER}`],
+      }
+    case 'del-link':
+      return { tool: 'ip', netns: step.netns, lines: [`link del dev ${step.dev}`] }
+  }
+}
+
+// A handle makes "replace" replace instead of adding a second filter. u32 numbers its own.
+function renderHandle(classifier: Classifier): string {
+  return classifier === 'u32' ? 'handle 800::1 ' : 'handle 1 '
+}
+
+/** Steps in order, neighbours of one tool and namespace together: a process each is what costs. */
+export function renderBatches(steps: readonly Step[], options: RenderOptions): readonly Batch[] {
+  const batches: Batch[] = []
+  for (const step of steps) {
+    const batch = renderStep(step, options)
+    const last = batches.at(-1)
+    if (last !== undefined && last.tool === batch.tool && last.netns === batch.netns)
+      batches[batches.length - 1] = { ...last, lines: [...last.lines, ...batch.lines] }
+    else batches.push(batch)
+  }
+  return batches.filter((batch) => batch.lines.length > 0)
+}
+
+export function toArgv(batch: Batch): readonly string[] {
+  const argv = [batch.tool, '-batch', '-']
+  return batch.netns === undefined ? argv : ['nsenter', `--net=${batch.netns}`, ...argv]
+}

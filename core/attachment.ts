@@ -1,0 +1,128 @@
+// What the agent remembers of one ADD: enough to take it back, to check it and to rebuild it.
+import { deriveMac } from './address.ts'
+import type { CniArgs } from './cni/env.ts'
+import { parseCniArgs } from './cni/env.ts'
+import type { BindConfig, WireConfig } from './cni/config.ts'
+import { isRecord } from './cni/config.ts'
+import { DecodeError } from './errors.ts'
+import { toHostDeviceName, toTapName } from './name.ts'
+import type { AttachmentId, EndClaim, WireId } from './wire.ts'
+
+/** A network namespace as a path may lie: which one was meant, so that a reused path is noticed. */
+export interface NetnsRef {
+  readonly path: string
+  /** Inode in nsfs; unique until the next boot. */
+  readonly inode: number
+  readonly bootId: string
+}
+
+interface CommonAttachment extends AttachmentId {
+  readonly version: 1
+  readonly netns: NetnsRef
+  /** The CNI network's name, which GC and CHECK go by. */
+  readonly network: string
+  /** "adding" until every step is done; what is found so at a start is taken back. */
+  readonly phase: 'adding' | 'ready'
+}
+
+/** A pod link that is one end of a wire. */
+export interface WireAttachment extends CommonAttachment {
+  readonly kind: 'wire'
+  readonly wire: WireId
+  readonly holder: string
+  readonly node: string
+  readonly mac: string
+  readonly mtuBytes: number
+  readonly maxFrameBytes: number
+  /** The veth end in the node's namespace. */
+  readonly hostDevice: string
+}
+
+/** A tap joined to a pod link, for a VM. */
+export interface TapAttachment extends CommonAttachment {
+  readonly kind: 'tap'
+  readonly podLink: string
+  readonly tap: string
+  readonly mtuBytes: number
+}
+
+export type Attachment = WireAttachment | TapAttachment
+
+const DEFAULT_NAMESPACE = 'default'
+
+/** What an ADD of type l2wire asks for, as a value. */
+export function toWireAttachment(
+  args: CniArgs,
+  config: WireConfig,
+  netns: NetnsRef,
+  node: string,
+): WireAttachment {
+  const runtime = parseCniArgs(args.args)
+  const pod = runtime.get('K8S_POD_NAME') ?? ''
+  const namespace = runtime.get('K8S_POD_NAMESPACE') ?? ''
+  const wire = {
+    namespace: namespace === '' ? DEFAULT_NAMESPACE : namespace,
+    name: config.wire,
+  }
+  const holder = config.end ?? (pod === '' ? `container/${args.containerID}` : `pod/${pod}`)
+  return {
+    version: 1,
+    kind: 'wire',
+    containerID: args.containerID,
+    ifname: args.ifname,
+    netns,
+    network: config.name,
+    phase: 'adding',
+    wire,
+    holder,
+    node,
+    mac: config.requestedMac ?? deriveMac(wire.namespace, wire.name, holder, args.ifname),
+    mtuBytes: config.mtuBytes,
+    maxFrameBytes: config.maxFrameBytes,
+    hostDevice: toHostDeviceName(args.containerID, args.ifname),
+  }
+}
+
+export function toClaim(attachment: WireAttachment): EndClaim {
+  const { containerID, ifname, holder, node } = attachment
+  return { containerID, ifname, holder, node }
+}
+
+/** What an ADD of type l2wire-bind asks for, once its pod link is found. */
+export function toTapAttachment(
+  args: CniArgs,
+  config: BindConfig,
+  netns: NetnsRef,
+  podLink: string,
+  mtuBytes: number,
+): TapAttachment {
+  return {
+    version: 1,
+    kind: 'tap',
+    containerID: args.containerID,
+    ifname: args.ifname,
+    netns,
+    network: config.name,
+    phase: 'adding',
+    podLink,
+    tap: toTapName(podLink),
+    mtuBytes,
+  }
+}
+
+/** A document of the state directory. Throws DecodeError for one this version cannot read. */
+export function decodeAttachment(value: unknown, path: string): Attachment {
+  if (!isRecord(value)) throw new DecodeError(path, value, 'a JSON object')
+  if (value['version'] !== 1) throw new DecodeError(`${path}: version`, value['version'], '1')
+  const kind = value['kind']
+  const strings = kind === 'tap' ? ['podLink', 'tap'] : ['holder', 'node', 'mac', 'hostDevice']
+  for (const key of ['containerID', 'ifname', 'network', 'phase', ...strings])
+    if (typeof value[key] !== 'string') throw new DecodeError(`${path}: ${key}`, value[key], 'text')
+  if (kind !== 'wire' && kind !== 'tap')
+    throw new DecodeError(`${path}: kind`, kind, 'one of wire, tap')
+  if (!isRecord(value['netns']) || typeof value['netns']['path'] !== 'string')
+    throw new DecodeError(`${path}: netns`, value['netns'], 'a path, an inode and a boot id')
+  if (kind === 'wire' && !isRecord(value['wire']))
+    throw new DecodeError(`${path}: wire`, value['wire'], 'a namespace and a name')
+  return value as unknown as Attachment
+}

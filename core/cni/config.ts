@@ -1,0 +1,238 @@
+// The network configuration on standard input, decoded: what a NAD author may write, and no more.
+// Unknown keys are kept apart for a log line, since runtimes add their own; a known key of the
+// wrong type is CNI error 7.
+import { DEFAULT_MAX_FRAME, DEFAULT_MTU, decodeMac, decodeMtu } from '../address.ts'
+import { CNI_CODE, CniError, DecodeError, renderValue } from '../errors.ts'
+import type { CniArgs } from './env.ts'
+import { parseCniArgs } from './env.ts'
+import { isCniVersion, type CniVersion } from './version.ts'
+
+export const PLUGIN_TYPES = ['l2wire', 'l2wire-bind'] as const
+export type PluginType = (typeof PLUGIN_TYPES)[number]
+
+export const DEFAULT_SOCKET = '/run/l2wire/agent.sock'
+
+interface CommonConfig {
+  readonly cniVersion: CniVersion
+  /** The network's name: the NAD's config name. */
+  readonly name: string
+  readonly prevResult: Record_ | undefined
+  /** Keys we do not know, in order. */
+  readonly unknownKeys: readonly string[]
+}
+
+export interface WireConfig extends CommonConfig {
+  readonly type: 'l2wire'
+  readonly wire: string
+  /** Advertised MTU: payload bytes the endpoint is told. */
+  readonly mtuBytes: number
+  /** Payload bytes the wire carries. */
+  readonly maxFrameBytes: number
+  readonly requestedMac: string | undefined
+  /** args.cni.end: who holds the end, where the default does not fit. */
+  readonly end: string | undefined
+}
+
+export interface BindConfig extends CommonConfig {
+  readonly type: 'l2wire-bind'
+  readonly attach: 'tap'
+  /** The VMI's network name, injected by KubeVirt through Multus' cni-args. */
+  readonly logicNetworkName: string
+}
+
+export type PluginConfig = WireConfig | BindConfig
+
+type Record_ = Readonly<Record<string, unknown>>
+
+// CNI SPEC.md, "Network configuration lists": what a network name may look like. It ends up in file
+// names and device aliases, hence the length.
+const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/
+const NAME_EXPECTED = 'a letter or digit, then letters, digits, "_", "." or "-", 128 at most'
+// "vm/r1", "pod/h1": a kind may stand before the name.
+const HOLDER = /^([a-z]+\/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/
+const VNI_MAX = 0xff_ffff
+
+const KNOWN_KEYS = [
+  'cniVersion',
+  'cniVersions',
+  'name',
+  'type',
+  'capabilities',
+  'runtimeConfig',
+  'args',
+  'prevResult',
+  'dns',
+  'ipam',
+  'socket',
+  'wire',
+  'mtu',
+  'maxFrame',
+  'vni',
+  'attach',
+]
+
+/** Standard input as a JSON object. Throws CniError 6. */
+export function parseConfig(text: string): Record_ {
+  if (text.trim() === '')
+    throw new CniError(
+      CNI_CODE.DECODING_FAILURE,
+      'Cannot decode the network configuration: standard input is empty, expected a JSON object',
+    )
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw new CniError(
+      CNI_CODE.DECODING_FAILURE,
+      `Cannot decode the network configuration: standard input is ${renderValue(text)}, expected a JSON object`,
+      { cause },
+    )
+  }
+  if (!isRecord(value))
+    throw new CniError(
+      CNI_CODE.DECODING_FAILURE,
+      `Cannot decode the network configuration: it is ${renderValue(value)}, expected a JSON object`,
+    )
+  return value
+}
+
+/** The configuration's spec version. Throws CniError 1 for one we do not speak. */
+export function decodeCniVersion(config: Record_, supported: readonly string[]): CniVersion {
+  const version = config['cniVersion']
+  if (isCniVersion(version)) return version
+  throw new CniError(
+    CNI_CODE.INCOMPATIBLE_VERSION,
+    `Cannot use "cniVersion": it is ${renderValue(version)}, expected one of ${supported.join(', ')}`,
+  )
+}
+
+/** The agent's socket a configuration names. Throws CniError 7. */
+export function decodeSocket(config: Record_): string {
+  const socket = config['socket']
+  if (socket === undefined) return DEFAULT_SOCKET
+  // sun_path holds 108 bytes with its NUL (unix(7)).
+  if (typeof socket === 'string' && /^\/[^\0]{1,106}$/.test(socket)) return socket
+  throw invalid(new DecodeError('socket', socket, 'an absolute path of at most 107 bytes'))
+}
+
+/** What the configuration and CNI_ARGS ask for. Throws CniError 7, or 2 for a field not supported. */
+export function decodePluginConfig(config: Record_, args: CniArgs): PluginConfig {
+  try {
+    return decode(config, args)
+  } catch (error) {
+    throw error instanceof DecodeError ? invalid(error) : error
+  }
+}
+
+function decode(config: Record_, args: CniArgs): PluginConfig {
+  const type = config['type']
+  const common: CommonConfig = {
+    cniVersion: config['cniVersion'] as CniVersion,
+    name: decodeName(config['name'], 'name'),
+    prevResult: decodeRecord(config['prevResult'], 'prevResult'),
+    unknownKeys: Object.keys(config).filter(
+      (key) => !KNOWN_KEYS.includes(key) && !key.startsWith('cni.dev/'),
+    ),
+  }
+  const cni = decodeRecord(decodeRecord(config['args'], 'args')?.['cni'], 'args.cni') ?? {}
+  if (type === 'l2wire') return decodeWire(config, common, cni, args)
+  if (type === 'l2wire-bind') return decodeBind(config, common, cni, args)
+  throw new DecodeError('type', type, `one of ${PLUGIN_TYPES.join(', ')}`)
+}
+
+function decodeWire(
+  config: Record_,
+  common: CommonConfig,
+  cni: Record_,
+  args: CniArgs,
+): WireConfig {
+  refuseAddresses(config)
+  const vni = config['vni']
+  if (vni !== undefined && !(Number.isInteger(vni) && Number(vni) >= 1 && Number(vni) <= VNI_MAX))
+    throw new DecodeError('vni', vni, `a whole number from 1 to ${VNI_MAX}`)
+  const maxFrame = config['maxFrame']
+  const maxFrameBytes = maxFrame === undefined ? DEFAULT_MAX_FRAME : decodeMtu(maxFrame, 'maxFrame')
+  const mtu = config['mtu']
+  const mtuBytes =
+    mtu === undefined ? Math.min(DEFAULT_MTU, maxFrameBytes) : decodeMtu(mtu, 'mtu')
+  if (mtuBytes > maxFrameBytes)
+    throw new DecodeError('mtu', mtuBytes, `at most "maxFrame", which is ${maxFrameBytes}`)
+  const end = cni['end']
+  if (end !== undefined && !(typeof end === 'string' && HOLDER.test(end)))
+    throw new DecodeError('args.cni.end', end, 'a name like "vm/r1" or "h1"')
+  return {
+    ...common,
+    type: 'l2wire',
+    wire: config['wire'] === undefined ? common.name : decodeName(config['wire'], 'wire'),
+    mtuBytes,
+    maxFrameBytes,
+    requestedMac: decodeRequestedMac(config, args),
+    end,
+  }
+}
+
+function decodeBind(
+  config: Record_,
+  common: CommonConfig,
+  cni: Record_,
+  args: CniArgs,
+): BindConfig {
+  const attach = config['attach'] ?? 'tap'
+  if (attach !== 'tap' && attach !== 'macvtap')
+    throw new DecodeError('attach', attach, 'one of tap, macvtap')
+  if (attach === 'macvtap') throw unsupported('attach', attach, 'tap')
+  const logicNetworkName = cni['logicNetworkName']
+  const isNeeded = args.command === 'ADD' || args.command === 'CHECK'
+  if (logicNetworkName === undefined && !isNeeded)
+    return { ...common, type: 'l2wire-bind', attach, logicNetworkName: '' }
+  // KubeVirt admits these as network names (pkg/network/admitter, v1.9.0).
+  if (typeof logicNetworkName !== 'string' || !/^[A-Za-z0-9_-]{1,253}$/.test(logicNetworkName))
+    throw new DecodeError(
+      'args.cni.logicNetworkName',
+      logicNetworkName,
+      'the name of a network of the VMI, which KubeVirt gives to its binding plugins',
+    )
+  return { ...common, type: 'l2wire-bind', attach, logicNetworkName }
+}
+
+// runtimeConfig.mac comes for the capability "mac"; MAC= in CNI_ARGS is what older runtimes send.
+function decodeRequestedMac(config: Record_, args: CniArgs): string | undefined {
+  const mac = decodeRecord(config['runtimeConfig'], 'runtimeConfig')?.['mac']
+  if (mac !== undefined && mac !== '') return decodeMac(mac, 'runtimeConfig.mac')
+  const legacy = parseCniArgs(args.args).get('MAC')
+  return legacy === undefined || legacy === '' ? undefined : decodeMac(legacy, 'CNI_ARGS MAC')
+}
+
+function refuseAddresses(config: Record_): void {
+  const ipam = decodeRecord(config['ipam'], 'ipam') ?? {}
+  if (Object.keys(ipam).length > 0) throw unsupported('ipam', ipam, 'no "ipam" key')
+  const ips = decodeRecord(config['runtimeConfig'], 'runtimeConfig')?.['ips']
+  if (ips !== undefined && !(Array.isArray(ips) && ips.length === 0))
+    throw unsupported('runtimeConfig.ips', ips, 'no addresses')
+}
+
+// CNI spec: error 2 must name the key and its value.
+function unsupported(key: string, value: unknown, expected: string): CniError {
+  return new CniError(
+    CNI_CODE.UNSUPPORTED_FIELD,
+    `Cannot use "${key}": it is ${renderValue(value)}, this version supports ${expected}`,
+  )
+}
+
+function invalid(cause: DecodeError): CniError {
+  return new CniError(CNI_CODE.INVALID_CONFIG, cause.message, { cause })
+}
+
+function decodeName(value: unknown, path: string): string {
+  if (typeof value === 'string' && NAME.test(value)) return value
+  throw new DecodeError(path, value, NAME_EXPECTED)
+}
+
+function decodeRecord(value: unknown, path: string): Record_ | undefined {
+  if (value === undefined || isRecord(value)) return value
+  throw new DecodeError(path, value, 'a JSON object')
+}
+
+export function isRecord(value: unknown): value is Record_ {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,109 @@
+// The CNI_* variables, decoded by one table: variable x verbs that need it x what it must look like.
+// CNI SPEC.md 1.1.0, "Section 2: Execution Protocol", "Parameters".
+import { CNI_CODE, CniError, renderValue } from '../errors.ts'
+import { isDeviceName } from '../name.ts'
+import { CNI_COMMANDS, isCniCommand, type CniCommand } from './version.ts'
+
+export interface CniArgs {
+  readonly command: CniCommand
+  /** Empty where the verb does not take it. */
+  readonly containerID: string
+  /** Path of the network namespace; empty on a DEL whose namespace is gone. */
+  readonly netns: string
+  readonly ifname: string
+  /** CNI_ARGS as it came: "KEY=VALUE;KEY=VALUE". */
+  readonly args: string
+  /** Folders to search for plugins we delegate to. */
+  readonly path: string
+}
+
+type Env = Readonly<Record<string, string | undefined>>
+
+interface Variable {
+  readonly name: string
+  readonly field: Exclude<keyof CniArgs, 'command'>
+  readonly requiredBy: readonly CniCommand[]
+  readonly isValid: (value: string) => boolean
+  readonly expected: string
+}
+
+// The containerID becomes part of a file name in the state directory, hence the length.
+const CONTAINER_ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$/
+const ARGS = /^[^=;]+=[^;]*(;[^=;]+=[^;]*)*;?$/
+// eslint-disable-next-line no-control-regex -- control characters are what it looks for
+const UNSAFE_IN_PATH = /[\u0000-\u001f\u007f"'\\ ]/
+
+const VARIABLES: readonly Variable[] = [
+  {
+    name: 'CNI_CONTAINERID',
+    field: 'containerID',
+    requiredBy: ['ADD', 'DEL', 'CHECK'],
+    isValid: (value) => CONTAINER_ID.test(value),
+    expected: 'a letter or digit, then letters, digits, "_", "." or "-", 200 at most',
+  },
+  {
+    name: 'CNI_NETNS',
+    field: 'netns',
+    // CNI spec, "DEL": CNI_NETNS is optional there.
+    requiredBy: ['ADD', 'CHECK'],
+    isValid: (value) => value.startsWith('/') && !UNSAFE_IN_PATH.test(value),
+    expected: 'an absolute path without white space, quotes or control characters',
+  },
+  {
+    name: 'CNI_IFNAME',
+    field: 'ifname',
+    requiredBy: ['ADD', 'DEL', 'CHECK'],
+    isValid: isDeviceName,
+    expected: 'an interface name of 1 to 15 bytes without "/", ":", "%", quotes or white space',
+  },
+  {
+    name: 'CNI_ARGS',
+    field: 'args',
+    requiredBy: [],
+    isValid: (value) => ARGS.test(value),
+    expected: 'KEY=VALUE pairs separated by ";"',
+  },
+  { name: 'CNI_PATH', field: 'path', requiredBy: [], isValid: () => true, expected: 'folders' },
+]
+
+/** Reads the verb and its arguments. Throws CniError 4, which names every variable at fault. */
+export function decodeEnv(env: Env): CniArgs {
+  const command = env['CNI_COMMAND']
+  if (!isCniCommand(command)) {
+    throw new CniError(
+      CNI_CODE.INVALID_ENVIRONMENT,
+      `Cannot read CNI_COMMAND: it is ${renderValue(command)}, expected one of ${CNI_COMMANDS.join(', ')}`,
+    )
+  }
+  const faults: string[] = []
+  const args = { command, containerID: '', netns: '', ifname: '', args: '', path: '' }
+  if (command === 'VERSION') return args
+  for (const variable of VARIABLES) {
+    const value = env[variable.name] ?? ''
+    if (value === '') {
+      if (variable.requiredBy.includes(command)) faults.push(`${variable.name} is missing`)
+    } else if (!variable.isValid(value)) {
+      faults.push(`${variable.name} is ${renderValue(value)}, expected ${variable.expected}`)
+    } else {
+      args[variable.field] = value
+    }
+  }
+  if (faults.length > 0) {
+    throw new CniError(
+      CNI_CODE.INVALID_ENVIRONMENT,
+      `Cannot run ${command} with this environment: ${faults.join('; ')}`,
+    )
+  }
+  return args
+}
+
+/** CNI_ARGS as a map; the last of two equal keys wins, as in the reference library. */
+export function parseCniArgs(args: string): ReadonlyMap<string, string> {
+  const pairs = args.split(';').filter((pair) => pair !== '')
+  return new Map(
+    pairs.map((pair) => {
+      const at = pair.indexOf('=')
+      return [pair.slice(0, at), pair.slice(at + 1)]
+    }),
+  )
+}

@@ -1,0 +1,133 @@
+// What must be done to a kernel so that a wire is as it should be. Pure: wanted and observed in,
+// steps out. Add before delete, silent before up, redirect before carrier.
+import type { TapAttachment, WireAttachment } from './attachment.ts'
+import type { Step } from './step.ts'
+import { toWireKey } from './wire.ts'
+
+/** A network device as the agent's namespace shows it. */
+export interface ObservedLink {
+  readonly isUp: boolean
+  readonly mtuBytes: number
+  readonly alias: string
+}
+
+export type ObservedLinks = ReadonlyMap<string, ObservedLink>
+
+/** Uid and gid of QEMU in a virt-launcher pod. */
+const QEMU_ID = 107
+// Less than 256 bytes are allowed (IFALIASZ); what is longer loses its tail.
+const ALIAS_BYTES = 200
+
+/** The device's purpose in words, for `ip link` readers; ASCII without quotes. */
+export function toAlias(attachment: WireAttachment): string {
+  const words = `l2wire ${toWireKey(attachment.wire)} ${attachment.holder} ${attachment.ifname}`
+  return words.replaceAll(/[^\x20-\x7e]|["'\\]/g, '?').slice(0, ALIAS_BYTES)
+}
+
+/**
+ * Brings this node's ends of one wire to where they should be. With two ends here they are joined
+ * and have carrier; an end alone has none.
+ */
+export function planWire(ends: readonly WireAttachment[], observed: ObservedLinks): readonly Step[] {
+  const made = ends.filter((end) => !observed.has(end.hostDevice))
+  const [a, b] = ends
+  const isJoined = a !== undefined && b !== undefined
+  const redirects: Step[] = isJoined
+    ? [toRedirect(a.hostDevice, b.hostDevice), toRedirect(b.hostDevice, a.hostDevice)]
+    : []
+  return [
+    ...made.map(toVeth),
+    ...redirects,
+    ...ends.flatMap((end) => toHostLinkSteps(end, observed.get(end.hostDevice), isJoined)),
+  ]
+}
+
+/** Takes an end out: its devices go, and the end that stays loses carrier and its redirect. */
+export function planUnplug(
+  gone: WireAttachment,
+  staying: readonly WireAttachment[],
+  observed: ObservedLinks,
+): readonly Step[] {
+  const survivors = staying.filter((end) => observed.has(end.hostDevice))
+  return [
+    // Carrier first: the far end's owner sees the cable go before frames get lost.
+    ...survivors.map((end): Step => setHostLink(end.hostDevice, false)),
+    ...survivors.map((end): Step => ({ op: 'del-redirect', netns: undefined, dev: end.hostDevice })),
+    ...(observed.has(gone.hostDevice)
+      ? [{ op: 'del-link', netns: undefined, dev: gone.hostDevice } as const]
+      : []),
+  ]
+}
+
+/**
+ * Joins a tap to its pod link inside the launcher's namespace. maxFrameBytes is what the pod link is
+ * set to where it is an end of our wire; another CNI's link keeps its MTU.
+ */
+export function planTap(attachment: TapAttachment, maxFrameBytes: number | undefined): readonly Step[] {
+  const netns = attachment.netns.path
+  const { tap, podLink, mtuBytes } = attachment
+  return [
+    { op: 'add-tap', netns, dev: tap, owner: QEMU_ID },
+    { op: 'set-link', netns, dev: tap, mtuBytes, isSilent: true },
+    {
+      op: 'set-link',
+      netns,
+      dev: podLink,
+      isSilent: true,
+      ...(maxFrameBytes === undefined ? {} : { mtuBytes: maxFrameBytes }),
+    },
+    { op: 'add-redirect', netns, dev: tap, target: podLink },
+    { op: 'add-redirect', netns, dev: podLink, target: tap },
+    { op: 'set-link', netns, dev: tap, up: true },
+    { op: 'set-link', netns, dev: podLink, up: true },
+  ]
+}
+
+/** Takes a tap away. The pod link stays silent: its launcher is going away with it. */
+export function planUntap(attachment: TapAttachment): readonly Step[] {
+  const netns = attachment.netns.path
+  return [
+    { op: 'del-redirect', netns, dev: attachment.podLink },
+    { op: 'del-link', netns, dev: attachment.tap },
+  ]
+}
+
+function toVeth(end: WireAttachment): Step {
+  return {
+    op: 'add-veth',
+    netns: end.netns.path,
+    dev: end.ifname,
+    mac: end.mac,
+    mtuBytes: end.mtuBytes,
+    hostDevice: end.hostDevice,
+    hostMtuBytes: end.maxFrameBytes,
+  }
+}
+
+function toHostLinkSteps(
+  end: WireAttachment,
+  observed: ObservedLink | undefined,
+  isJoined: boolean,
+): readonly Step[] {
+  const alias = toAlias(end)
+  if (observed === undefined || observed.alias !== alias)
+    return [
+      {
+        op: 'set-link',
+        netns: undefined,
+        dev: end.hostDevice,
+        isSilent: true,
+        alias,
+        up: isJoined,
+      },
+    ]
+  return observed.isUp === isJoined ? [] : [setHostLink(end.hostDevice, isJoined)]
+}
+
+function setHostLink(dev: string, up: boolean): Step {
+  return { op: 'set-link', netns: undefined, dev, up }
+}
+
+function toRedirect(dev: string, target: string): Step {
+  return { op: 'add-redirect', netns: undefined, dev, target }
+}

@@ -1,0 +1,68 @@
+// A wire and its two ends: who holds them, and the two changes there are, claim and release.
+// Pure: a store applies these to its document atomically.
+import { CNI_CODE, CniError } from './errors.ts'
+
+export interface WireId {
+  /** The pods' namespace. The same lab in another namespace has wires of its own. */
+  readonly namespace: string
+  readonly name: string
+}
+
+/** An attachment: a sandbox that holds an end. */
+export interface AttachmentId {
+  readonly containerID: string
+  readonly ifname: string
+}
+
+export interface EndClaim extends AttachmentId {
+  /** "vm/r1", "pod/h1", "container/<containerID>". */
+  readonly holder: string
+  readonly node: string
+}
+
+export interface Wire extends WireId {
+  /** One or two; a wire without ends is not kept. */
+  readonly ends: readonly EndClaim[]
+}
+
+export const ENDS_PER_WIRE = 2
+
+export function toWireKey(id: WireId): string {
+  return `${id.namespace}/${id.name}`
+}
+
+export function toAttachmentKey(id: AttachmentId): string {
+  return `${id.containerID}_${id.ifname}`
+}
+
+/** Who an end belongs to, for people: "pod/h1 eth1". */
+export function describeEnd(claim: EndClaim): string {
+  return `${claim.holder} ${claim.ifname}`
+}
+
+/**
+ * The wire with this claim in it. A claim of the same (holder, NIC) by another sandbox takes its own
+ * end over. Throws CniError 101 when two others hold the ends.
+ */
+export function claimEnd(wire: Wire | undefined, id: WireId, claim: EndClaim): Wire {
+  const others = (wire?.ends ?? []).filter((end) => !isSameEnd(end, claim))
+  if (others.length >= ENDS_PER_WIRE) {
+    throw new CniError(
+      CNI_CODE.WIRE_FULL,
+      `Cannot plug ${describeEnd(claim)} into wire "${toWireKey(id)}": both ends are taken, by ${others.map(describeEnd).join(' and ')}`,
+    )
+  }
+  return { namespace: id.namespace, name: id.name, ends: [...others, claim] }
+}
+
+/** The wire without this attachment, or undefined when no end is left. Releasing the unknown changes nothing. */
+export function releaseEnd(wire: Wire | undefined, attachment: AttachmentId): Wire | undefined {
+  if (wire === undefined) return undefined
+  const ends = wire.ends.filter((end) => toAttachmentKey(end) !== toAttachmentKey(attachment))
+  if (ends.length === wire.ends.length) return wire
+  return ends.length === 0 ? undefined : { ...wire, ends }
+}
+
+function isSameEnd(a: EndClaim, b: EndClaim): boolean {
+  return a.holder === b.holder && a.ifname === b.ifname
+}

@@ -1,0 +1,64 @@
+// Carries steps out, a process per run of neighbours. iproute2's batch mode is no transaction: it
+// stops at the failing line and names it, and what was done before stays done.
+import { renderBatches, toArgv, type Batch, type Classifier } from '../core/argv.ts'
+import { CommandError } from '../core/errors.ts'
+import type { Step } from '../core/step.ts'
+import { HOST_NETNS } from './netns.ts'
+import type { Run } from './run.ts'
+
+/** Does all steps in order. Throws the first CommandError; earlier steps stay done. */
+export async function applySteps(
+  run: Run,
+  classifier: Classifier,
+  steps: readonly Step[],
+): Promise<void> {
+  for (const batch of renderBatches(steps, { classifier, hostNetns: HOST_NETNS })) {
+    try {
+      await run(toArgv(batch), { input: renderInput(batch.lines) })
+    } catch (error) {
+      throw toLineError(error, batch)
+    }
+  }
+}
+
+/**
+ * Does every step that can be done, one by one, and passes over what is gone already: for undoing
+ * and for DEL, which must succeed on missing things. Throws the first other error after the last step.
+ */
+export async function applyRemoval(
+  run: Run,
+  classifier: Classifier,
+  steps: readonly Step[],
+): Promise<void> {
+  const errors: unknown[] = []
+  for (const step of steps) {
+    try {
+      await applySteps(run, classifier, [step])
+    } catch (error) {
+      if (!isGone(error)) errors.push(error)
+    }
+  }
+  if (errors.length > 0) throw errors[0]
+}
+
+// What the kernel and iproute2 6.x say of a device, qdisc, filter or namespace that is not there.
+const GONE =
+  /Cannot find device|No such device|No such file or directory|Cannot find specified filter|Parent Qdisc doesn't exists|Specified qdisc not found|reassociate to namespace/
+
+function isGone(error: unknown): boolean {
+  return error instanceof CommandError && GONE.test(error.stderr)
+}
+
+function renderInput(lines: readonly string[]): string {
+  return `${lines.join('\n')}\n`
+}
+
+// "Command failed -:3" names the line of the batch; the reader wants the words of that line.
+function toLineError(error: unknown, batch: Batch): unknown {
+  if (!(error instanceof CommandError)) return error
+  const at = /Command failed -:(\d+)/.exec(error.stderr)
+  const line = at === null ? undefined : batch.lines[Number(at[1]) - 1]
+  if (line === undefined) return error
+  const argv = [...toArgv(batch).slice(0, -2), ...line.split(' ')]
+  return new CommandError(argv, error, { cause: error })
+}

@@ -1,0 +1,83 @@
+// A lock file between processes of one machine, for the few milliseconds of a read-change-write.
+// Taken by link(2), which is atomic, and given back by unlink. One whose owner died is broken under
+// flock(1), so that of two breakers one cannot remove the lock the other has just taken.
+import { link, readFile, rm, writeFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import { CNI_CODE, CniError } from '../core/errors.ts'
+import { run } from '../kernel/run.ts'
+import { toTemporaryName } from './json-file.ts'
+
+const WAIT_MS = 10_000
+const POLL_MS = 5
+
+/** Runs the action while holding the lock. Throws CniError 11 when it cannot be had in ten seconds. */
+export async function withFileLock<T>(path: string, action: () => Promise<T>): Promise<T> {
+  await takeLock(path)
+  try {
+    return await action()
+  } finally {
+    await rm(path, { force: true })
+  }
+}
+
+async function takeLock(path: string): Promise<void> {
+  const mine = toTemporaryName(path)
+  await writeFile(mine, await readOwner(process.pid), { mode: 0o600 })
+  try {
+    const deadline = Date.now() + WAIT_MS
+    while (!(await tryLink(mine, path))) {
+      await breakIfDead(path)
+      if (Date.now() > deadline)
+        throw new CniError(
+          CNI_CODE.TRY_AGAIN_LATER,
+          `Cannot lock "${path}" within ${WAIT_MS / 1000} s: it is held by "${await readIfThere(path)}"`,
+        )
+      await sleep(POLL_MS)
+    }
+  } finally {
+    await rm(mine, { force: true })
+  }
+}
+
+async function tryLink(mine: string, path: string): Promise<boolean> {
+  try {
+    await link(mine, path)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+}
+
+async function breakIfDead(path: string): Promise<void> {
+  const owner = await readIfThere(path)
+  if (owner === '' || (await isAlive(owner))) return
+  // The condition is asked again under flock: somebody may have broken it before us.
+  const script = '[ "$(cat "$1" 2>/dev/null)" = "$2" ] && rm -f "$1"; true'
+  await run(['flock', `${path}.break`, 'sh', '-c', script, 'sh', path, owner])
+  await rm(`${path}.break`, { force: true })
+}
+
+async function isAlive(owner: string): Promise<boolean> {
+  const pid = Number(owner.split(' ')[0])
+  return (await readOwner(pid)) === owner
+}
+
+// A pid alone may be reused; with its start time (field 22 of /proc/PID/stat) it is one process.
+async function readOwner(pid: number): Promise<string> {
+  const stat = await readIfThere(`/proc/${pid}/stat`)
+  // The second field, the command's name, may hold blanks and parentheses.
+  const startTime = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+  return `${pid} ${startTime ?? 'dead'}`
+}
+
+async function readIfThere(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    if (code === 'ENOENT' || code === 'ESRCH') return ''
+    throw error
+  }
+}

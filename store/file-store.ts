@@ -1,0 +1,74 @@
+// WireStore without a cluster: file:///DIR, one JSON document per wire, for one machine (several
+// agents in their own namespaces may share it).
+import { mkdir, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { isRecord } from '../core/cni/config.ts'
+import { DecodeError } from '../core/errors.ts'
+import type { Wire, WireId } from '../core/wire.ts'
+import { withFileLock } from './file-lock.ts'
+import { readJsonFile, writeJsonFile } from './json-file.ts'
+import type { Change, WireStore } from './wire-store.ts'
+
+const SUFFIX = '.json'
+const DOCUMENT_VERSION = 1
+
+export function newFileStore(folder: string): WireStore {
+  const toPath = (id: WireId): string => join(folder, id.namespace, `${id.name}${SUFFIX}`)
+
+  const read = async (id: WireId): Promise<Wire | undefined> => {
+    const path = toPath(id)
+    const value = await readJsonFile(path)
+    return value === undefined ? undefined : decodeWire(value, path)
+  }
+
+  const update = async (id: WireId, change: Change): Promise<Wire | undefined> => {
+    const path = toPath(id)
+    await mkdir(join(folder, id.namespace), { recursive: true, mode: 0o700 })
+    return withFileLock(`${path}.lock`, async () => {
+      const wire = await read(id)
+      const changed = change(wire)
+      if (changed === undefined) await rm(path, { force: true })
+      else if (changed !== wire) await writeJsonFile(path, { version: DOCUMENT_VERSION, ...changed })
+      return changed
+    })
+  }
+
+  const list = async (): Promise<readonly Wire[]> => {
+    const wires: Wire[] = []
+    for (const namespace of await listFolder(folder))
+      for (const file of await listFolder(join(folder, namespace))) {
+        if (!file.endsWith(SUFFIX)) continue
+        const wire = await read({ namespace, name: file.slice(0, -SUFFIX.length) })
+        if (wire !== undefined) wires.push(wire)
+      }
+    return wires
+  }
+
+  return { read, update, list }
+}
+
+async function listFolder(path: string): Promise<readonly string[]> {
+  try {
+    return (await readdir(path)).sort()
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    if (code === 'ENOENT' || code === 'ENOTDIR') return []
+    throw error
+  }
+}
+
+function decodeWire(value: unknown, path: string): Wire {
+  if (!isRecord(value)) throw new DecodeError(path, value, 'a JSON object')
+  if (value['version'] !== DOCUMENT_VERSION)
+    throw new DecodeError(`${path}: version`, value['version'], String(DOCUMENT_VERSION))
+  const { namespace, name, ends } = value
+  if (typeof namespace !== 'string' || typeof name !== 'string' || !Array.isArray(ends))
+    throw new DecodeError(path, value, 'a wire with namespace, name and ends')
+  for (const end of ends as unknown[]) {
+    const keys = ['holder', 'ifname', 'containerID', 'node']
+    if (!isRecord(end) || keys.some((key) => typeof end[key] !== 'string'))
+      throw new DecodeError(`${path}: ends`, end, `text for ${keys.join(', ')}`)
+  }
+  return { namespace, name, ends: ends as Wire['ends'] }
+}

@@ -1,0 +1,51 @@
+// One JSON document per file: read whole or not at all, written by rename.
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+
+import { DecodeError } from '../core/errors.ts'
+
+/** The document, or undefined when there is no such file. Throws DecodeError on what is not JSON. */
+export async function readJsonFile(path: string): Promise<unknown> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new DecodeError(path, text, 'a JSON document', { cause })
+  }
+}
+
+/** Replaces the document; a reader sees the old one or the new one. Makes the folder where needed. */
+export async function writeJsonFile(path: string, value: unknown): Promise<void> {
+  const temporary = toTemporaryName(path)
+  try {
+    await writeInFolder(temporary, `${JSON.stringify(value, undefined, 2)}\n`)
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+}
+
+/** A name beside the path that no other writer uses, and that no reader takes for a document. */
+export function toTemporaryName(path: string): string {
+  written += 1
+  return `${path}.${process.pid}-${written}.tmp`
+}
+
+let written = 0
+
+async function writeInFolder(path: string, text: string): Promise<void> {
+  try {
+    await writeFile(path, text, { mode: 0o600 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await writeFile(path, text, { mode: 0o600 })
+  }
+}
