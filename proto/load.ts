@@ -1,0 +1,67 @@
+// KubeVirt's hook contracts as service definitions: one place for the loader's options, so server
+// and client can never disagree about names, defaults and types.
+import { fileURLToPath } from 'node:url'
+
+import type { ServiceDefinition } from '@grpc/grpc-js'
+import { loadSync } from '@grpc/proto-loader'
+
+/** The versions of KubeVirt's Callbacks service, oldest first. */
+export const HOOK_VERSIONS = ['v1alpha1', 'v1alpha2', 'v1alpha3'] as const
+export type HookVersion = (typeof HOOK_VERSIONS)[number]
+
+/** gRPC's own limit of 4 MB is less than what a VMI with many disks and a long status may take. */
+export const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+
+export interface InfoResult {
+  readonly name: string
+  readonly hookPoints: readonly { readonly name: string; readonly priority: number }[]
+  readonly versions: readonly string[]
+}
+
+export interface OnDefineDomainParams {
+  readonly domainXML: Buffer
+  readonly vmi: Buffer
+}
+
+export interface OnDefineDomainResult {
+  readonly domainXML: Buffer
+}
+
+export interface PreCloudInitIsoParams {
+  readonly cloudInitNoCloudSource: Buffer
+  readonly vmi: Buffer
+  readonly cloudInitData: Buffer
+}
+
+export interface PreCloudInitIsoResult {
+  readonly cloudInitNoCloudSource: Buffer
+  readonly cloudInitData: Buffer
+}
+
+export interface HookServices {
+  readonly info: ServiceDefinition
+  readonly callbacks: Readonly<Record<HookVersion, ServiceDefinition>>
+}
+
+/** Reads the .proto files that lie beside this file (or beside the bundle it became part of). */
+export function loadHookServices(): HookServices {
+  return {
+    info: loadService('./hooks-info.proto', 'kubevirt.hooks.info.Info'),
+    callbacks: {
+      v1alpha1: loadService('./hooks-v1alpha1.proto', 'kubevirt.hooks.v1alpha1.Callbacks'),
+      v1alpha2: loadService('./hooks-v1alpha2.proto', 'kubevirt.hooks.v1alpha2.Callbacks'),
+      v1alpha3: loadService('./hooks-v1alpha3.proto', 'kubevirt.hooks.v1alpha3.Callbacks'),
+    },
+  }
+}
+
+function loadService(file: string, name: string): ServiceDefinition {
+  const path = fileURLToPath(new URL(file, import.meta.url))
+  // keepCase: the contract's field is "domainXML". defaults: proto3 leaves empty fields out of a
+  // message; they are read as empty, not as undefined.
+  const definition = loadSync(path, { keepCase: true, defaults: true })[name]
+  if (definition === undefined || 'format' in definition) {
+    throw new Error(`Cannot load "${path}": it does not define service "${name}"`)
+  }
+  return definition
+}
