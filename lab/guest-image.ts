@@ -23,6 +23,7 @@ export const LAB_DIRECTORY = fileURLToPath(new URL('../.lab', import.meta.url))
 
 const INIT_SCRIPT = fileURLToPath(new URL('guest-init.sh', import.meta.url))
 const KERNEL_METAPACKAGE = 'linux-image-cloud-amd64'
+const DEPENDENCY = /Depends: (linux-image-\S+)/
 const MODULES = [
   'virtio_pci',
   'virtio_console',
@@ -93,16 +94,15 @@ async function findKernelPackage(): Promise<string> {
 
 async function findDependency(): Promise<string> {
   const query = ['apt-cache', 'depends', '--important', KERNEL_METAPACKAGE]
-  const found = (text: string) => /Depends: (linux-image-\S+)/.exec(text)?.[1]
   const known = await run(query).catch((error: unknown) => {
     // apt's answer when the name is in no list.
     if (error instanceof CommandError && /No packages found/.test(error.stderr)) return ''
     throw error
   })
-  const name = found(known)
+  const name = DEPENDENCY.exec(known)?.[1]
   if (name !== undefined) return name
   await run(['apt-get', 'update'], { timeoutMs: 120_000 })
-  const fresh = found(await run(query))
+  const fresh = DEPENDENCY.exec(await run(query))?.[1]
   if (fresh === undefined) {
     throw new NotSupportedError(`Cannot find Debian package "${KERNEL_METAPACKAGE}" for the guest`)
   }

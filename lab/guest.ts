@@ -63,7 +63,10 @@ function newGuest(port: Port): Guest {
     },
     async put(path, bytes) {
       // A request of no bytes has no body to read.
-      if (bytes.length === 0) return void (await guest.run(`: >${quote(path)}`))
+      if (bytes.length === 0) {
+        await guest.run(`: >${quote(path)}`)
+        return
+      }
       if (/\s/.test(path))
         throw new TypeError(`Cannot put "${path}" into the guest: white space in it`)
       const answer = await port.ask(`put ${bytes.length} ${path}\n`, bytes, 30_000)
