@@ -52,13 +52,12 @@ function renderStep(step: Step, options: RenderOptions): Batch {
       return {
         tool: 'ip',
         netns: step.netns,
-        lines: [
-          `tuntap add dev ${step.dev} mode tap user ${step.owner} group ${step.owner}`,
-        ],
+        lines: [`tuntap add dev ${step.dev} mode tap user ${step.owner} group ${step.owner}`],
       }
     case 'set-link': {
       const lines: string[] = []
-      if (step.isSilent) lines.push(`link set dev ${step.dev} addrgenmode none arp off multicast off`)
+      if (step.isSilent)
+        lines.push(`link set dev ${step.dev} addrgenmode none arp off multicast off`)
       const words = [
         ...(step.mtuBytes === undefined ? [] : [`mtu ${step.mtuBytes}`]),
         ...(step.alias === undefined ? [] : [`alias "${step.alias}"`]),

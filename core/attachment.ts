@@ -1,7 +1,7 @@
 // What the agent remembers of one ADD: enough to take it back, to check it and to rebuild it.
 import { deriveMac } from './address.ts'
 import type { CniArgs } from './cni/env.ts'
-import { parseCniArgs } from './cni/env.ts'
+import { decodePodRef } from './cni/env.ts'
 import type { BindConfig, WireConfig } from './cni/config.ts'
 import { isRecord } from './cni/config.ts'
 import { DecodeError } from './errors.ts'
@@ -48,8 +48,6 @@ export interface TapAttachment extends CommonAttachment {
 
 export type Attachment = WireAttachment | TapAttachment
 
-const DEFAULT_NAMESPACE = 'default'
-
 /** What an ADD of type l2wire asks for, as a value. */
 export function toWireAttachment(
   args: CniArgs,
@@ -57,14 +55,10 @@ export function toWireAttachment(
   netns: NetnsRef,
   node: string,
 ): WireAttachment {
-  const runtime = parseCniArgs(args.args)
-  const pod = runtime.get('K8S_POD_NAME') ?? ''
-  const namespace = runtime.get('K8S_POD_NAMESPACE') ?? ''
-  const wire = {
-    namespace: namespace === '' ? DEFAULT_NAMESPACE : namespace,
-    name: config.wire,
-  }
-  const holder = config.end ?? (pod === '' ? `container/${args.containerID}` : `pod/${pod}`)
+  const pod = decodePodRef(args.args)
+  const wire = { namespace: pod.namespace, name: config.wire }
+  const holder =
+    config.end ?? (pod.name === undefined ? `container/${args.containerID}` : `pod/${pod.name}`)
   return {
     version: 1,
     kind: 'wire',

@@ -49,7 +49,9 @@ export class CommandError extends Error {
     options?: ErrorOptions,
   ) {
     const how =
-      facts.exitCode === undefined ? `signal ${facts.signal ?? 'unknown'}` : `exit code ${facts.exitCode}`
+      facts.exitCode === undefined
+        ? `signal ${facts.signal ?? 'unknown'}`
+        : `exit code ${facts.exitCode}`
     const said = facts.stderr.trim()
     super(`Cannot run "${argv.join(' ')}": ${how}${said === '' ? '' : `: ${said}`}`, options)
     this.argv = argv
@@ -87,5 +89,7 @@ export function renderValue(value: unknown): string {
 /** The message of anything thrown, with the messages of its causes behind it. */
 export function renderCauses(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  return error.cause === undefined ? error.message : `${error.message}: ${renderCauses(error.cause)}`
+  return error.cause === undefined
+    ? error.message
+    : `${error.message}: ${renderCauses(error.cause)}`
 }

@@ -28,7 +28,10 @@ export function toAlias(attachment: WireAttachment): string {
  * Brings this node's ends of one wire to where they should be. With two ends here they are joined
  * and have carrier; an end alone has none.
  */
-export function planWire(ends: readonly WireAttachment[], observed: ObservedLinks): readonly Step[] {
+export function planWire(
+  ends: readonly WireAttachment[],
+  observed: ObservedLinks,
+): readonly Step[] {
   const made = ends.filter((end) => !observed.has(end.hostDevice))
   const [a, b] = ends
   const isJoined = a !== undefined && b !== undefined
@@ -42,17 +45,24 @@ export function planWire(ends: readonly WireAttachment[], observed: ObservedLink
   ]
 }
 
-/** Takes an end out: its devices go, and the end that stays loses carrier and its redirect. */
+/** Leaves an end without a cable: no carrier, and nothing it sends goes anywhere. */
+export function planDetach(hostDevices: readonly string[]): readonly Step[] {
+  return [
+    // Carrier first: the owner sees the cable go before frames get lost.
+    ...hostDevices.map((dev): Step => setHostLink(dev, false)),
+    ...hostDevices.map((dev): Step => ({ op: 'del-redirect', netns: undefined, dev })),
+  ]
+}
+
+/** Takes an end out: its devices go, and the ends that stay are detached. */
 export function planUnplug(
   gone: WireAttachment,
   staying: readonly WireAttachment[],
   observed: ObservedLinks,
 ): readonly Step[] {
-  const survivors = staying.filter((end) => observed.has(end.hostDevice))
+  const devices = staying.map((end) => end.hostDevice).filter((dev) => observed.has(dev))
   return [
-    // Carrier first: the far end's owner sees the cable go before frames get lost.
-    ...survivors.map((end): Step => setHostLink(end.hostDevice, false)),
-    ...survivors.map((end): Step => ({ op: 'del-redirect', netns: undefined, dev: end.hostDevice })),
+    ...planDetach(devices),
     ...(observed.has(gone.hostDevice)
       ? [{ op: 'del-link', netns: undefined, dev: gone.hostDevice } as const]
       : []),
@@ -63,7 +73,10 @@ export function planUnplug(
  * Joins a tap to its pod link inside the launcher's namespace. maxFrameBytes is what the pod link is
  * set to where it is an end of our wire; another CNI's link keeps its MTU.
  */
-export function planTap(attachment: TapAttachment, maxFrameBytes: number | undefined): readonly Step[] {
+export function planTap(
+  attachment: TapAttachment,
+  maxFrameBytes: number | undefined,
+): readonly Step[] {
   const netns = attachment.netns.path
   const { tap, podLink, mtuBytes } = attachment
   return [

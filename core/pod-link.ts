@@ -31,8 +31,7 @@ export function parseLinks(json: string): readonly PodLink[] {
 export function getPodLink(networkName: string, links: readonly PodLink[]): PodLink {
   const hashed = toPodLinkName(networkName)
   const link =
-    links.find(({ name }) => name === hashed) ??
-    links.find(({ name }) => name === PRIMARY_POD_LINK)
+    links.find(({ name }) => name === hashed) ?? links.find(({ name }) => name === PRIMARY_POD_LINK)
   if (link !== undefined) return link
   const names = links.map(({ name }) => name).join(', ')
   throw new CniError(

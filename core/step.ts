@@ -53,9 +53,4 @@ export interface DelLinkStep extends InNetns {
 }
 
 export type Step =
-  | AddVethStep
-  | AddTapStep
-  | SetLinkStep
-  | AddRedirectStep
-  | DelRedirectStep
-  | DelLinkStep
+  AddVethStep | AddTapStep | SetLinkStep | AddRedirectStep | DelRedirectStep | DelLinkStep

@@ -55,6 +55,17 @@ export function claimEnd(wire: Wire | undefined, id: WireId, claim: EndClaim): W
   return { namespace: id.namespace, name: id.name, ends: [...others, claim] }
 }
 
+/** The claims that this one takes over: the same end, held by an older sandbox. */
+export function findDisplaced(wire: Wire | undefined, claim: EndClaim): readonly EndClaim[] {
+  return (wire?.ends ?? []).filter(
+    (end) => isSameEnd(end, claim) && toAttachmentKey(end) !== toAttachmentKey(claim),
+  )
+}
+
+export function holdsEnd(wire: Wire | undefined, attachment: AttachmentId): boolean {
+  return (wire?.ends ?? []).some((end) => toAttachmentKey(end) === toAttachmentKey(attachment))
+}
+
 /** The wire without this attachment, or undefined when no end is left. Releasing the unknown changes nothing. */
 export function releaseEnd(wire: Wire | undefined, attachment: AttachmentId): Wire | undefined {
   if (wire === undefined) return undefined

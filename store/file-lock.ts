@@ -2,6 +2,7 @@
 // Taken by link(2), which is atomic, and given back by unlink. One whose owner died is broken under
 // flock(1), so that of two breakers one cannot remove the lock the other has just taken.
 import { link, readFile, rm, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { CNI_CODE, CniError } from '../core/errors.ts'
@@ -55,8 +56,8 @@ async function breakIfDead(path: string): Promise<void> {
   if (owner === '' || (await isAlive(owner))) return
   // The condition is asked again under flock: somebody may have broken it before us.
   const script = '[ "$(cat "$1" 2>/dev/null)" = "$2" ] && rm -f "$1"; true'
-  await run(['flock', `${path}.break`, 'sh', '-c', script, 'sh', path, owner])
-  await rm(`${path}.break`, { force: true })
+  // The folder itself is what is flocked: a file of its own would be one more to clean up.
+  await run(['flock', dirname(path), 'sh', '-c', script, 'sh', path, owner])
 }
 
 async function isAlive(owner: string): Promise<boolean> {

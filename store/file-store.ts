@@ -14,7 +14,8 @@ const SUFFIX = '.json'
 const DOCUMENT_VERSION = 1
 
 export function newFileStore(folder: string): WireStore {
-  const toPath = (id: WireId): string => join(folder, id.namespace, `${id.name}${SUFFIX}`)
+  // Namespaces are DNS labels, so the first dot ends the namespace.
+  const toPath = (id: WireId): string => join(folder, `${id.namespace}.${id.name}${SUFFIX}`)
 
   const read = async (id: WireId): Promise<Wire | undefined> => {
     const path = toPath(id)
@@ -24,24 +25,25 @@ export function newFileStore(folder: string): WireStore {
 
   const update = async (id: WireId, change: Change): Promise<Wire | undefined> => {
     const path = toPath(id)
-    await mkdir(join(folder, id.namespace), { recursive: true, mode: 0o700 })
+    await mkdir(folder, { recursive: true, mode: 0o700 })
     return withFileLock(`${path}.lock`, async () => {
       const wire = await read(id)
       const changed = change(wire)
       if (changed === undefined) await rm(path, { force: true })
-      else if (changed !== wire) await writeJsonFile(path, { version: DOCUMENT_VERSION, ...changed })
+      else if (changed !== wire)
+        await writeJsonFile(path, { version: DOCUMENT_VERSION, ...changed })
       return changed
     })
   }
 
   const list = async (): Promise<readonly Wire[]> => {
     const wires: Wire[] = []
-    for (const namespace of await listFolder(folder))
-      for (const file of await listFolder(join(folder, namespace))) {
-        if (!file.endsWith(SUFFIX)) continue
-        const wire = await read({ namespace, name: file.slice(0, -SUFFIX.length) })
-        if (wire !== undefined) wires.push(wire)
-      }
+    for (const file of await listFolder(folder)) {
+      const [namespace = '', ...name] = file.split('.')
+      if (!file.endsWith(SUFFIX)) continue
+      const wire = await read({ namespace, name: name.slice(0, -1).join('.') })
+      if (wire !== undefined) wires.push(wire)
+    }
     return wires
   }
 
@@ -52,8 +54,7 @@ async function listFolder(path: string): Promise<readonly string[]> {
   try {
     return (await readdir(path)).sort()
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code
-    if (code === 'ENOENT' || code === 'ENOTDIR') return []
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
     throw error
   }
 }

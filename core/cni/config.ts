@@ -153,8 +153,7 @@ function decodeWire(
   const maxFrame = config['maxFrame']
   const maxFrameBytes = maxFrame === undefined ? DEFAULT_MAX_FRAME : decodeMtu(maxFrame, 'maxFrame')
   const mtu = config['mtu']
-  const mtuBytes =
-    mtu === undefined ? Math.min(DEFAULT_MTU, maxFrameBytes) : decodeMtu(mtu, 'mtu')
+  const mtuBytes = mtu === undefined ? Math.min(DEFAULT_MTU, maxFrameBytes) : decodeMtu(mtu, 'mtu')
   if (mtuBytes > maxFrameBytes)
     throw new DecodeError('mtu', mtuBytes, `at most "maxFrame", which is ${maxFrameBytes}`)
   const end = cni['end']

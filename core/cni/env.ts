@@ -107,3 +107,31 @@ export function parseCniArgs(args: string): ReadonlyMap<string, string> {
     }),
   )
 }
+
+/** The pod an ADD is for. A runtime without Kubernetes names none: its wires are in "default". */
+export interface PodRef {
+  readonly namespace: string
+  readonly name: string | undefined
+}
+
+// Kubernetes: a namespace is a DNS label, a pod name a DNS subdomain (RFC 1123).
+const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
+const DNS_SUBDOMAIN = /^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/
+
+/** K8S_POD_NAMESPACE and K8S_POD_NAME of CNI_ARGS. Throws CniError 4. */
+export function decodePodRef(args: string): PodRef {
+  const pairs = parseCniArgs(args)
+  const read = (key: string, pattern: RegExp, expected: string): string | undefined => {
+    const value = pairs.get(key) ?? ''
+    if (value === '') return undefined
+    if (pattern.test(value)) return value
+    throw new CniError(
+      CNI_CODE.INVALID_ENVIRONMENT,
+      `Cannot use CNI_ARGS: ${key} is ${renderValue(value)}, expected ${expected}`,
+    )
+  }
+  return {
+    namespace: read('K8S_POD_NAMESPACE', DNS_LABEL, 'a DNS label') ?? 'default',
+    name: read('K8S_POD_NAME', DNS_SUBDOMAIN, 'a DNS subdomain'),
+  }
+}

@@ -1,0 +1,60 @@
+// The agent's command line: stable, manifests and tests rely on it.
+import { isIP } from 'node:net'
+import { parseArgs } from 'node:util'
+
+import { DEFAULT_SOCKET } from '../core/cni/config.ts'
+import { DecodeError } from '../core/errors.ts'
+
+export interface AgentOptions {
+  /** Folder of the file store. */
+  readonly storeFolder: string
+  readonly nodeName: string
+  readonly underlayAddress: string
+  readonly socketPath: string
+  readonly stateDir: string
+}
+
+export const USAGE = `Usage: l2wire-agent --store file:///DIR --node-name NAME [options]
+
+  --store URL              where wires are kept: file:///DIR
+  --node-name NAME         this node's name, unique among those that share the store
+  --underlay-address IP    this node's address towards the others; default 127.0.0.1, a single node
+  --socket PATH            where the CNI plugins reach the agent; default ${DEFAULT_SOCKET}
+  --state-dir DIR          what the agent remembers of its attachments; default /var/lib/l2wire
+  --help                   this text
+`
+
+/** Throws DecodeError, or TypeError from node:util for an option that does not exist. */
+export function decodeOptions(argv: readonly string[]): AgentOptions | 'help' {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      store: { type: 'string' },
+      'node-name': { type: 'string' },
+      'underlay-address': { type: 'string', default: '127.0.0.1' },
+      socket: { type: 'string', default: DEFAULT_SOCKET },
+      'state-dir': { type: 'string', default: '/var/lib/l2wire' },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help) return 'help'
+  const nodeName = values['node-name'] ?? ''
+  if (!/^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/.test(nodeName))
+    throw new DecodeError('--node-name', values['node-name'], 'a DNS subdomain')
+  if (isIP(values['underlay-address']) === 0)
+    throw new DecodeError('--underlay-address', values['underlay-address'], 'an IP address')
+  return {
+    storeFolder: decodeFileUrl(values.store),
+    nodeName,
+    underlayAddress: values['underlay-address'],
+    socketPath: values.socket,
+    stateDir: values['state-dir'],
+  }
+}
+
+/** The folder of a file:///DIR URL. Throws DecodeError. */
+export function decodeFileUrl(store: string | undefined): string {
+  const folder = /^file:\/\/(\/.+)$/.exec(store ?? '')?.[1]
+  if (folder === undefined) throw new DecodeError('--store', store, 'file:///DIR')
+  return decodeURIComponent(folder)
+}

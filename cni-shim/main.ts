@@ -1,0 +1,88 @@
+// What the container runtime executes as "l2wire" and "l2wire-bind", once per verb. It checks the
+// environment and the JSON, answers VERSION, and leaves the rest to the node agent.
+// stdout is the CNI result and nothing else.
+import { writeSync } from 'node:fs'
+import { buffer } from 'node:stream/consumers'
+
+import { decodeCniVersion, decodeSocket, parseConfig } from '../core/cni/config.ts'
+import { decodeEnv, type CniArgs } from '../core/cni/env.ts'
+import { toErrorResult } from '../core/cni/result.ts'
+import {
+  allowsCommand,
+  CNI_VERSIONS,
+  getCommandVersion,
+  isCniVersion,
+  NEWEST_CNI_VERSION,
+} from '../core/cni/version.ts'
+import { CNI_CODE, CniError } from '../core/errors.ts'
+import { LINE_BYTES_MAX, type CniResponse } from '../core/protocol.ts'
+import { callAgent } from './client.ts'
+
+/** The version errors are told in: the configuration's as soon as it is known. */
+let cniVersion: string = NEWEST_CNI_VERSION
+
+async function runVerb(args: CniArgs): Promise<CniResponse> {
+  if (args.command === 'VERSION') {
+    const output = { cniVersion: NEWEST_CNI_VERSION, supportedVersions: CNI_VERSIONS }
+    return { protocol: 1, output, isError: false }
+  }
+  const config = parseConfig(await readInput())
+  if (isCniVersion(config['cniVersion'])) cniVersion = config['cniVersion']
+  const version = decodeCniVersion(config, CNI_VERSIONS)
+  if (!allowsCommand(version, args.command)) {
+    throw new CniError(
+      CNI_CODE.INCOMPATIBLE_VERSION,
+      `Cannot run ${args.command}: "cniVersion" is "${version}", expected ${getCommandVersion(args.command)} or newer`,
+    )
+  }
+  return callAgent(decodeSocket(config), { protocol: 1, args, config })
+}
+
+async function readInput(): Promise<string> {
+  let bytes: Buffer
+  try {
+    bytes = await buffer(process.stdin)
+  } catch (cause) {
+    throw new CniError(CNI_CODE.IO_FAILURE, 'Cannot read standard input', { cause })
+  }
+  if (bytes.length > LINE_BYTES_MAX / 2)
+    throw new CniError(
+      CNI_CODE.DECODING_FAILURE,
+      `Cannot decode the network configuration: it has ${bytes.length} bytes, expected at most ${LINE_BYTES_MAX / 2}`,
+    )
+  return bytes.toString('utf8')
+}
+
+function toResponse(error: unknown): CniResponse {
+  const known =
+    error instanceof CniError
+      ? error
+      : new CniError(CNI_CODE.INTERNAL, 'Cannot go on: this is a bug in l2wire', { cause: error })
+  return { protocol: 1, output: toErrorResult(cniVersion, known), isError: true }
+}
+
+async function main(): Promise<number> {
+  let response: CniResponse
+  try {
+    response = await runVerb(decodeEnv(process.env))
+  } catch (error) {
+    response = toResponse(error)
+  }
+  // Synchronous: process.exit would cut off what a pipe has not taken yet.
+  if (response.output !== undefined) writeAll(`${JSON.stringify(response.output, undefined, 2)}\n`)
+  return response.isError ? 1 : 0
+}
+
+function writeAll(text: string): void {
+  let rest: Uint8Array = Buffer.from(text, 'utf8')
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(1, rest))
+    } catch (error) {
+      // A runtime that made the pipe non-blocking and reads slowly.
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+    }
+  }
+}
+
+process.exit(await main())
