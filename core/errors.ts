@@ -79,6 +79,11 @@ export class NotSupportedError extends Error {
   override readonly name = 'NotSupportedError'
 }
 
+/** A network device that somebody else was to make is not there: which, and who makes it. */
+export class LinkMissingError extends Error {
+  override readonly name = 'LinkMissingError'
+}
+
 /** A value as it may stand in a one-line message: quoted, escaped, and cut when long. */
 export function renderValue(value: unknown): string {
   if (value === undefined) return 'missing'

@@ -1,0 +1,62 @@
+// Where a new <interface> goes: the guest numbers its NICs in the order they stand in the domain,
+// and the VMI's order is the one its author chose.
+import type { Edit } from './splice.ts'
+import { appendContent, findChildSeparator, findSeparator } from './splice.ts'
+import type { XmlElement } from './tree.ts'
+
+export interface Placement<Plan> {
+  readonly xml: string
+  readonly devices: XmlElement
+  /** Interfaces of the document, by alias. */
+  readonly existing: ReadonlyMap<string, XmlElement>
+  /** Aliases of all the VMI's interfaces, in its order. */
+  readonly order: readonly string[]
+  /** What is to be added, by alias. */
+  readonly added: ReadonlyMap<string, Plan>
+  readonly unit: string
+  readonly render: (plan: Plan, separator: string) => string
+}
+
+/** The edits that put every added interface behind its predecessor in the VMI, or else before its successor. */
+export function placeInterfaces<Plan>(placement: Placement<Plan>): Edit[] {
+  const { xml, devices, existing, order, added, unit, render } = placement
+  const edits: Edit[] = []
+  let appended = ''
+  let before: XmlElement | undefined
+  for (const [index, alias] of order.entries()) {
+    before = existing.get(alias) ?? before
+    const plan = added.get(alias)
+    if (plan === undefined) continue
+    // Without a neighbour from the VMI: before any other interface (KubeVirt appends placeholders
+    // for later hotplug), or else behind all devices.
+    const after =
+      findNext(existing, order.slice(index + 1)) ??
+      devices.children.find(({ name }) => name === 'interface')
+    if (before !== undefined) {
+      const separator = findSeparator(xml, before)
+      edits.push({ start: before.end, end: before.end, text: separator + render(plan, separator) })
+    } else if (after !== undefined) {
+      const separator = findSeparator(xml, after)
+      edits.push({
+        start: after.start,
+        end: after.start,
+        text: render(plan, separator) + separator,
+      })
+    } else {
+      const separator = findChildSeparator(xml, devices, unit)
+      appended += separator + render(plan, separator)
+    }
+  }
+  return [...edits, ...appendContent(xml, devices, appended)]
+}
+
+function findNext(
+  existing: ReadonlyMap<string, XmlElement>,
+  aliases: readonly string[],
+): XmlElement | undefined {
+  for (const alias of aliases) {
+    const element = existing.get(alias)
+    if (element !== undefined) return element
+  }
+  return undefined
+}

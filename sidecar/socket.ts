@@ -1,0 +1,59 @@
+// The socket virt-launcher finds us by. It takes every file in the folder for a sidecar, so nothing
+// but a socket that answers may ever be there (KubeVirt v1.9: pkg/hooks/manager.go).
+import { lstatSync, unlinkSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+
+/** sockaddr_un.sun_path, less the closing NUL. */
+const MAX_PATH_BYTES = 107
+
+/**
+ * The path of the socket. virt-launcher remembers which sidecars it has seen by file name alone,
+ * though every sidecar has its own folder: two of one name and it waits for the second in vain. The
+ * container's name is what is unique in the pod.
+ */
+export function toSocketPath(dir: string, name: string): string {
+  // Container names are DNS labels. Anything else must not lead out of the folder.
+  const path = join(dir, `${name.replaceAll(/[^\w.-]/g, '-').replace(/^\.+/, '')}.sock`)
+  const bytes = Buffer.byteLength(path)
+  if (bytes > MAX_PATH_BYTES) {
+    throw new Error(
+      `Cannot listen on "${path}": the path has ${bytes} bytes, at most ${MAX_PATH_BYTES} fit`,
+    )
+  }
+  return path
+}
+
+/** Takes away what a crashed instance has left. Refuses to touch what is in use or no socket. */
+export async function delStaleSocket(path: string): Promise<void> {
+  const found = lstatSync(path, { throwIfNoEntry: false })
+  if (found === undefined) return
+  if (!found.isSocket()) throw new Error(`Cannot listen on "${path}": it exists and is no socket`)
+  if (await isListening(path)) {
+    throw new Error(`Cannot listen on "${path}": another sidecar of this name listens there`)
+  }
+  delSocket(path)
+}
+
+/** Removes the socket; one that is gone already is success. */
+export function delSocket(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return
+    throw error
+  }
+}
+
+async function isListening(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => {
+      resolve(false)
+    })
+  })
+}
