@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 
 import { DEFAULT_SOCKET } from '../core/cni/config.ts'
 import { DecodeError } from '../core/errors.ts'
+import { decodeFileUrl } from '../store/file-url.ts'
 
 export interface AgentOptions {
   /** Folder of the file store. */
@@ -50,11 +51,4 @@ export function decodeOptions(argv: readonly string[]): AgentOptions | 'help' {
     socketPath: values.socket,
     stateDir: values['state-dir'],
   }
-}
-
-/** The folder of a file:///DIR URL. Throws DecodeError. */
-export function decodeFileUrl(store: string | undefined): string {
-  const folder = /^file:\/\/(\/.+)$/.exec(store ?? '')?.[1]
-  if (folder === undefined) throw new DecodeError('--store', store, 'file:///DIR')
-  return decodeURIComponent(folder)
 }

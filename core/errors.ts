@@ -87,7 +87,7 @@ export class LinkMissingError extends Error {
 /** A value as it may stand in a one-line message: quoted, escaped, and cut when long. */
 export function renderValue(value: unknown): string {
   if (value === undefined) return 'missing'
-  const text = JSON.stringify(value) ?? String(value)
+  const text = JSON.stringify(value)
   return text.length > 120 ? `${text.slice(0, 117)}...` : text
 }
 

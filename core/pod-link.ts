@@ -9,17 +9,26 @@ export interface PodLink {
   readonly isUp: boolean
 }
 
+/** The keys we read of ip-link(8)'s JSON. */
+interface IpLink {
+  readonly ifname: string
+  readonly address: string
+  readonly mtu: number
+  readonly flags: readonly string[]
+}
+
 /** The output of `ip -j link show`: a list of links, or nothing at all. Throws DecodeError. */
 export function parseLinks(json: string): readonly PodLink[] {
   const value: unknown = json.trim() === '' ? [] : JSON.parse(json)
   if (!Array.isArray(value)) throw new DecodeError('ip -j link', value, 'a list of links')
-  return (value as Record<string, unknown>[])
-    .filter((link) => typeof link['ifname'] === 'string')
+  // iproute2 leaves empty objects where a filter hid a link.
+  return (value as Partial<IpLink>[])
+    .filter((link) => link.ifname !== undefined)
     .map((link) => ({
-      name: String(link['ifname']),
-      mac: String(link['address'] ?? ''),
-      mtuBytes: Number(link['mtu'] ?? 0),
-      isUp: Array.isArray(link['flags']) && link['flags'].includes('UP'),
+      name: link.ifname ?? '',
+      mac: link.address ?? '',
+      mtuBytes: link.mtu ?? 0,
+      isUp: link.flags?.includes('UP') ?? false,
     }))
 }
 

@@ -17,7 +17,7 @@ export async function openNetns(path: string): Promise<NetnsRef> {
   if (inode === undefined)
     throw new CniError(
       CNI_CODE.UNKNOWN_CONTAINER,
-      `Cannot find CNI_NETNS "${path}": no such file, expected a network namespace`,
+      `Cannot find the network namespace "${path}" (CNI_NETNS): no such file`,
     )
   return { path, inode, bootId: await readBootId() }
 }
@@ -47,7 +47,7 @@ async function readNetnsInode(path: string): Promise<number | undefined> {
   if (type === NSFS_MAGIC) return inode
   throw new CniError(
     CNI_CODE.INVALID_ENVIRONMENT,
-    `Cannot use CNI_NETNS: "${path}" is an ordinary file, expected a network namespace`,
+    `Cannot use "${path}" (CNI_NETNS): it is an ordinary file, expected a network namespace`,
   )
 }
 

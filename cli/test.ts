@@ -1,0 +1,79 @@
+// kubectl-l2wire test: sends every frame class through a cable between two namespaces of this machine
+// and says what arrived.
+import { InvalidArgumentError, type Command } from 'commander'
+
+import { DecodeError } from '../core/errors.ts'
+import { isDeviceName } from '../core/name.ts'
+import { FRAME_ROWS } from '../core/tester/frames.ts'
+import { renderVerdicts } from '../core/tester/table.ts'
+import { testCable } from '../kernel/cable-test.ts'
+import { newNetnsStation, type NetnsNic } from '../kernel/netns-station.ts'
+import { openNetns } from '../kernel/netns.ts'
+import { run } from '../kernel/run.ts'
+
+const EXIT_NOT_TRANSPARENT = 3
+
+interface TestFlags {
+  readonly netns: readonly string[]
+  readonly idle: number
+  readonly output: 'table' | 'json'
+}
+
+export function addTestCommand(program: Command): void {
+  program
+    .command('test')
+    .description('send every frame class through a cable, both ways, and say what arrived')
+    .requiredOption(
+      '--netns <NETNS:IFNAME>',
+      'a NIC at one end, given twice; NETNS is a name of `ip netns` or a path',
+      (value: string, earlier: readonly string[]) => [...earlier, value],
+      [] as readonly string[],
+    )
+    .option(
+      '--idle <seconds>',
+      'how long to listen to the idle cable; 0 leaves it out',
+      toSeconds,
+      5,
+    )
+    .option('-o, --output <format>', 'table or json', toFormat, 'table')
+    .addHelpText(
+      'after',
+      '\nExit code: 0 all rows delivered, 3 some were not.\nExample: kubectl-l2wire test --netns A:eth1 --netns B:eth1',
+    )
+    .action(runTest)
+}
+
+async function runTest(flags: TestFlags): Promise<void> {
+  if (flags.netns.length !== 2)
+    throw new DecodeError('--netns', flags.netns, 'two of them, one for each end')
+  const [a, b] = flags.netns.map(decodeNic).map((nic) => newNetnsStation(run, nic))
+  for (const nic of flags.netns.map(decodeNic)) await openNetns(nic.netns)
+  if (a === undefined || b === undefined) return
+  const columns = await testCable(a, b, { rows: FRAME_ROWS, idleSeconds: flags.idle })
+  const text =
+    flags.output === 'json' ? JSON.stringify(columns, undefined, 2) : renderVerdicts(columns)
+  process.stdout.write(`${text}\n`)
+  const isTransparent = columns.every(({ verdicts }) => verdicts.every((row) => row.isDelivered))
+  if (!isTransparent) process.exitCode = EXIT_NOT_TRANSPARENT
+}
+
+/** "A:eth1" or "/proc/4711/ns/net:eth1". Throws DecodeError. */
+function decodeNic(text: string): NetnsNic {
+  const at = text.lastIndexOf(':')
+  const netns = text.slice(0, at)
+  const ifname = text.slice(at + 1)
+  if (at < 1 || !isDeviceName(ifname))
+    throw new DecodeError('--netns', text, 'a namespace and an interface, like "A:eth1"')
+  return { label: text, netns: netns.startsWith('/') ? netns : `/run/netns/${netns}`, ifname }
+}
+
+function toSeconds(text: string): number {
+  const seconds = Number(text)
+  if (Number.isFinite(seconds) && seconds >= 0) return seconds
+  throw new InvalidArgumentError('expected seconds, 0 or more')
+}
+
+function toFormat(text: string): string {
+  if (text === 'table' || text === 'json') return text
+  throw new InvalidArgumentError('expected table or json')
+}

@@ -1,0 +1,24 @@
+// Building Ethernet frames out of words: hex in, bytes out.
+
+/** Bytes of hex digits; blanks, colons and dashes are there for the reader. */
+export function fromHex(hex: string): Uint8Array {
+  const digits = hex.replaceAll(/[\s:-]/g, '')
+  return Uint8Array.from({ length: digits.length / 2 }, (_, at) =>
+    Number.parseInt(digits.slice(2 * at, 2 * at + 2), 16),
+  )
+}
+
+export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    bytes.set(part, at)
+    at += part.length
+  }
+  return bytes
+}
+
+/** Payload that is different for every mark and position, so that a swapped or cut frame shows. */
+export function fillPayload(length: number, mark: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, at) => (at * 31 + mark * 17 + (at >> 8)) & 0xff)
+}

@@ -1,0 +1,41 @@
+// Verdicts as text: a row per frame class, a column per cable and direction.
+import type { RowVerdict } from './verdict.ts'
+
+export interface VerdictColumn {
+  readonly title: string
+  readonly verdicts: readonly RowVerdict[]
+}
+
+/** A table for a terminal, then a line for each row that was not delivered. */
+export function renderVerdicts(columns: readonly VerdictColumn[]): string {
+  const names = [...new Set(columns.flatMap(({ verdicts }) => verdicts.map(({ name }) => name)))]
+  const nameWidth = Math.max(...names.map((name) => name.length))
+  const line = (name: string, cells: readonly string[]): string =>
+    [name.padEnd(nameWidth), ...cells.map((cell, at) => cell.padEnd(widthOf(columns[at])))]
+      .join('  ')
+      .trimEnd()
+  const rows = names.map((name) =>
+    line(
+      name,
+      columns.map(({ verdicts }) => renderCell(verdicts.find((verdict) => verdict.name === name))),
+    ),
+  )
+  const faults = columns.flatMap(({ title, verdicts }) =>
+    verdicts
+      .filter(({ isDelivered }) => !isDelivered)
+      .map(({ name, fault }) => `${title}: ${name}: ${fault}`),
+  )
+  const titles = columns.map(({ title }) => title)
+  return [line('frame class', titles), ...rows, ...(faults.length > 0 ? ['', ...faults] : [])].join(
+    '\n',
+  )
+}
+
+function widthOf(column: VerdictColumn | undefined): number {
+  return Math.max(column?.title.length ?? 0, 'delivered'.length)
+}
+
+function renderCell(verdict: RowVerdict | undefined): string {
+  if (verdict === undefined) return '-'
+  return verdict.isDelivered ? 'delivered' : 'LOST'
+}

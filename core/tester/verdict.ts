@@ -1,0 +1,70 @@
+// What a test run means: frames sent by row, frames that arrived, and a verdict for each row.
+import type { Ends, FrameRow } from './frames.ts'
+
+export interface RowVerdict {
+  readonly name: string
+  readonly isDelivered: boolean
+  /** Empty when delivered; else what went wrong, for people. */
+  readonly fault: string
+}
+
+/** Name of the verdict on what nobody sent. */
+export const NOTHING_ELSE = 'nothing else arrives'
+export const IDLE_WIRE = 'idle wire is silent'
+
+/** The frames of all rows, in the order they are sent. */
+export function toFrames(rows: readonly FrameRow[], ends: Ends): readonly Uint8Array[] {
+  return rows.flatMap((row) => row.frames(ends))
+}
+
+/**
+ * One verdict per row, and a last one for frames that nobody sent. A row is delivered when each of
+ * its frames arrived once, byte for byte, and after the frames sent before it.
+ */
+export function judge(
+  rows: readonly FrameRow[],
+  ends: Ends,
+  received: readonly Uint8Array[],
+): readonly RowVerdict[] {
+  const places = new Map<string, number[]>()
+  for (const [at, frame] of received.entries())
+    places.set(toKey(frame), [...(places.get(toKey(frame)) ?? []), at])
+  let last = -1
+  const sent = new Set<string>()
+  const verdicts = rows.map((row): RowVerdict => {
+    const faults = row.frames(ends).flatMap((frame) => {
+      sent.add(toKey(frame))
+      const at = places.get(toKey(frame)) ?? []
+      const [first] = at
+      if (first === undefined) return [`${describeFrame(frame)} lost`]
+      if (at.length > 1) return [`${describeFrame(frame)} arrived ${at.length} times`]
+      if (first < last) return [`${describeFrame(frame)} out of order`]
+      last = first
+      return []
+    })
+    return { name: row.name, isDelivered: faults.length === 0, fault: faults.join('; ') }
+  })
+  const strange = received.filter((frame) => !sent.has(toKey(frame)))
+  return [...verdicts, toSilenceVerdict(NOTHING_ELSE, strange)]
+}
+
+/** Delivered means that nothing came. */
+export function toSilenceVerdict(name: string, received: readonly Uint8Array[]): RowVerdict {
+  return {
+    name,
+    isDelivered: received.length === 0,
+    fault: received.slice(0, 3).map(describeFrame).join('; '),
+  }
+}
+
+/** A frame in a few words: length, addresses and ethertype. */
+export function describeFrame(frame: Uint8Array): string {
+  const hex = toKey(frame)
+  return `${frame.length} bytes ${hex.slice(12, 24)} > ${hex.slice(0, 12)} type ${hex.slice(24, 28)}`
+}
+
+function toKey(frame: Uint8Array): string {
+  let hex = ''
+  for (const byte of frame) hex += byte.toString(16).padStart(2, '0')
+  return hex
+}

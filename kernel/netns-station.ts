@@ -1,0 +1,118 @@
+// A station in a network namespace of this machine: tcpdump listens, tcpreplay sends. Both are what
+// every Debian has, hand frames over whole (tcpdump puts 802.1Q tags back where they were) and leave
+// them alone.
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { CommandError } from '../core/errors.ts'
+import { parseLinks } from '../core/pod-link.ts'
+import { decodePcap, encodePcap } from '../core/tester/pcap.ts'
+import type { Run } from './run.ts'
+import type { Capture, Station } from './station.ts'
+
+export interface NetnsNic {
+  /** For people. */
+  readonly label: string
+  /** Path of the namespace. */
+  readonly netns: string
+  readonly ifname: string
+}
+
+export function newNetnsStation(run: Run, nic: NetnsNic): Station {
+  const inside = (argv: readonly string[]): readonly string[] => [
+    'nsenter',
+    `--net=${nic.netns}`,
+    ...argv,
+  ]
+  return {
+    label: nic.label,
+    readMac: async () => {
+      const links = parseLinks(await run(inside(['ip', '-j', 'link', 'show', 'dev', nic.ifname])))
+      return links[0]?.mac ?? ''
+    },
+    startCapture: async () =>
+      startTcpdump(
+        inside([
+          'tcpdump',
+          '-i',
+          nic.ifname,
+          '-Q',
+          'in',
+          '-U',
+          '--immediate-mode',
+          '-s',
+          '0',
+          // Writing to our pipe needs no user of its own, which may not exist.
+          '-Z',
+          'root',
+          '-w',
+          '-',
+        ]),
+      ),
+    send: async (frames) => sendFrames(run, inside, nic.ifname, frames),
+  }
+}
+
+async function sendFrames(
+  run: Run,
+  inside: (argv: readonly string[]) => readonly string[],
+  ifname: string,
+  frames: readonly Uint8Array[],
+): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'l2w-send-'))
+  try {
+    const file = join(folder, 'frames.pcap')
+    await writeFile(file, encodePcap(frames))
+    // Paced: a row must not be lost to a full queue of the receiver.
+    await run(inside(['tcpreplay', '--quiet', '--pps', '2000', '-i', ifname, file]))
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function startTcpdump(argv: readonly string[]): Promise<Capture> {
+  const [file = '', ...args] = argv
+  const child = spawn(file, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, LC_ALL: 'C' },
+  })
+  const chunks: Buffer[] = []
+  child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk))
+  await waitForListening(child, argv)
+  let frames: Promise<readonly Uint8Array[]> | undefined
+  const stop = async (): Promise<readonly Uint8Array[]> => {
+    frames ??= endTcpdump(child).then(() => decodePcap(Buffer.concat(chunks)))
+    return frames
+  }
+  return {
+    stop,
+    [Symbol.asyncDispose]: async () => {
+      await endTcpdump(child)
+    },
+  }
+}
+
+// tcpdump says "listening on eth1, …" once its socket is bound; from then on it sees everything.
+async function waitForListening(child: ChildProcess, argv: readonly string[]): Promise<void> {
+  let said = ''
+  await new Promise<void>((resolve, reject) => {
+    const fail = (exitCode: number | null, cause?: Error): void =>
+      reject(new CommandError(argv, { exitCode: exitCode ?? undefined, stderr: said }, { cause }))
+    child.stderr?.on('data', (chunk: Buffer) => {
+      said += chunk.toString('utf8')
+      if (said.includes('listening on')) resolve()
+    })
+    child.once('error', (cause) => fail(null, cause))
+    child.once('close', (exitCode) => fail(exitCode))
+  })
+}
+
+async function endTcpdump(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const closed = once(child, 'close')
+  child.kill('SIGINT')
+  await closed
+}
