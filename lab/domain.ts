@@ -164,7 +164,11 @@ function toInterfaces(vmi: Vmi, options: DomainOptions): readonly Element[] {
   return generated.map((nic) => toInterface(vmi, nic, options))
 }
 
-function isGenerated(nic: VmiInterface, options: DomainOptions): boolean {
+/** Whether virt-launcher writes this interface itself; the others are a sidecar's (or a device's) business. */
+export function isGenerated(
+  nic: VmiInterface,
+  options: Pick<DomainOptions, 'domainAttachments'>,
+): boolean {
   if (nic.sriov !== undefined) return false
   // converter/network/configurator.go: a binding whose attachment is not exactly "tap" is skipped.
   return nic.binding === undefined || options.domainAttachments?.[nic.binding.name] === 'tap'

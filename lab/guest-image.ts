@@ -141,7 +141,7 @@ async function buildImage(input: {
 }): Promise<void> {
   const { kernelTree, release, directory } = input
   const root = path.join(directory, 'root')
-  for (const folder of ['bin', 'dev', 'proc', 'sys', 'tmp', 'modules']) {
+  for (const folder of ['bin', 'dev', 'etc', 'proc', 'sys', 'tmp', 'modules']) {
     await mkdir(path.join(root, folder), { recursive: true })
   }
   for (const file of input.contents) {
@@ -159,6 +159,8 @@ async function buildImage(input: {
   }
   const order = modules.map((module) => `${path.basename(module)}\n`).join('')
   await writeFile(path.join(root, 'modules/order'), order)
+  // tcpdump looks up whoever it is to run as.
+  await writeFile(path.join(root, 'etc/passwd'), 'root:x:0:0:root:/:/bin/sh\n')
   await cp(INIT_SCRIPT, path.join(root, 'init'))
   await run(['chmod', '755', path.join(root, 'init')])
   // Not compressed: unpacking costs more under emulation than loading does.

@@ -1,0 +1,81 @@
+// A NIC inside a guest as a station of the cable tester: tcpdump listens, tcpreplay sends.
+import { decodePcap, encodePcap } from '../core/tester/pcap.ts'
+import type { Capture, Station } from '../kernel/station.ts'
+import type { Guest } from './guest.ts'
+
+/** Bytes before the payload that an MTU does not count. */
+const ETHERNET_HEADER_BYTES = 14
+/** Frames still on their way when a capture is stopped: it ends when this long nothing came. */
+const SETTLE_MS = 200
+/** With a longer one libpcap's ring holds too few frames; the tester's longest is 9014 bytes. */
+const SNAPLEN = 16_384
+const RING_KIB = 16_384
+
+/** The station at the guest's NIC that has this MAC. */
+export async function newGuestStation(guest: Guest, label: string, mac: string): Promise<Station> {
+  const nic = await guest.nicByMac(mac)
+  let captures = 0
+  return {
+    label,
+    readMac: () => Promise.resolve(nic.mac),
+    startCapture: async () => {
+      captures += 1
+      return startCapture(guest, nic.name, `/tmp/capture-${nic.name}-${captures}`)
+    },
+    send: async (frames) => {
+      if (frames.length > 0) await send(guest, nic.name, frames)
+    },
+  }
+}
+
+async function startCapture(guest: Guest, nic: string, file: string): Promise<Capture> {
+  const options = `-Z root -Q in -U --immediate-mode -s ${SNAPLEN} -B ${RING_KIB}`
+  await guest.run(`
+    tcpdump -i ${nic} ${options} -w ${file} 2>${file}.log & echo $! >${file}.pid
+    until grep -q listening ${file}.log; do
+      kill -0 $! 2>/dev/null || { cat ${file}.log >&2; exit 1; }
+      sleep 0.02
+    done
+  `)
+  let frames: Promise<readonly Uint8Array[]> | undefined
+  const capture: Capture = {
+    stop: () => {
+      frames ??= stopCapture(guest, file)
+      return frames
+    },
+    [Symbol.asyncDispose]: async () => {
+      await capture.stop()
+    },
+  }
+  return capture
+}
+
+async function stopCapture(guest: Guest, file: string): Promise<readonly Uint8Array[]> {
+  // tcpdump's last line comes after the last frame is in the file.
+  await guest.run(`
+    size=; while [ "$size" != "$(stat -c %s ${file})" ]; do
+      size=$(stat -c %s ${file}); sleep ${SETTLE_MS / 1000}
+    done
+    kill -INT "$(cat ${file}.pid)"
+    until grep -q 'dropped by kernel' ${file}.log; do sleep 0.02; done
+    grep -q '^0 packets dropped by kernel' ${file}.log || { cat ${file}.log >&2; exit 1; }
+  `)
+  const frames = decodePcap(await guest.get(file))
+  await guest.run(`rm ${file} ${file}.log ${file}.pid`)
+  return frames
+}
+
+async function send(guest: Guest, nic: string, frames: readonly Uint8Array[]): Promise<void> {
+  const file = `/tmp/send-${nic}`
+  const longest = Math.max(...frames.map((frame) => frame.length))
+  await guest.put(file, encodePcap(frames))
+  // The guest's own stack refuses what exceeds the NIC's MTU; the wire is what is under test.
+  await guest.run(`
+    mtu=${longest - ETHERNET_HEADER_BYTES}
+    [ "$(cat /sys/class/net/${nic}/mtu)" -ge $mtu ] || ip link set dev ${nic} mtu $mtu
+    tcpreplay --topspeed -i ${nic} ${file} >${file}.log 2>&1 &&
+      grep -Eq 'Successful packets: +${frames.length}$' ${file}.log ||
+      { cat ${file}.log >&2; exit 1; }
+    rm ${file} ${file}.log
+  `)
+}

@@ -1,0 +1,197 @@
+// A virt-launcher for the lab: one VMI as a real libvirt domain in a network namespace that the caller
+// made, its XML passed through the hook sidecars of its bindings on the way.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile, writeFile } from 'node:fs/promises'
+
+import { toPodLinkName, toTapName } from '../core/name.ts'
+import { run } from '../kernel/run.ts'
+import { chooseAccelerator } from './accelerator.ts'
+import {
+  isGenerated,
+  toDiskNames,
+  toDomainName,
+  toDomainXml,
+  toGuestSocketPath,
+  toPrivateDirectory,
+  type PodLink,
+} from './domain.ts'
+import type { Vmi } from './domain-vmi.ts'
+import { connectGuest, type Guest } from './guest.ts'
+import { newSandbox, type Sandbox } from './launcher-sandbox.ts'
+import { newSidecar, type Sidecar } from './launcher-sidecar.ts'
+
+/** What the KubeVirt CR says of a binding. */
+export interface BindingRegistration {
+  /** The program in sidecarImage, below the project's folder or absolute; absent: no sidecar. */
+  readonly sidecar?: string
+  readonly domainAttachmentType?: 'tap' | 'managedTap'
+}
+
+export interface LauncherOptions {
+  /** A namespace of "ip netns", with the pod links and taps that the CNI put there. */
+  readonly netnsName: string
+  readonly vmi: Vmi
+  readonly bindings?: Readonly<Record<string, BindingRegistration>>
+  /** Stands where a sidecar would, for tests of the lab itself. */
+  readonly rewriteDomain?: (domainXml: string) => string
+}
+
+export interface Launcher extends AsyncDisposable {
+  /** What virt-launcher generated, and what the sidecars made of it. */
+  readonly generatedXml: string
+  readonly definedXml: string
+  /** The guest's shell; waits for the boot. Each call is a connection, one at a time. */
+  connectGuest(): Promise<Guest>
+  /** libvirt's shell on the launcher's own daemon; the domain is toDomainName(vmi). */
+  virsh(argv: readonly string[]): Promise<string>
+  /** The guest's serial console, libvirtd's log and the sidecars' logs so far. */
+  readLog(): Promise<string>
+}
+
+const SIDECAR = 'dist/bin/l2wire-sidecar'
+export const DEFAULT_BINDINGS: Readonly<Record<string, BindingRegistration>> = {
+  l2wire: { sidecar: SIDECAR },
+  'l2wire-macvtap': { sidecar: SIDECAR },
+}
+
+/** Resolves when the domain is running; its guest has then begun to boot. */
+export async function newLauncher(options: LauncherOptions): Promise<Launcher> {
+  const { netnsName, vmi } = options
+  const bindings = options.bindings ?? DEFAULT_BINDINGS
+  await using started = new AsyncDisposableStack()
+  started.use(await newPodTaps(netnsName, vmi))
+  const accelerator = await chooseAccelerator()
+  const podLinks = await listPodLinks(netnsName)
+  const privateDirectory = toPrivateDirectory(vmi)
+  const diskNames = toDiskNames(vmi)
+  const sandbox = started.use(await newSandbox({ netnsName, privateDirectory, diskNames }))
+  const sidecars = await startSidecars(sandbox, vmi, bindings, started)
+  const generatedXml = toDomainXml(vmi, {
+    accelerator,
+    podLinks,
+    domainAttachments: toAttachments(bindings),
+  })
+  const hookedXml = await callHooks(sidecars, generatedXml, vmi)
+  const definedXml = options.rewriteDomain?.(hookedXml) ?? hookedXml
+  await startDomain(sandbox, vmi, definedXml)
+  await sandbox.saveCapabilities()
+  const resources = started.move()
+  return {
+    generatedXml,
+    definedXml,
+    connectGuest: async () => connectGuest(sandbox.toOutsidePath(toGuestSocketPath(vmi))),
+    virsh: async (argv) => sandbox.virsh(argv),
+    readLog: async () => {
+      const console = sandbox.toOutsidePath(`${toPrivateDirectory(vmi)}/virt-serial0-log`)
+      const said = [await readFile(console, 'utf8'), sandbox.readLog()]
+      return [...said, ...sidecars.map((sidecar) => sidecar.readLog())].join('\n')
+    },
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
+}
+
+/** One sidecar per distinct binding that has one, whatever the number of NICs (KubeVirt's netbinding.go). */
+async function startSidecars(
+  sandbox: Sandbox,
+  vmi: Vmi,
+  bindings: Readonly<Record<string, BindingRegistration>>,
+  started: AsyncDisposableStack,
+): Promise<readonly Sidecar[]> {
+  const interfaces = vmi.spec.domain.devices.interfaces ?? []
+  const names = new Set(interfaces.flatMap((nic) => nic.binding?.name ?? []))
+  const wanted = [...names].flatMap((bindingName) => {
+    const binding = bindings[bindingName]
+    if (binding === undefined) {
+      throw new Error(`Cannot start VMI "${vmi.metadata.name}": no binding "${bindingName}"`)
+    }
+    return binding.sidecar === undefined ? [] : [{ bindingName, executable: binding.sidecar }]
+  })
+  return Promise.all(
+    wanted.map(async (sidecar, index) =>
+      started.use(await newSidecar({ sandbox, index, ...sidecar })),
+    ),
+  )
+}
+
+async function callHooks(
+  sidecars: readonly Sidecar[],
+  generatedXml: string,
+  vmi: Vmi,
+): Promise<string> {
+  let xml = generatedXml
+  for (const { client } of sidecars) {
+    const { versions, hookPoints } = await client.info()
+    const version = (['v1alpha3', 'v1alpha2', 'v1alpha1'] as const).find((candidate) =>
+      versions.includes(candidate),
+    )
+    if (version === undefined || !hookPoints.some(({ name }) => name === 'OnDefineDomain')) continue
+    xml = (await client.onDefineDomain(version, xml, vmi)).toString('utf8')
+  }
+  return xml
+}
+
+async function startDomain(sandbox: Sandbox, vmi: Vmi, xml: string): Promise<void> {
+  const file = sandbox.toOutsidePath('/run/l2wire/domain.xml')
+  // KubeVirt writes these even when empty, which libvirt takes and its schema does not.
+  await writeFile(file, xml.replaceAll(/<(bios|baseBoard|chassis)(><\/\1|\/)>/g, ''))
+  await run(['virt-xml-validate', file, 'domain'])
+  await writeFile(file, xml)
+  await sandbox.virsh(['define', file])
+  await sandbox.virsh(['start', toDomainName(vmi)])
+}
+
+function toAttachments(
+  bindings: Readonly<Record<string, BindingRegistration>>,
+): Readonly<Record<string, 'tap' | 'managedTap'>> {
+  const attachments = Object.entries(bindings).map(
+    ([name, binding]) => [name, binding.domainAttachmentType] as const,
+  )
+  return Object.fromEntries(
+    attachments.filter((entry): entry is [string, 'tap' | 'managedTap'] => entry[1] !== undefined),
+  )
+}
+
+async function listPodLinks(netnsName: string): Promise<ReadonlyMap<string, PodLink>> {
+  const listed = await run(['ip', '-n', netnsName, '-j', 'link', 'show'])
+  const links = JSON.parse(listed) as readonly { ifname: string; address: string; mtu: number }[]
+  return new Map(links.map(({ ifname, address, mtu }) => [ifname, { mac: address, mtu }]))
+}
+
+/**
+ * The taps that virt-handler makes for KubeVirt's own bindings (masquerade, bridge). A process of its
+ * own takes them away, so that they go too when ours is killed.
+ */
+async function newPodTaps(netnsName: string, vmi: Vmi): Promise<AsyncDisposable> {
+  const present = await listPodLinks(netnsName)
+  const interfaces = vmi.spec.domain.devices.interfaces ?? []
+  const taps = interfaces
+    .filter((nic) => nic.binding === undefined && isGenerated(nic, {}))
+    .map((nic) => {
+      const network = vmi.spec.networks?.find(({ name }) => name === nic.name)
+      return toTapName(network?.multus === undefined ? 'eth0' : toPodLinkName(nic.name))
+    })
+    .filter((tap) => !present.has(tap))
+  const script = 'read -r _; netns=$1; shift; for tap; do ip -n "$netns" link del dev "$tap"; done'
+  const guard = spawn('sh', ['-c', script, 'sh', netnsName, ...taps], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  })
+  const ended = once(guard, 'close')
+  const dispose = async (): Promise<void> => {
+    guard.stdin.end()
+    await ended
+  }
+  try {
+    for (const tap of taps) {
+      const owner = ['user', '107', 'group', '107']
+      await run(['ip', '-n', netnsName, 'tuntap', 'add', 'dev', tap, 'mode', 'tap', ...owner])
+      await run(['ip', '-n', netnsName, 'link', 'set', 'dev', tap, 'addrgenmode', 'none'])
+      await run(['ip', '-n', netnsName, 'link', 'set', 'dev', tap, 'up'])
+    }
+  } catch (error) {
+    await dispose()
+    throw error
+  }
+  return { [Symbol.asyncDispose]: dispose }
+}
