@@ -1,0 +1,75 @@
+// Plays the container runtime: runs a plugin's executable as CNI's spec says, with the variables of
+// the spec in its environment and nothing else.
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+
+import { isRecord } from '../core/cni/config.ts'
+import { ROOT, type Manifest } from './manifests.ts'
+
+export interface CniCall {
+  readonly command: string
+  readonly containerID?: string
+  readonly netns?: string
+  readonly ifname?: string
+  readonly args?: string
+}
+
+export interface CniAnswer {
+  readonly exitCode: number | null
+  /** Standard output, decoded; undefined when it is no JSON object. */
+  readonly output: Manifest | undefined
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Where plugins are looked for: ours first, then Debian's. */
+export const PLUGIN_FOLDERS = [join(ROOT, 'dist/bin'), '/usr/lib/cni']
+
+/** Runs a plugin to its end, whatever it answers. */
+export async function callPlugin(
+  executable: string,
+  call: CniCall,
+  stdin: string | Uint8Array,
+): Promise<CniAnswer> {
+  const env = {
+    CNI_COMMAND: call.command,
+    CNI_PATH: PLUGIN_FOLDERS.join(':'),
+    ...(call.containerID === undefined ? {} : { CNI_CONTAINERID: call.containerID }),
+    ...(call.netns === undefined ? {} : { CNI_NETNS: call.netns }),
+    ...(call.ifname === undefined ? {} : { CNI_IFNAME: call.ifname }),
+    ...(call.args === undefined ? {} : { CNI_ARGS: call.args }),
+  }
+  return execPlugin(executable, env, stdin)
+}
+
+/** As callPlugin, with the environment just as given. */
+export async function execPlugin(
+  executable: string,
+  env: Readonly<Record<string, string>>,
+  stdin: string | Uint8Array,
+): Promise<CniAnswer> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(executable, [], { env: { ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
+    let stdout = ''
+    let stderr = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+    // VERSION does not read its input.
+    child.stdin.on('error', () => undefined)
+    child.on('error', reject)
+    child.on('close', (exitCode) => {
+      resolve({ exitCode, output: decodeOutput(stdout), stdout, stderr })
+    })
+    child.stdin.end(stdin)
+  })
+}
+
+function decodeOutput(stdout: string): Manifest | undefined {
+  try {
+    const value: unknown = JSON.parse(stdout)
+    return isRecord(value) ? value : undefined
+  } catch {
+    // Nothing, or not JSON: whoever looks at the answer sees the text itself.
+    return undefined
+  }
+}

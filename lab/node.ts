@@ -1,0 +1,100 @@
+// A node without a cluster: a real agent with its own state, store and socket in a temporary folder,
+// and the runtime's side of the CNI calls.
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import { callPlugin, type CniAnswer, type CniCall } from './cni.ts'
+import { ROOT, type Manifest } from './manifests.ts'
+
+export interface LabNode extends AsyncDisposable {
+  readonly folder: string
+  readonly socket: string
+  readonly storeUrl: string
+  readonly stateDir: string
+  /** Runs the plugin that the configuration's type names; the agent's socket is filled in. */
+  readonly call: (config: Manifest, call: CniCall) => Promise<CniAnswer>
+  /** As call, and throws unless the plugin said yes. */
+  readonly mustCall: (config: Manifest, call: CniCall) => Promise<Manifest>
+  /** Ends the agent by this signal, and starts it again. */
+  readonly stopAgent: (signal: NodeJS.Signals) => Promise<void>
+  readonly startAgent: () => Promise<void>
+  readonly readLog: () => string
+}
+
+export interface LabNodeOptions {
+  readonly nodeName?: string
+}
+
+const READY_MS = 15_000
+
+export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode> {
+  const folder = await mkdtemp(join(tmpdir(), 'l2w-node-'))
+  const socket = join(folder, 'agent.sock')
+  const storeUrl = `file://${join(folder, 'store')}`
+  const stateDir = join(folder, 'state')
+  const argv = [
+    // The agent must not outlive a killed test.
+    'setpriv',
+    '--pdeathsig',
+    'KILL',
+    join(ROOT, 'dist/bin/l2wire-agent'),
+    '--store',
+    storeUrl,
+    '--node-name',
+    options.nodeName ?? 'n1',
+    '--socket',
+    socket,
+    '--state-dir',
+    stateDir,
+  ]
+  let agent: ChildProcess | undefined
+  let log = ''
+
+  const startAgent = async (): Promise<void> => {
+    const child = spawn(argv[0] ?? '', argv.slice(1), { stdio: ['ignore', 'ignore', 'pipe'] })
+    agent = child
+    const from = log.length
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (log += text))
+    const deadline = Date.now() + READY_MS
+    while (!log.slice(from).includes('"ready"')) {
+      if (child.exitCode !== null || Date.now() > deadline)
+        throw new Error(`The agent did not get ready: ${log.slice(from)}`)
+      await sleep(10)
+    }
+  }
+  const stopAgent = async (signal: NodeJS.Signals): Promise<void> => {
+    if (agent === undefined || agent.exitCode !== null || agent.signalCode !== null) return
+    const ended = once(agent, 'exit')
+    agent.kill(signal)
+    await ended
+  }
+  const call = async (config: Manifest, cniCall: CniCall): Promise<CniAnswer> => {
+    const executable = join(ROOT, 'dist/bin', String(config['type']))
+    return callPlugin(executable, cniCall, JSON.stringify({ ...config, socket }))
+  }
+  const mustCall = async (config: Manifest, cniCall: CniCall): Promise<Manifest> => {
+    const answer = await call(config, cniCall)
+    if (answer.exitCode === 0) return answer.output ?? {}
+    throw new Error(`${cniCall.command} failed: ${answer.stdout}${answer.stderr}`)
+  }
+  await startAgent()
+  return {
+    folder,
+    socket,
+    storeUrl,
+    stateDir,
+    call,
+    mustCall,
+    stopAgent,
+    startAgent,
+    readLog: () => log,
+    [Symbol.asyncDispose]: async () => {
+      await stopAgent('SIGTERM')
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}

@@ -1,0 +1,73 @@
+#!/bin/sh
+# Brings a Debian machine to where the project builds and runs: Debian packages, then npm's. It says
+# what it installs and why before it does. Without root or apt-get it lists what is missing and stops.
+# Usage: setup/setup.sh [demo|test|bench]
+set -eu
+cd "$(dirname "$0")/.."
+what=${1:-test}
+
+# package | command that shows it is there | why
+packages='
+iproute2|ip|makes and joins the network devices
+procps|sysctl|silences the stack of the namespaces that tests make
+util-linux|nsenter|runs commands in a network namespace
+nodejs|node|runs npm, which brings the Node 24 that the project uses
+npm|npm|installs the libraries of package-lock.json
+tcpdump|tcpdump|receives frames for the cable tester, captures wires
+tcpreplay|tcpreplay|sends frames for the cable tester
+qemu-system-x86|qemu-system-x86_64|runs the virtual machines
+libvirt-daemon|libvirtd|defines the virtual machines as virt-launcher does
+libvirt-daemon-driver-qemu|/usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so|lets libvirt run QEMU
+libvirt-clients|virsh|starts the virtual machines, validates their XML
+busybox-static|/bin/busybox|is the user space of the guests
+cpio|cpio|packs the guests'"'"' file system
+kmod|modinfo|finds the kernel modules the guests need
+libxml2-utils|xmllint|reads libvirt'"'"'s schema for virt-xml-validate
+containernetworking-plugins|/usr/lib/cni/bridge|is the other CNI plugin that the binding and the bench meet
+'
+[ "$what" = bench ] && packages="$packages
+iperf3|iperf3|measures throughput"
+
+missing=
+list=
+old_ifs=$IFS
+IFS='
+'
+for line in $packages; do
+  name=${line%%|*}
+  rest=${line#*|}
+  command -v "${rest%%|*}" >/dev/null 2>&1 && continue
+  missing="$missing $name"
+  list="$list
+  $name: ${rest#*|}"
+done
+IFS=$old_ifs
+
+if [ -n "$missing" ]; then
+  echo "Debian packages needed that are not here:$list"
+  if [ "$(id -u)" != 0 ]; then
+    echo "Cannot install them without root. As root: apt-get install --no-install-recommends$missing" >&2
+    exit 1
+  fi
+  if ! command -v apt-get >/dev/null 2>&1; then
+    echo "Cannot install them without apt-get, expected Debian 12. Install them by hand:$missing" >&2
+    exit 1
+  fi
+  echo "Installing them with apt-get."
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  # shellcheck disable=SC2086 # one word per package
+  apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
+if [ "$(id -u)" != 0 ]; then
+  echo "Cannot make network namespaces and devices: this needs root" >&2
+  exit 1
+fi
+
+# node_modules follows the lock file; a stamp saves the ten seconds where nothing changed.
+stamp=node_modules/.l2wire-lock
+if ! cmp -s package-lock.json "$stamp" 2>/dev/null; then
+  echo "Installing the libraries of package-lock.json with npm ci."
+  npm ci --no-audit --no-fund --loglevel=error
+  cp package-lock.json "$stamp"
+fi
