@@ -197,6 +197,19 @@ function toInterface(vmi: Vmi, nic: VmiInterface, options: DomainOptions): Eleme
   ])
 }
 
+/** What virt-launcher adds to have free PCI ports for NICs to come; such a tap does not exist. */
+export function toPlaceholderXml(count: number): string {
+  const placeholders = Array.from({ length: count }, (_, index) =>
+    element('interface', { type: 'ethernet' }, [
+      element('source'),
+      element('target', { dev: `placeholder-${index}`, managed: 'no' }),
+      element('model', { type: VIRTIO_MODEL }),
+      element('alias', { name: `placeholder-${index}` }),
+    ]),
+  )
+  return placeholders.map((placeholder) => renderElement(placeholder, 2)).join('\n')
+}
+
 function toPciAddress(text: string): Element {
   const [domain = '0000', bus = '00', slot = '00', fn = '0'] = text.split(/[:.]/)
   const numbers = { domain: `0x${domain}`, bus: `0x${bus}`, slot: `0x${slot}`, function: `0x${fn}` }

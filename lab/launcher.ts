@@ -2,7 +2,7 @@
 // made, its XML passed through the hook sidecars of its bindings on the way.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 
 import { toPodLinkName, toTapName } from '../core/name.ts'
 import { run } from '../kernel/run.ts'
@@ -18,6 +18,7 @@ import {
 } from './domain.ts'
 import type { Vmi } from './domain-vmi.ts'
 import { connectGuest, type Guest } from './guest.ts'
+import { defineDomain } from './launcher-define.ts'
 import { newSandbox, type Sandbox } from './launcher-sandbox.ts'
 import { newSidecar, type Sidecar } from './launcher-sidecar.ts'
 
@@ -72,9 +73,8 @@ export async function newLauncher(options: LauncherOptions): Promise<Launcher> {
     podLinks,
     domainAttachments: toAttachments(bindings),
   })
-  const hookedXml = await callHooks(sidecars, generatedXml, vmi)
-  const definedXml = options.rewriteDomain?.(hookedXml) ?? hookedXml
-  await startDomain(sandbox, vmi, definedXml)
+  const definedXml = await defineDomain({ ...options, sandbox, sidecars, generatedXml })
+  await sandbox.virsh(['start', toDomainName(vmi)])
   await sandbox.saveCapabilities()
   const resources = started.move()
   return {
@@ -112,33 +112,6 @@ async function startSidecars(
       started.use(await newSidecar({ sandbox, index, ...sidecar })),
     ),
   )
-}
-
-async function callHooks(
-  sidecars: readonly Sidecar[],
-  generatedXml: string,
-  vmi: Vmi,
-): Promise<string> {
-  let xml = generatedXml
-  for (const { client } of sidecars) {
-    const { versions, hookPoints } = await client.info()
-    const version = (['v1alpha3', 'v1alpha2', 'v1alpha1'] as const).find((candidate) =>
-      versions.includes(candidate),
-    )
-    if (version === undefined || !hookPoints.some(({ name }) => name === 'OnDefineDomain')) continue
-    xml = (await client.onDefineDomain(version, xml, vmi)).toString('utf8')
-  }
-  return xml
-}
-
-async function startDomain(sandbox: Sandbox, vmi: Vmi, xml: string): Promise<void> {
-  const file = sandbox.toOutsidePath('/run/l2wire/domain.xml')
-  // KubeVirt writes these even when empty, which libvirt takes and its schema does not.
-  await writeFile(file, xml.replaceAll(/<(bios|baseBoard|chassis)(><\/\1|\/)>/g, ''))
-  await run(['virt-xml-validate', file, 'domain'])
-  await writeFile(file, xml)
-  await sandbox.virsh(['define', file])
-  await sandbox.virsh(['start', toDomainName(vmi)])
 }
 
 function toAttachments(
