@@ -1,0 +1,227 @@
+import { expect } from 'chai'
+import { describe, it } from 'mocha'
+
+import {
+  decodeCniVersion,
+  decodePluginConfig,
+  decodeSocket,
+  parseConfig,
+} from '../../../core/cni/config.ts'
+import type { CniArgs } from '../../../core/cni/env.ts'
+import { CNI_VERSIONS } from '../../../core/cni/version.ts'
+import { CniError } from '../../../core/errors.ts'
+
+const ARGS: CniArgs = {
+  command: 'ADD',
+  containerID: 'c1',
+  netns: '/run/netns/a',
+  ifname: 'eth1',
+  args: '',
+  path: '',
+}
+const WIRE = { cniVersion: '1.1.0', name: 'r1-r2', type: 'l2wire' }
+const BIND = {
+  cniVersion: '1.1.0',
+  name: 'bind',
+  type: 'l2wire-bind',
+  args: { cni: { logicNetworkName: 'ge0' } },
+}
+
+function getCode(action: () => unknown): { code: number; message: string } {
+  try {
+    action()
+  } catch (error) {
+    if (error instanceof CniError) return error
+    throw error
+  }
+  throw new Error('Nothing was thrown, expected a CniError')
+}
+
+describe('parseConfig()', () => {
+  for (const text of ['', '  \n', '{', 'null', '[]', '"x"', '{"a":1}}', '\0'])
+    it(`refuses ${JSON.stringify(text)} with error 6`, () => {
+      const { code, message } = getCode(() => parseConfig(text))
+      expect(code).to.equal(6)
+      expect(message).to.include('expected a JSON object').and.not.include('\n')
+    })
+})
+
+describe('decodeCniVersion()', () => {
+  for (const version of CNI_VERSIONS)
+    it(`takes ${version}`, () => {
+      expect(decodeCniVersion({ cniVersion: version }, CNI_VERSIONS)).to.equal(version)
+    })
+  for (const version of [undefined, '0.1.0', '0.3.0', '2.0.0', 1, null])
+    it(`refuses ${JSON.stringify(version)} with error 1`, () => {
+      const { code, message } = getCode(() =>
+        decodeCniVersion({ cniVersion: version }, CNI_VERSIONS),
+      )
+      expect(code).to.equal(1)
+      expect(message).to.include('0.3.1, 0.4.0, 1.0.0, 1.1.0')
+    })
+})
+
+describe('decodeSocket()', () => {
+  it('has a default', () => {
+    expect(decodeSocket({})).to.equal('/run/l2wire/agent.sock')
+    expect(decodeSocket({ socket: '/x' })).to.equal('/x')
+  })
+  for (const socket of ['', 'x', 7, `/${'x'.repeat(107)}`])
+    it(`refuses ${JSON.stringify(socket).slice(0, 20)} with error 7`, () => {
+      expect(getCode(() => decodeSocket({ socket })).code).to.equal(7)
+    })
+})
+
+describe('decodePluginConfig() of l2wire', () => {
+  it('fills in the defaults', () => {
+    expect(decodePluginConfig(WIRE, ARGS)).to.deep.equal({
+      cniVersion: '1.1.0',
+      name: 'r1-r2',
+      type: 'l2wire',
+      prevResult: undefined,
+      unknownKeys: [],
+      wire: 'r1-r2',
+      mtuBytes: 1500,
+      maxFrameBytes: 9216,
+      requestedMac: undefined,
+      end: undefined,
+    })
+  })
+
+  const taken: readonly { name: string; config: object; args?: string; want: object }[] = [
+    { name: 'wire', config: { wire: 'w2' }, want: { wire: 'w2' } },
+    { name: 'mtu', config: { mtu: 9000 }, want: { mtuBytes: 9000 } },
+    {
+      name: 'a small maxFrame',
+      config: { maxFrame: 1400 },
+      want: { mtuBytes: 1400, maxFrameBytes: 1400 },
+    },
+    { name: 'vni', config: { vni: 4711 }, want: {} },
+    { name: 'args.cni.end', config: { args: { cni: { end: 'vm/r1' } } }, want: { end: 'vm/r1' } },
+    {
+      name: 'runtimeConfig.mac',
+      config: { runtimeConfig: { mac: '02:00:00:00:00:0A' } },
+      want: { requestedMac: '02:00:00:00:00:0a' },
+    },
+    {
+      name: 'MAC of CNI_ARGS',
+      config: {},
+      args: 'MAC=02:00:00:00:00:01',
+      want: { requestedMac: '02:00:00:00:00:01' },
+    },
+    {
+      name: 'runtimeConfig.mac before MAC of CNI_ARGS',
+      config: { runtimeConfig: { mac: '02:00:00:00:00:02' } },
+      args: 'MAC=02:00:00:00:00:01',
+      want: { requestedMac: '02:00:00:00:00:02' },
+    },
+    {
+      name: 'an empty ipam and no addresses',
+      config: { ipam: {}, runtimeConfig: { ips: [] } },
+      want: {},
+    },
+    {
+      name: 'keys of others',
+      config: { foo: 1, 'cni.dev/valid-attachments': [] },
+      want: { unknownKeys: ['foo'] },
+    },
+  ]
+  for (const { name, config, args, want } of taken)
+    it(`takes ${name}`, () => {
+      expect(
+        decodePluginConfig({ ...WIRE, ...config }, { ...ARGS, args: args ?? '' }),
+      ).to.deep.include(want)
+    })
+
+  const refused: readonly {
+    name: string
+    config: object
+    code?: number
+    words: readonly string[]
+  }[] = [
+    { name: 'no name', config: { name: undefined }, words: ['"name"', 'missing'] },
+    { name: 'a name with a slash', config: { name: 'a/b' }, words: ['"name"', 'a/b'] },
+    { name: 'a name with a quote', config: { name: 'a"b' }, words: ['"name"'] },
+    {
+      name: 'a name with a newline',
+      config: { name: 'a\nb' },
+      words: ['"name"', String.raw`a\nb`],
+    },
+    { name: 'a name with NUL', config: { name: 'a\0b' }, words: ['"name"', String.raw`a\u0000b`] },
+    {
+      name: 'an unknown type',
+      config: { type: 'bridge' },
+      words: ['"type"', 'bridge', 'l2wire-bind'],
+    },
+    { name: 'a wire that is a number', config: { wire: 5 }, words: ['"wire"', '5'] },
+    { name: 'a wire with a slash', config: { wire: '../x' }, words: ['"wire"', '../x'] },
+    { name: 'an mtu that is text', config: { mtu: '1500' }, words: ['"mtu"', '"1500"'] },
+    { name: 'an mtu over maxFrame', config: { mtu: 9300 }, words: ['"mtu"', '9300', '9216'] },
+    { name: 'a maxFrame of 10', config: { maxFrame: 10 }, words: ['"maxFrame"', '10'] },
+    { name: 'a vni of 0', config: { vni: 0 }, words: ['"vni"', '16777215'] },
+    { name: 'args that are a list', config: { args: [] }, words: ['"args"'] },
+    { name: 'args.cni that is text', config: { args: { cni: 'x' } }, words: ['"args.cni"'] },
+    {
+      name: 'an end with a newline',
+      config: { args: { cni: { end: 'a\nb' } } },
+      words: ['"args.cni.end"'],
+    },
+    {
+      name: 'a multicast MAC',
+      config: { runtimeConfig: { mac: '01:00:00:00:00:01' } },
+      words: ['"runtimeConfig.mac"', '01:00'],
+    },
+    {
+      name: 'a runtimeConfig that is text',
+      config: { runtimeConfig: 'x' },
+      words: ['"runtimeConfig"'],
+    },
+    { name: 'a prevResult that is a list', config: { prevResult: [] }, words: ['"prevResult"'] },
+    {
+      name: 'an ipam plugin',
+      config: { ipam: { type: 'static' } },
+      code: 2,
+      words: ['"ipam"', 'static'],
+    },
+    {
+      name: 'addresses',
+      config: { runtimeConfig: { ips: ['10.0.0.1/24'] } },
+      code: 2,
+      words: ['"runtimeConfig.ips"', '10.0.0.1/24'],
+    },
+  ]
+  for (const { name, config, code, words } of refused)
+    it(`refuses ${name} with error ${code ?? 7}`, () => {
+      const error = getCode(() => decodePluginConfig({ ...WIRE, ...config }, ARGS))
+      expect(error.code).to.equal(code ?? 7)
+      for (const word of words) expect(error.message).to.include(word)
+      expect(error.message).to.not.include('\n')
+    })
+})
+
+describe('decodePluginConfig() of l2wire-bind', () => {
+  it('finds the network that KubeVirt names', () => {
+    expect(decodePluginConfig(BIND, ARGS)).to.deep.include({
+      attach: 'tap',
+      logicNetworkName: 'ge0',
+    })
+  })
+  it('needs no network name for a DEL', () => {
+    const config = decodePluginConfig({ ...BIND, args: {} }, { ...ARGS, command: 'DEL' })
+    expect(config).to.deep.include({ logicNetworkName: '' })
+  })
+  const refused: readonly { name: string; config: object; code: number }[] = [
+    { name: 'no network name', config: { args: undefined }, code: 7 },
+    {
+      name: 'a network name with a slash',
+      config: { args: { cni: { logicNetworkName: 'a/b' } } },
+      code: 7,
+    },
+    { name: 'an attach it does not know', config: { attach: 'bridge' }, code: 7 },
+    { name: 'macvtap', config: { attach: 'macvtap' }, code: 2 },
+  ]
+  for (const { name, config, code } of refused)
+    it(`refuses ${name} with error ${code}`, () => {
+      expect(getCode(() => decodePluginConfig({ ...BIND, ...config }, ARGS)).code).to.equal(code)
+    })
+})

@@ -1,0 +1,66 @@
+import { expect } from 'chai'
+import { describe, it } from 'mocha'
+
+import { isDeviceName, toHostDeviceName, toPodLinkName, toTapName } from '../../core/name.ts'
+
+describe('toPodLinkName()', () => {
+  // From KubeVirt v1.9.0: "pod" and the first 11 hex digits of sha256(name).
+  const rows = [
+    { network: 'red', want: 'podb1f51a511f1' },
+    { network: 'blue', want: 'pod16477688c0e' },
+  ]
+  for (const { network, want } of rows)
+    it(`names the pod link of "${network}" as KubeVirt does`, () => {
+      expect(toPodLinkName(network)).to.equal(want)
+    })
+})
+
+describe('toTapName()', () => {
+  const rows = [
+    { podLink: 'pod16477688c0e', want: 'tap16477688c0e' },
+    { podLink: 'net1', want: 'tap1' },
+    { podLink: 'eth0', want: 'tap0' },
+  ]
+  for (const { podLink, want } of rows)
+    it(`names the tap of "${podLink}" as KubeVirt does`, () => {
+      expect(toTapName(podLink)).to.equal(want)
+    })
+})
+
+describe('toHostDeviceName()', () => {
+  it('is a device name, stable, and different for every attachment', () => {
+    const names = [
+      toHostDeviceName('c1', 'eth1'),
+      toHostDeviceName('c1', 'eth2'),
+      toHostDeviceName('c2', 'eth1'),
+    ]
+    expect(new Set(names).size).to.equal(3)
+    for (const name of names) expect(isDeviceName(name), name).to.equal(true)
+    expect(names[0])
+      .to.equal(toHostDeviceName('c1', 'eth1'))
+      .and.match(/^lw[0-9a-f]{13}$/)
+  })
+})
+
+describe('isDeviceName()', () => {
+  const good = ['eth0', 'a', 'pod16477688c0e', 'abcdefghijklmno', 'eth0.100', 'ge-0_0']
+  const bad = [
+    '',
+    '.',
+    '..',
+    'abcdefghijklmnop',
+    'a/b',
+    'a b',
+    'a:b',
+    'a"b',
+    "a'b",
+    'a%d',
+    'ä',
+    'a\n',
+    'a\\',
+  ]
+  for (const name of good)
+    it(`takes ${JSON.stringify(name)}`, () => expect(isDeviceName(name)).to.equal(true))
+  for (const name of bad)
+    it(`refuses ${JSON.stringify(name)}`, () => expect(isDeviceName(name)).to.equal(false))
+})

@@ -1,0 +1,137 @@
+// The architecture as a test: which folder may import what, why not the rest, and how long a file
+// may get. The table is the rule; the prose is in docs/architecture.md.
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+
+import { expect } from 'chai'
+import { describe, it } from 'mocha'
+
+const ROOT = resolve(import.meta.dirname, '..')
+
+interface Layer {
+  /** Folders of ours it may import from, beside itself. */
+  readonly ours: readonly string[]
+  /** Packages and Node modules it may import; "node:*" allows all of Node. */
+  readonly others: readonly string[]
+  /** Why it may not import more. */
+  readonly why: string
+}
+
+const LAYERS: Readonly<Record<string, Layer>> = {
+  core: {
+    ours: [],
+    others: [],
+    why: 'core is pure: data in, data out, tested in microseconds and without root',
+  },
+  kernel: {
+    ours: ['core'],
+    others: ['node:*'],
+    why: 'kernel returns facts and has no opinion: processes log them',
+  },
+  store: {
+    ours: ['core', 'kernel'],
+    others: ['node:*'],
+    why: 'a store keeps documents; what they mean is decided in core',
+  },
+  proto: {
+    ours: ['core'],
+    others: ['node:*', '@grpc/grpc-js', '@grpc/proto-loader'],
+    why: 'proto is the wire contract with KubeVirt and nothing else',
+  },
+  sidecar: {
+    ours: ['core', 'proto'],
+    others: ['node:*', '@grpc/grpc-js', 'pino'],
+    why: 'the sidecar has no capabilities and 64 MB: it can change no kernel and load no Kubernetes client',
+  },
+  'cni-shim': {
+    ours: ['core'],
+    others: ['node:*'],
+    why: 'the shim is started for every verb: each library costs start-up time, and stdout is the result',
+  },
+  agent: {
+    ours: ['core', 'kernel', 'store', 'proto'],
+    others: ['node:*', 'pino'],
+    why: 'processes never import each other',
+  },
+  cli: {
+    ours: ['core', 'kernel', 'store', 'proto'],
+    others: ['node:*', 'commander'],
+    why: 'processes never import each other',
+  },
+}
+
+/** Single files that may do what their folder may not, each for one reason. */
+const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
+  // A hash is a pure function.
+  'core/name.ts': ['node:crypto'],
+  'core/address.ts': ['node:crypto'],
+  // The only file that knows which XML parser we use.
+  'core/domain/tree.ts': ['@rgrove/parse-xml'],
+}
+
+const LINES_MAX = 400
+const TEST_LINES_MAX = 600
+
+function listFiles(folder: string): readonly string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => join(folder, file))
+    .sort()
+}
+
+function listImports(file: string): readonly string[] {
+  const text = readFileSync(join(ROOT, file), 'utf8')
+  const pattern =
+    /(?:^|\n)\s*(?:import|export)\s[^'"`;]*?from\s*'([^']+)'|import\(\s*'([^']+)'\s*\)|(?:^|\n)import\s*'([^']+)'/g
+  return [...text.matchAll(pattern)].map((match) => match[1] ?? match[2] ?? match[3] ?? '')
+}
+
+function findFault(file: string, layerName: string, layer: Layer, imported: string): string[] {
+  if (imported.startsWith('.')) {
+    const target = relative(ROOT, resolve(ROOT, dirname(file), imported)).split('/')[0] ?? ''
+    if (target === layerName || layer.ours.includes(target)) return []
+    return [`${file} imports ${imported}: ${layer.why}`]
+  }
+  const isAllowed =
+    layer.others.includes(imported) ||
+    (layer.others.includes('node:*') && imported.startsWith('node:')) ||
+    (EXCEPTIONS[file] ?? []).includes(imported)
+  return isAllowed ? [] : [`${file} imports ${imported}: ${layer.why}`]
+}
+
+describe('layers', () => {
+  for (const [name, layer] of Object.entries(LAYERS))
+    it(`${name} imports only what it may`, () => {
+      const files = listFiles(name)
+      expect(files, 'a folder without files would pass on nothing').to.not.be.empty
+      const faults = files.flatMap((file) =>
+        listImports(file).flatMap((imported) => findFault(file, name, layer, imported)),
+      )
+      expect(faults).to.deep.equal([])
+    })
+
+  it('sees imports at all', () => {
+    expect(listImports('agent/main.ts')).to.include.members(['pino', './serve.ts'])
+    expect(
+      findFault('core/x.ts', 'core', LAYERS['core'] as Layer, '../kernel/run.ts'),
+    ).to.have.length(1)
+    expect(findFault('core/x.ts', 'core', LAYERS['core'] as Layer, 'node:fs')).to.have.length(1)
+  })
+
+  it('no file is too long to be read', () => {
+    const folders = [...Object.keys(LAYERS), 'lab', 'bench', 'build', 'setup', 'test']
+    const long = folders.flatMap((folder) =>
+      listFiles(folder)
+        .map((file) => [file, readFileSync(join(ROOT, file), 'utf8').split('\n').length] as const)
+        .filter(([, lines]) => lines > (folder === 'test' ? TEST_LINES_MAX : LINES_MAX)),
+    )
+    expect(long).to.deep.equal([])
+  })
+
+  it('no folder is a place for odds and ends', () => {
+    const names = Object.keys(LAYERS)
+      .flatMap(listFiles)
+      .filter((file) => /(^|\/)(utils?|helpers?|common|types|constants|index)(\.ts|\/)/.test(file))
+    expect(names).to.deep.equal([])
+  })
+})
