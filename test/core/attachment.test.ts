@@ -1,0 +1,118 @@
+import { expect } from 'chai'
+import { describe, it } from 'mocha'
+
+import {
+  decodeAttachment,
+  toClaim,
+  toTapAttachment,
+  toWireAttachment,
+} from '../../core/attachment.ts'
+import type { CniArgs } from '../../core/cni/env.ts'
+import type { BindConfig, WireConfig } from '../../core/cni/config.ts'
+import { DecodeError } from '../../core/errors.ts'
+
+const NETNS = { path: '/run/netns/a', inode: 4711, bootId: 'b' }
+const ARGS: CniArgs = {
+  command: 'ADD',
+  containerID: 'c1',
+  netns: NETNS.path,
+  ifname: 'eth1',
+  args: '',
+  path: '',
+}
+const CONFIG: WireConfig = {
+  cniVersion: '1.1.0',
+  name: 'r1-r2',
+  type: 'l2wire',
+  prevResult: undefined,
+  unknownKeys: [],
+  wire: 'r1-r2',
+  mtuBytes: 1500,
+  maxFrameBytes: 9216,
+  requestedMac: undefined,
+  end: undefined,
+}
+
+describe('toWireAttachment()', () => {
+  const rows = [
+    {
+      name: 'names an unknown container by its id',
+      args: '',
+      end: undefined,
+      holder: 'container/c1',
+      namespace: 'default',
+    },
+    {
+      name: 'names a pod',
+      args: 'K8S_POD_NAMESPACE=lab;K8S_POD_NAME=h1',
+      end: undefined,
+      holder: 'pod/h1',
+      namespace: 'lab',
+    },
+    {
+      name: 'goes by args.cni.end where it is given',
+      args: 'K8S_POD_NAME=h1',
+      end: 'vm/r1',
+      holder: 'vm/r1',
+      namespace: 'default',
+    },
+  ]
+  for (const { name, args, end, holder, namespace } of rows)
+    it(name, () => {
+      const attachment = toWireAttachment({ ...ARGS, args }, { ...CONFIG, end }, NETNS, 'n1')
+      expect(attachment).to.include({ holder, phase: 'adding', kind: 'wire', node: 'n1' })
+      expect(attachment.wire).to.deep.equal({ namespace, name: 'r1-r2' })
+      expect(toClaim(attachment)).to.deep.equal({
+        holder,
+        containerID: 'c1',
+        ifname: 'eth1',
+        node: 'n1',
+      })
+    })
+
+  it('keeps the MAC of an end across sandboxes, and takes a requested one', () => {
+    const args = 'K8S_POD_NAME=h1'
+    const first = toWireAttachment({ ...ARGS, args }, CONFIG, NETNS, 'n1')
+    const second = toWireAttachment({ ...ARGS, args, containerID: 'c2' }, CONFIG, NETNS, 'n2')
+    expect(second.mac).to.equal(first.mac)
+    expect(second.hostDevice).to.not.equal(first.hostDevice)
+    const asked = { ...CONFIG, requestedMac: '02:00:00:00:00:01' }
+    expect(toWireAttachment(ARGS, asked, NETNS, 'n1').mac).to.equal('02:00:00:00:00:01')
+  })
+})
+
+describe('decodeAttachment()', () => {
+  const wire = toWireAttachment(ARGS, CONFIG, NETNS, 'n1')
+  const bind: BindConfig = {
+    cniVersion: '1.1.0',
+    name: 'bind',
+    type: 'l2wire-bind',
+    prevResult: undefined,
+    unknownKeys: [],
+    attach: 'tap',
+    logicNetworkName: 'ge0',
+  }
+  const tap = toTapAttachment(ARGS, bind, NETNS, 'pod16477688c0e', 1500)
+
+  it('reads what was written', () => {
+    for (const attachment of [wire, tap])
+      expect(decodeAttachment(JSON.parse(JSON.stringify(attachment)), 'x')).to.deep.equal(
+        attachment,
+      )
+    expect(tap.tap).to.equal('tap16477688c0e')
+  })
+
+  const bad = [
+    { name: 'no document', value: 7, word: 'JSON object' },
+    { name: 'a newer version', value: { ...wire, version: 2 }, word: 'version' },
+    { name: 'an unknown kind', value: { ...wire, kind: 'fiber' }, word: 'kind' },
+    { name: 'a missing holder', value: { ...wire, holder: undefined }, word: 'holder' },
+    { name: 'a missing tap', value: { ...tap, tap: 5 }, word: 'tap' },
+    { name: 'a missing netns', value: { ...wire, netns: undefined }, word: 'netns' },
+    { name: 'a missing wire', value: { ...wire, wire: undefined }, word: 'wire' },
+  ]
+  for (const { name, value, word } of bad)
+    it(`refuses ${name}`, () => {
+      expect(() => decodeAttachment(value, 'file')).to.throw(DecodeError, word)
+    })
+})

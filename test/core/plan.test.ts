@@ -1,0 +1,180 @@
+import { expect } from 'chai'
+import { describe, it } from 'mocha'
+
+import { renderBatches, toArgv } from '../../core/argv.ts'
+import { toWireAttachment, type TapAttachment, type WireAttachment } from '../../core/attachment.ts'
+import {
+  planDetach,
+  planTap,
+  planUnplug,
+  planUntap,
+  planWire,
+  toAlias,
+  type ObservedLinks,
+} from '../../core/plan.ts'
+import type { Step } from '../../core/step.ts'
+
+function newEnd(containerID: string): WireAttachment {
+  return toWireAttachment(
+    {
+      command: 'ADD',
+      containerID,
+      netns: `/run/netns/${containerID}`,
+      ifname: 'eth1',
+      args: '',
+      path: '',
+    },
+    {
+      cniVersion: '1.1.0',
+      name: 'w',
+      type: 'l2wire',
+      prevResult: undefined,
+      unknownKeys: [],
+      wire: 'w',
+      mtuBytes: 1500,
+      maxFrameBytes: 9216,
+      requestedMac: `02:00:00:00:00:0${containerID.slice(1)}`,
+      end: undefined,
+    },
+    { path: `/run/netns/${containerID}`, inode: 1, bootId: 'b' },
+    'n1',
+  )
+}
+
+const A = newEnd('c1')
+const B = newEnd('c2')
+const TAP: TapAttachment = {
+  version: 1,
+  kind: 'tap',
+  containerID: 'c1',
+  ifname: 'net1',
+  netns: { path: '/run/netns/c1', inode: 1, bootId: 'b' },
+  network: 'bind',
+  phase: 'adding',
+  podLink: 'pod1',
+  tap: 'tap1',
+  mtuBytes: 1500,
+}
+
+function observe(ends: readonly WireAttachment[], isUp: boolean): ObservedLinks {
+  return new Map(ends.map((end) => [end.hostDevice, { isUp, mtuBytes: 9216, alias: toAlias(end) }]))
+}
+
+/** The whole change as text, one line per command, as the kernel will be told. */
+function render(steps: readonly Step[]): readonly string[] {
+  return renderBatches(steps, { classifier: 'bpf', hostNetns: '/proc/1/ns/net' }).flatMap((batch) =>
+    batch.lines.map((line) => `${batch.netns ?? 'host'}: ${batch.tool} ${line}`),
+  )
+}
+
+const MATCH =
+  'ingress pref 1 protocol all handle 1 bpf bytecode "1,6 0 0 4294967295," action mirred egress redirect dev'
+
+describe('planWire()', () => {
+  it('makes the first end silent, and leaves it without carrier', () => {
+    expect(render(planWire([A], new Map()))).to.deep.equal([
+      `/run/netns/c1: ip link add name eth1 address 02:00:00:00:00:01 mtu 1500 type veth peer name ${A.hostDevice} mtu 9216 arp off multicast off netns /proc/1/ns/net`,
+      '/run/netns/c1: ip link set dev eth1 up',
+      `host: ip link set dev ${A.hostDevice} addrgenmode none arp off multicast off`,
+      `host: ip link set dev ${A.hostDevice} alias "l2wire default/w container/c1 eth1" down`,
+    ])
+  })
+
+  it('joins the second end to the first, redirects before carrier', () => {
+    expect(render(planWire([A, B], observe([A], false)))).to.deep.equal([
+      `/run/netns/c2: ip link add name eth1 address 02:00:00:00:00:02 mtu 1500 type veth peer name ${B.hostDevice} mtu 9216 arp off multicast off netns /proc/1/ns/net`,
+      '/run/netns/c2: ip link set dev eth1 up',
+      `host: tc qdisc replace dev ${A.hostDevice} clsact`,
+      `host: tc filter replace dev ${A.hostDevice} ${MATCH} ${B.hostDevice}`,
+      `host: tc qdisc replace dev ${B.hostDevice} clsact`,
+      `host: tc filter replace dev ${B.hostDevice} ${MATCH} ${A.hostDevice}`,
+      `host: ip link set dev ${A.hostDevice} up`,
+      `host: ip link set dev ${B.hostDevice} addrgenmode none arp off multicast off`,
+      `host: ip link set dev ${B.hostDevice} alias "l2wire default/w container/c2 eth1" up`,
+    ])
+  })
+
+  it('costs three processes for the second end', () => {
+    const options = { classifier: 'bpf', hostNetns: '/proc/1/ns/net' } as const
+    expect(renderBatches(planWire([A, B], observe([A], false)), options)).to.have.length(3)
+  })
+
+  it('touches no link of a wire that is as it should be', () => {
+    const steps = planWire([A, B], observe([A, B], true))
+    expect(steps.every((step) => step.op === 'add-redirect')).to.equal(true)
+  })
+})
+
+describe('planUnplug()', () => {
+  it('takes carrier from the end that stays, then the redirect, then the devices', () => {
+    expect(render(planUnplug(A, [B], observe([A, B], true)))).to.deep.equal([
+      `host: ip link set dev ${B.hostDevice} down`,
+      `host: tc filter del dev ${B.hostDevice} ingress pref 1`,
+      `host: ip link del dev ${A.hostDevice}`,
+    ])
+  })
+  it('does nothing where nothing is left', () => {
+    expect(planUnplug(A, [B], new Map())).to.deep.equal([])
+  })
+})
+
+describe('planTap()', () => {
+  it('joins a tap of QEMU to its pod link, silent before up', () => {
+    expect(render(planTap(TAP, 9216))).to.deep.equal([
+      '/run/netns/c1: ip tuntap add dev tap1 mode tap user 107 group 107',
+      '/run/netns/c1: ip link set dev tap1 addrgenmode none arp off multicast off',
+      '/run/netns/c1: ip link set dev tap1 mtu 1500',
+      '/run/netns/c1: ip link set dev pod1 addrgenmode none arp off multicast off',
+      '/run/netns/c1: ip link set dev pod1 mtu 9216',
+      '/run/netns/c1: tc qdisc replace dev tap1 clsact',
+      `/run/netns/c1: tc filter replace dev tap1 ${MATCH} pod1`,
+      '/run/netns/c1: tc qdisc replace dev pod1 clsact',
+      `/run/netns/c1: tc filter replace dev pod1 ${MATCH} tap1`,
+      '/run/netns/c1: ip link set dev tap1 up',
+      '/run/netns/c1: ip link set dev pod1 up',
+    ])
+  })
+  it("leaves another plugin's pod link its MTU", () => {
+    expect(render(planTap(TAP, undefined)).join('\n')).to.not.include('pod1 mtu')
+  })
+  it('is taken away again', () => {
+    expect(render(planUntap(TAP))).to.deep.equal([
+      '/run/netns/c1: tc filter del dev pod1 ingress pref 1',
+      '/run/netns/c1: ip link del dev tap1',
+    ])
+  })
+})
+
+describe('planDetach()', () => {
+  it('leaves nothing to an empty list', () => {
+    expect(planDetach([])).to.deep.equal([])
+  })
+})
+
+describe('toAlias()', () => {
+  it('is ASCII without quotes, under 256 bytes', () => {
+    const alias = toAlias({ ...A, holder: `pod/"é\n${'x'.repeat(300)}` })
+    expect(alias)
+      .to.match(/^[\x20-\x7e]{1,200}$/)
+      .and.not.include('"')
+  })
+})
+
+describe('renderBatches()', () => {
+  for (const classifier of ['matchall', 'u32'] as const)
+    it(`spells the redirect with ${classifier}`, () => {
+      const step: Step = { op: 'add-redirect', netns: undefined, dev: 'a', target: 'b' }
+      const [batch] = renderBatches([step], { classifier, hostNetns: 'x' })
+      const want = {
+        matchall: 'handle 1 matchall action',
+        u32: 'handle 800::1 u32 match u32 0 0 at -12 action',
+      }
+      expect(batch?.lines[1]).to.include(want[classifier])
+      expect(toArgv({ tool: 'tc', netns: undefined, lines: [] })).to.deep.equal([
+        'tc',
+        '-batch',
+        '-',
+      ])
+      expect(toArgv({ tool: 'ip', netns: '/n', lines: [] })[1]).to.equal('--net=/n')
+    })
+})

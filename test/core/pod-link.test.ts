@@ -1,0 +1,42 @@
+import { expect } from 'chai'
+import { describe, it } from 'mocha'
+
+import { CniError, DecodeError } from '../../core/errors.ts'
+import { getPodLink, parseLinks } from '../../core/pod-link.ts'
+
+function newLinks(...names: readonly string[]): ReturnType<typeof parseLinks> {
+  return parseLinks(
+    JSON.stringify(
+      names.map((ifname) => ({ ifname, address: '02:00:00:00:00:01', mtu: 1500, flags: ['UP'] })),
+    ),
+  )
+}
+
+describe('parseLinks()', () => {
+  it('reads what ip -j prints', () => {
+    expect(newLinks('eth0')).to.deep.equal([
+      { name: 'eth0', mac: '02:00:00:00:00:01', mtuBytes: 1500, isUp: true },
+    ])
+    expect(parseLinks('')).to.deep.equal([])
+    expect(parseLinks('[{},{"ifname":"lo"}]')).to.deep.equal([
+      { name: 'lo', mac: '', mtuBytes: 0, isUp: false },
+    ])
+  })
+  it('refuses what is no list', () => {
+    expect(() => parseLinks('{}')).to.throw(DecodeError, 'list of links')
+  })
+})
+
+describe('getPodLink()', () => {
+  it("prefers KubeVirt's hashed name, else takes the primary link", () => {
+    expect(getPodLink('blue', newLinks('lo', 'eth0', 'pod16477688c0e')).name).to.equal(
+      'pod16477688c0e',
+    )
+    expect(getPodLink('default', newLinks('lo', 'eth0')).name).to.equal('eth0')
+  })
+  it('names what it looked for and what there is', () => {
+    expect(() => getPodLink('blue', newLinks('lo', 'net1')))
+      .to.throw(CniError, /"pod16477688c0e" nor "eth0".*lo, net1/)
+      .with.property('code', 104)
+  })
+})
