@@ -7,7 +7,7 @@ import type { Logger } from 'pino'
 import { toLinkNames } from '../core/domain/nic.ts'
 import type { PodLinks } from '../core/domain/nic.ts'
 import { rewriteDomain } from '../core/domain/rewrite.ts'
-import { decodeVmi } from '../core/domain/vmi.ts'
+import { decodeVmi, parseVmi } from '../core/domain/vmi.ts'
 import { DecodeError } from '../core/errors.ts'
 import { HOOK_VERSIONS, loadHookServices, MAX_MESSAGE_BYTES } from '../proto/load.ts'
 import type {
@@ -17,12 +17,14 @@ import type {
   PreCloudInitIsoParams,
   PreCloudInitIsoResult,
 } from '../proto/load.ts'
+import { collectGarbage } from './memory.ts'
 import { toStatus } from './status.ts'
 
 export interface HookOptions {
   /** Interfaces with this binding are ours. */
   readonly binding: string
   readonly log: Logger
+  readonly maxDomainBytes: number
   readonly readPodLinks: (names: Iterable<string>) => PodLinks
   /** Called once the answer to Shutdown is on its way. */
   readonly onShutdown: () => void
@@ -70,23 +72,18 @@ function toInfo(binding: string): InfoResult {
 }
 
 function onDefineDomain(options: HookOptions, params: OnDefineDomainParams): Buffer {
-  const { binding, log } = options
-  const vmi = decodeVmi(decodeJson(params.vmi), binding)
+  const { binding, log, maxDomainBytes } = options
+  const vmi = decodeVmi(parseVmi(decodeUtf8('vmi', params.vmi)), binding)
+  if (params.domainXML.length > maxDomainBytes) {
+    const size = `${params.domainXML.length} bytes`
+    throw new DecodeError('domain XML', size, `at most ${maxDomainBytes} bytes`)
+  }
   const domainXml = decodeUtf8('domain XML', params.domainXML)
   const links = options.readPodLinks(vmi.nics.flatMap(toLinkNames))
   const { xml, nics } = rewriteDomain(domainXml, vmi, links)
   for (const nic of nics) log.info(nic, 'plugged in')
   // Not only equal text: the very bytes that came.
   return xml === domainXml ? params.domainXML : Buffer.from(xml)
-}
-
-function decodeJson(bytes: Buffer): unknown {
-  const text = decodeUtf8('vmi', bytes)
-  try {
-    return JSON.parse(text)
-  } catch (cause) {
-    throw new DecodeError('vmi', text, 'JSON', { cause })
-  }
 }
 
 // ignoreBOM means "leave it in the text", so that it comes out again.
@@ -110,5 +107,7 @@ function toHandler<Params, Result>(log: Logger, answer: (params: Params) => Resu
       log.error({ err: error, code: status.code }, `cannot answer ${call.getPath()}`)
       callback(status)
     }
+    // After the answer, not before it.
+    setImmediate(collectGarbage)
   }
 }

@@ -30,21 +30,22 @@ export interface XmlElement {
 }
 
 // The parser needs about 320 bytes per element (200,000 elements: 64 MB, 2026-11) and the sidecar
-// lives on 64 MB. The largest domains, with hundreds of disks, have fewer than 10,000 tags.
-const MAX_TAGS = 50_000
+// lives on 64 MB. A domain with 250 disks and as many
+// host devices has about 10,000 tags.
+const MAX_TAGS = 20_000
+// About 20 bytes each.
+const MAX_REFERENCES = 100_000
 
 /** As much of the document as an error message may need. */
 const EXCERPT = 200
 
 /** Finds the root element; throws DecodeError unless the text is one well-formed XML document. */
 export function parseTree(xml: string): XmlElement {
-  const tags = countTags(xml)
-  if (tags > MAX_TAGS) {
-    throw new DecodeError('domain XML', `${tags} tags`, `at most ${MAX_TAGS}`)
-  }
+  refuseMoreThan(MAX_TAGS, 'tags', xml, '<')
+  refuseMoreThan(MAX_REFERENCES, 'entity references', xml, '&')
   const root = parse(xml).root
   if (root === null) throw new DecodeError('domain XML', xml.slice(0, EXCERPT), 'a root element')
-  return toElement(xml, root)
+  return new LazyElement(xml, root)
 }
 
 /** The value of an attribute, entities resolved; undefined when the element does not have it. */
@@ -83,37 +84,72 @@ function parse(xml: string) {
   }
 }
 
-function countTags(xml: string): number {
-  let tags = 0
-  for (let at = xml.indexOf('<'); at !== -1; at = xml.indexOf('<', at + 1)) tags += 1
-  return tags
+function refuseMoreThan(max: number, what: string, xml: string, mark: string): void {
+  let count = 0
+  for (let at = xml.indexOf(mark); at !== -1; at = xml.indexOf(mark, at + 1)) count += 1
+  if (count > max) throw new DecodeError('domain XML', `${count} ${what}`, `at most ${max}`)
 }
 
-function toElement(xml: string, parsed: ParsedElement): XmlElement {
-  // parse-xml 4 and 5 answer Infinity for what ends with the text when the text has characters
-  // outside the Basic Multilingual Plane.
-  const end = Math.min(parsed.end, xml.length)
-  const { attributes, openEnd } = scanStartTag(xml, parsed)
-  const isSelfClosing = xml[openEnd - 2] === '/' && openEnd === end
-  return {
-    name: parsed.name,
-    start: parsed.start,
-    end,
-    openEnd,
-    contentEnd: isSelfClosing ? openEnd : xml.lastIndexOf('</', end - 1),
-    isSelfClosing,
-    attributes,
-    children: parsed.children
-      .filter((child) => child instanceof ParsedElement)
-      .map((child) => toElement(xml, child)),
+// A domain has a thousand elements and we look at twenty: attributes and children are worked out
+// when asked for.
+class LazyElement implements XmlElement {
+  readonly name: string
+  readonly start: number
+  readonly end: number
+  readonly #xml: string
+  readonly #parsed: ParsedElement
+  #startTag: StartTag | undefined
+  #children: readonly XmlElement[] | undefined
+
+  constructor(xml: string, parsed: ParsedElement) {
+    this.name = parsed.name
+    this.start = parsed.start
+    // parse-xml 4 and 5 answer Infinity for what ends with the text when the text has characters
+    // outside the Basic Multilingual Plane.
+    this.end = Math.min(parsed.end, xml.length)
+    this.#xml = xml
+    this.#parsed = parsed
   }
+
+  get openEnd(): number {
+    return this.#scan().openEnd
+  }
+
+  get isSelfClosing(): boolean {
+    return this.openEnd === this.end
+  }
+
+  get contentEnd(): number {
+    return this.isSelfClosing ? this.openEnd : this.#xml.lastIndexOf('</', this.end - 1)
+  }
+
+  get attributes(): readonly XmlAttribute[] {
+    return this.#scan().attributes
+  }
+
+  get children(): readonly XmlElement[] {
+    this.#children ??= this.#parsed.children
+      .filter((child) => child instanceof ParsedElement)
+      .map((child) => new LazyElement(this.#xml, child))
+    return this.#children
+  }
+
+  #scan(): StartTag {
+    this.#startTag ??= scanStartTag(this.#xml, this.#parsed)
+    return this.#startTag
+  }
+}
+
+interface StartTag {
+  readonly attributes: readonly XmlAttribute[]
+  readonly openEnd: number
 }
 
 // The parser says where an element is, not where its attributes are. The text is known to be
 // well-formed here, so quotes are enough to find them.
 const ATTRIBUTE = /\s+([^\s=/>]+)\s*=\s*(?:"([^"]*)"|'([^']*)')/y
 
-function scanStartTag(xml: string, parsed: ParsedElement) {
+function scanStartTag(xml: string, parsed: ParsedElement): StartTag {
   const attributes: XmlAttribute[] = []
   ATTRIBUTE.lastIndex = parsed.start + 1 + parsed.name.length
   let tagEnd = ATTRIBUTE.lastIndex

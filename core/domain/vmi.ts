@@ -47,6 +47,29 @@ export interface Vmi {
   readonly vcpus: number
 }
 
+// JSON of nothing but brackets becomes forty times its size in memory. The API server takes objects
+// of up to 1.5 MB; the largest VMIs hold a few thousand objects and arrays.
+const MAX_BRACKETS = 100_000
+
+/** The VMI's JSON as a value that is not decoded yet. */
+export function parseVmi(text: string): unknown {
+  const brackets = countMatches(text, /[[{]/g)
+  if (brackets > MAX_BRACKETS) {
+    throw new DecodeError('vmi', `${brackets} objects and arrays`, `at most ${MAX_BRACKETS}`)
+  }
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new DecodeError('vmi', text.slice(0, 200), 'JSON', { cause })
+  }
+}
+
+function countMatches(text: string, pattern: RegExp): number {
+  let count = 0
+  while (pattern.test(text)) count += 1
+  return count
+}
+
 /** Decodes a VMI as far as NICs of this binding need it. Throws DecodeError with the path in the VMI. */
 export function decodeVmi(value: unknown, binding: string): Vmi {
   const vmi: Field = { path: '', value }

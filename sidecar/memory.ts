@@ -1,0 +1,24 @@
+// Staying small. The sidecar works for a few milliseconds of a VM's life and waits for the rest of
+// it, in a container that may have 64 MB.
+import { MAX_MESSAGE_BYTES } from '../proto/load.ts'
+
+// What stays alive is 8 MB. Measured over 2,000 calls (2026-11): 22 MB of anonymous memory with
+// this, 27 to 42 MB when V8 chooses the moment.
+const COLLECT_ABOVE_BYTES = 14_000_000
+
+/** Gives back what a call has left behind. Does nothing unless Node runs with --expose-gc. */
+export function collectGarbage(): void {
+  if (globalThis.gc === undefined) return
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  if (heapUsed + arrayBuffers > COLLECT_ABOVE_BYTES) globalThis.gc()
+}
+
+/**
+ * The largest domain that may be taken on here. Between the request and the answer a document
+ * exists seven times (message, text, result, frames), so one sixteenth of the container's memory
+ * is safe: 4 MB of 64. A domain with 1,000 disks has 0.25 MB.
+ */
+export function toMaxDomainBytes(): number {
+  const limit = process.constrainedMemory()
+  return limit > 0 ? Math.min(MAX_MESSAGE_BYTES, Math.floor(limit / 16)) : MAX_MESSAGE_BYTES
+}
