@@ -5,7 +5,8 @@ import { access, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { constants } from 'node:fs'
 import path from 'node:path'
 
-import { ensureGuestImage, LAB_DIRECTORY, type GuestImage } from './guest-image.ts'
+import { ensureGuestImage, type GuestImage } from './guest-image.ts'
+import { LAB_DIRECTORY } from './lab-directory.ts'
 
 /** libvirt's domain types; "qemu" is emulation (TCG). */
 export type Accelerator = 'kvm' | 'qemu'

@@ -10,7 +10,8 @@ import { fileURLToPath } from 'node:url'
 
 import { CommandError } from '../core/errors.ts'
 import { run } from '../kernel/run.ts'
-import { ensureGuestImage, LAB_DIRECTORY } from './guest-image.ts'
+import type { GuestImage } from './guest-image.ts'
+import { LAB_DIRECTORY } from './lab-directory.ts'
 
 const SCRIPT = fileURLToPath(new URL('launcher-sandbox.sh', import.meta.url))
 /** QEMU's capabilities take libvirt a second to find out; they are the same in each sandbox. */
@@ -19,6 +20,7 @@ const START_MS = 20_000
 
 export interface SandboxOptions {
   readonly netnsName: string
+  readonly image: GuestImage
   /** Made for user 107, inside. */
   readonly privateDirectory: string
   readonly diskNames: readonly string[]
@@ -37,7 +39,7 @@ export interface Sandbox extends AsyncDisposable {
 
 /** Resolves when libvirtd answers. */
 export async function newSandbox(options: SandboxOptions): Promise<Sandbox> {
-  const image = await ensureGuestImage()
+  const { image } = options
   await mkdir(CACHE_DIRECTORY, { recursive: true })
   // "ip netns exec" mounts the namespace's own /sys; unshare dies with us and PID 1 with unshare.
   const isolate = 'unshare --mount --pid --mount-proc --fork --kill-child=KILL'

@@ -18,6 +18,7 @@ import {
 } from './domain.ts'
 import type { Vmi } from './domain-vmi.ts'
 import { connectGuest, type Guest } from './guest.ts'
+import { ensureGuestImage } from './guest-image.ts'
 import { defineDomain } from './launcher-define.ts'
 import { newSandbox, type Sandbox } from './launcher-sandbox.ts'
 import { newSidecar, type Sidecar } from './launcher-sidecar.ts'
@@ -66,7 +67,8 @@ export async function newLauncher(options: LauncherOptions): Promise<Launcher> {
   const podLinks = await listPodLinks(netnsName)
   const privateDirectory = toPrivateDirectory(vmi)
   const diskNames = toDiskNames(vmi)
-  const sandbox = started.use(await newSandbox({ netnsName, privateDirectory, diskNames }))
+  const image = await ensureGuestImage(needsWholeKernel(vmi) ? 'whole' : 'small')
+  const sandbox = started.use(await newSandbox({ netnsName, image, privateDirectory, diskNames }))
   const sidecars = await startSidecars(sandbox, vmi, bindings, started)
   const generatedXml = toDomainXml(vmi, {
     accelerator,
@@ -89,6 +91,11 @@ export async function newLauncher(options: LauncherOptions): Promise<Launcher> {
     },
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
+}
+
+function needsWholeKernel(vmi: Vmi): boolean {
+  const models = vmi.spec.domain.devices.interfaces?.map((nic) => nic.model ?? 'virtio') ?? []
+  return models.some((model) => model !== 'virtio')
 }
 
 /** One sidecar per distinct binding that has one, whatever the number of NICs (KubeVirt's netbinding.go). */

@@ -56,6 +56,17 @@ describe('newLauncher()', function () {
     }
   })
 
+  it('gives a VM the NIC model that its manifest asks for', async () => {
+    await using netns = await newLabNetns('model')
+    await using launcher = await newLauncher({
+      netnsName: netns.name,
+      vmi: newVmi('r1', [{ name: 'mgmt', masquerade: {}, model: 'e1000' }]),
+    })
+    await using guest = await launcher.connectGuest()
+    const driver = await guest.run('readlink /sys/class/net/eth0/device/driver')
+    expect(driver.trim()).to.match(/e1000$/)
+  })
+
   it('runs two at once, each with its own libvirt and its own tap0', async () => {
     await using one = await newLabNetns('one')
     await using two = await newLabNetns('two')

@@ -1,0 +1,98 @@
+// The guest's kernel: Debian's, taken out of its package without installing it, and the modules that
+// a VM of the lab needs.
+import { createHash } from 'node:crypto'
+import { cp, mkdir, rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+
+import { CommandError, NotSupportedError } from '../core/errors.ts'
+import { run } from '../kernel/run.ts'
+import { ensureDirectory, LAB_DIRECTORY } from './lab-directory.ts'
+
+/** The small kernel is up in half the time; the whole one also has drivers for emulated NICs. */
+const PACKAGES = { small: 'linux-image-cloud-amd64', whole: 'linux-image-amd64' } as const
+export type KernelFlavour = keyof typeof PACKAGES
+
+const MODULES = [
+  'virtio_pci',
+  'virtio_console',
+  'virtio_net',
+  'af_packet',
+  // The other NIC models that KubeVirt admits.
+  'e1000',
+  'e1000e',
+  'igb',
+  '8139cp',
+  'pcnet32',
+  'ne2k-pci',
+] as const
+
+const DEPENDENCY = /Depends: (linux-image-\S+)/
+const DOWNLOAD_MS = 300_000
+
+/**
+ * A directory with "vmlinuz", "modules/*.ko" and "modules/order", their names in the order in which
+ * they load. Asking apt takes a second, so it is asked once: delete the directory to get a newer kernel.
+ */
+export async function ensureGuestKernel(flavour: KernelFlavour): Promise<string> {
+  const digest = createHash('sha256').update(MODULES.join(' ')).digest('hex')
+  const target = path.join(LAB_DIRECTORY, `kernel-${flavour}-${digest.slice(0, 8)}`)
+  await ensureDirectory(target, (directory) => extractKernel(PACKAGES[flavour], directory))
+  return target
+}
+
+async function extractKernel(metapackage: string, directory: string): Promise<void> {
+  const tree = path.join(directory, 'tree')
+  await mkdir(tree)
+  await downloadKernel(metapackage, tree)
+  const listed = await run(['ls', path.join(tree, 'lib/modules')])
+  const release = listed.trim()
+  await run(['depmod', '-b', tree, release])
+  const modules = await findModules(tree, release)
+  await mkdir(path.join(directory, 'modules'))
+  for (const module of modules) {
+    await cp(module, path.join(directory, 'modules', path.basename(module)))
+  }
+  const order = modules.map((module) => `${path.basename(module)}\n`).join('')
+  await writeFile(path.join(directory, 'modules/order'), order)
+  await cp(path.join(tree, 'boot', `vmlinuz-${release}`), path.join(directory, 'vmlinuz'))
+  await rm(tree, { recursive: true })
+}
+
+async function downloadKernel(metapackage: string, directory: string): Promise<void> {
+  // apt-get downloads into its working directory only, and would do so as user "_apt".
+  const script =
+    'cd "$1" && apt-get -o APT::Sandbox::User=root -qq download "$2" && dpkg -x ./*.deb . && rm ./*.deb'
+  const download = async (name: string): Promise<string> =>
+    run(['sh', '-c', script, 'sh', directory, name], { timeoutMs: DOWNLOAD_MS })
+  try {
+    await download(await findKernelPackage(metapackage))
+  } catch (error) {
+    if (!(error instanceof CommandError || error instanceof NotSupportedError)) throw error
+    // No list of packages, or one that names a version which the mirror no longer has.
+    await run(['apt-get', '-qq', 'update'], { timeoutMs: DOWNLOAD_MS })
+    await download(await findKernelPackage(metapackage))
+  }
+}
+
+/** The package that the metapackage stands for today. */
+async function findKernelPackage(metapackage: string): Promise<string> {
+  const shown = await run(['apt-cache', 'depends', '--important', metapackage])
+  const name = DEPENDENCY.exec(shown)?.[1]
+  if (name !== undefined) return name
+  throw new NotSupportedError(`Cannot find the Debian package behind "${metapackage}"`)
+}
+
+/** In the order in which they load; those built into the kernel, or not made for it, are left out. */
+async function findModules(tree: string, release: string): Promise<readonly string[]> {
+  const files = new Set<string>()
+  for (const module of MODULES) {
+    const query = ['modprobe', '-d', tree, '-S', release, '--show-depends', module]
+    const shown = await run(query).catch((error: unknown) => {
+      // The small kernel has no drivers for emulated hardware.
+      if (error instanceof CommandError && /Module \S+ not found/.test(error.stderr)) return ''
+      throw error
+    })
+    for (const match of shown.matchAll(/^insmod (\S+)/gm)) files.add(match[1] ?? '')
+  }
+  return [...files]
+}
