@@ -11,13 +11,19 @@ const NSFS_MAGIC = 0x6e736673
 /** This process's own network namespace, named so that a child in another one can reach it. */
 export const HOST_NETNS = `/proc/${process.pid}/ns/net`
 
-/** Looks a namespace path up. Throws CniError 3 when nothing is there, 4 when it is no namespace. */
+/** Looks a namespace path up. Throws CniError 3 when nothing is there, 4 when it is no namespace of a container. */
 export async function openNetns(path: string): Promise<NetnsRef> {
   const inode = await readNetnsInode(path)
   if (inode === undefined)
     throw new CniError(
       CNI_CODE.UNKNOWN_CONTAINER,
       `Cannot find the network namespace "${path}" (CNI_NETNS): no such file`,
+    )
+  // A pod with hostNetwork: its links would be the node's own.
+  if (inode === (await readNetnsInode(HOST_NETNS)))
+    throw new CniError(
+      CNI_CODE.INVALID_ENVIRONMENT,
+      `Cannot use "${path}" (CNI_NETNS): it is the node's own network namespace, expected a container's`,
     )
   return { path, inode, bootId: await readBootId() }
 }

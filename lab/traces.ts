@@ -1,0 +1,33 @@
+// What the project may leave on a machine, as text: devices, namespaces, processes, mounts. A test
+// that leaves it as it found it compares two of these.
+import { run } from '../kernel/run.ts'
+import { ROOT } from './manifests.ts'
+
+/** Sorted lines; empty on a machine where nothing of ours is. */
+export async function listTraces(): Promise<readonly string[]> {
+  const [links, netns, processes, mounts] = await Promise.all([
+    run(['ip', '-br', 'link', 'show']),
+    run(['ip', 'netns', 'list']),
+    run(['ps', '-eo', 'pid=,args=']),
+    run(['cat', '/proc/self/mounts']),
+  ])
+  return [
+    ...pick('link', links, /^(lw|l2w)/),
+    ...pick('netns', netns, /^l2w/),
+    ...pick(
+      'process',
+      processes,
+      new RegExp(`${ROOT}/dist/|l2wire-(agent|sidecar)|qemu-system|libvirtd`),
+    ),
+    ...pick('mount', mounts, /l2w/),
+  ]
+}
+
+function pick(kind: string, text: string, pattern: RegExp): readonly string[] {
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => pattern.test(line))
+    .sort()
+    .map((line) => `${kind} ${line}`)
+}

@@ -1,0 +1,282 @@
+// Wires between namespaces of this kernel: real plugin, real agent, real frames.
+import { readFile } from 'node:fs/promises'
+
+import { expect } from 'chai'
+import { after, before, describe, it } from 'mocha'
+
+import { CNI_VERSIONS } from '../../core/cni/version.ts'
+import { FRAME_ROWS } from '../../core/tester/frames.ts'
+import { renderVerdicts } from '../../core/tester/table.ts'
+import type { CniCall } from '../../lab/cni.ts'
+import {
+  getMapping,
+  getNadConfig,
+  getNetworkSelections,
+  readManifest,
+  type Manifest,
+} from '../../lab/manifests.ts'
+import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
+import { newLabNode, type LabNode } from '../../lab/node.ts'
+import { listTraces } from '../../lab/traces.ts'
+import { testCable } from '../../kernel/cable-test.ts'
+import { newNetnsStation } from '../../kernel/netns-station.ts'
+import { run } from '../../kernel/run.ts'
+import type { Station } from '../../kernel/station.ts'
+
+const EXAMPLE = 'examples/vm-and-container'
+
+function toStation(netns: LabNetns, ifname: string): Station {
+  return newNetnsStation(run, { label: netns.name, netns: netns.path, ifname })
+}
+
+function toPodArgs(namespace: string): string {
+  return `IgnoreUnknown=true;K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=h1`
+}
+
+async function expectTransparent(a: Station, b: Station): Promise<void> {
+  const columns = await testCable(a, b, { rows: FRAME_ROWS, idleSeconds: 1 })
+  for (const { verdicts } of columns)
+    if (verdicts.some((row) => !row.isDelivered)) throw new Error(renderVerdicts(columns))
+}
+
+async function readLink(netns: LabNetns, ifname: string): Promise<Manifest> {
+  const [link] = JSON.parse(
+    await netns.run(['ip', '-j', 'link', 'show', 'dev', ifname]),
+  ) as Manifest[]
+  return link ?? {}
+}
+
+describe('a wire on one node', function () {
+  this.timeout(60_000)
+  let node: LabNode
+  let a: LabNetns
+  let b: LabNetns
+  let config: Manifest
+  let traces: readonly string[]
+
+  before(async () => {
+    traces = await listTraces()
+    const nad = await readManifest(`${EXAMPLE}/wire.yaml`)
+    // Containers need the room for the longest rows; the wire itself has it anyway.
+    config = { ...getNadConfig(nad), mtu: 9216 }
+    node = await newLabNode()
+    a = await newLabNetns('a')
+    b = await newLabNetns('b')
+  })
+  after(async () => {
+    await b[Symbol.asyncDispose]()
+    await a[Symbol.asyncDispose]()
+    await node[Symbol.asyncDispose]()
+    expect(await listTraces()).to.deep.equal(traces)
+  })
+
+  const add = async (netns: LabNetns, id: string, more: Partial<CniCall> = {}): Promise<Manifest> =>
+    node.mustCall(config, {
+      command: 'ADD',
+      containerID: id,
+      netns: netns.path,
+      ifname: 'eth1',
+      ...more,
+    })
+  const del = async (netns: LabNetns, id: string): Promise<Manifest> =>
+    node.mustCall(config, { command: 'DEL', containerID: id, netns: netns.path, ifname: 'eth1' })
+
+  it('carries every frame class both ways, and a capture changes no row', async () => {
+    await add(a, 'c1')
+    await add(b, 'c2')
+    await expectTransparent(toStation(a, 'eth1'), toStation(b, 'eth1'))
+    const cli = 'dist/bin/kubectl-l2wire'
+    const wire = String(config['name'])
+    const capture = run(
+      [cli, 'capture', wire, '--store', node.storeUrl, '-c', '4', '-w', '/dev/null'],
+      {
+        timeoutMs: 30_000,
+      },
+    )
+    await expectTransparent(toStation(a, 'eth1'), toStation(b, 'eth1'))
+    await capture
+    await expectTransparent(toStation(b, 'eth1'), toStation(a, 'eth1'))
+    await del(a, 'c1')
+    await del(b, 'c2')
+  })
+
+  it('tests its own cable from the command line', async () => {
+    await add(a, 'c1')
+    await add(b, 'c2')
+    const text = await run([
+      'dist/bin/kubectl-l2wire',
+      'test',
+      '--netns',
+      `${a.name}:eth1`,
+      '--netns',
+      `${b.path}:eth1`,
+      '--idle',
+      '0.2',
+      '-o',
+      'json',
+    ])
+    const columns = JSON.parse(text) as { verdicts: { isDelivered: boolean }[] }[]
+    expect(columns).to.have.length(2)
+    for (const { verdicts } of columns) {
+      expect(verdicts.length).to.be.greaterThan(FRAME_ROWS.length)
+      expect(verdicts.every(({ isDelivered }) => isDelivered)).to.equal(true)
+    }
+    await del(a, 'c1')
+    await del(b, 'c2')
+  })
+
+  it('has no carrier alone, has it when joined, loses it when the far end goes', async () => {
+    const states: unknown[] = []
+    await add(b, 'c2')
+    states.push((await readLink(b, 'eth1'))['operstate'])
+    await add(a, 'c1')
+    states.push((await readLink(b, 'eth1'))['operstate'], (await readLink(a, 'eth1'))['operstate'])
+    await del(a, 'c1')
+    states.push((await readLink(b, 'eth1'))['operstate'])
+    const ifindex = (await readLink(b, 'eth1'))['ifindex']
+    await add(a, 'c3')
+    states.push((await readLink(b, 'eth1'))['operstate'])
+    expect(states).to.deep.equal(['DOWN', 'UP', 'UP', 'DOWN', 'UP'])
+    expect((await readLink(b, 'eth1'))['ifindex'], 'the surviving end is never replaced').to.equal(
+      ifindex,
+    )
+    await del(a, 'c3')
+    await del(b, 'c2')
+  })
+
+  for (const cniVersion of CNI_VERSIONS)
+    it(`answers as CNI ${cniVersion} says`, async () => {
+      const versioned = { ...config, cniVersion, mtu: 1400 }
+      const call = { containerID: 'c1', netns: a.path, ifname: 'eth1' }
+      const result = await node.mustCall(versioned, { command: 'ADD', ...call })
+      const link = await readLink(a, 'eth1')
+      expect(link).to.include({ mtu: 1400 })
+      expect(result).to.deep.equal({
+        cniVersion,
+        interfaces: [
+          {
+            name: 'eth1',
+            mac: link['address'],
+            ...(cniVersion === '1.1.0' ? { mtu: 1400 } : {}),
+            sandbox: a.path,
+          },
+        ],
+      })
+      const check = await node.call(
+        { ...versioned, prevResult: result },
+        { command: 'CHECK', ...call },
+      )
+      expect(check).to.include({ exitCode: cniVersion === '0.3.1' ? 1 : 0 })
+      expect(check.output?.['code']).to.equal(cniVersion === '0.3.1' ? 1 : undefined)
+      const status = await node.call(versioned, { command: 'STATUS' })
+      expect(status.exitCode).to.equal(cniVersion === '1.1.0' ? 0 : 1)
+      expect(await node.mustCall(versioned, { command: 'DEL', ...call })).to.deep.equal({})
+      expect(await node.mustCall(versioned, { command: 'DEL', ...call })).to.deep.equal({})
+    })
+
+  it('keeps the labs of two namespaces apart, and a requested MAC', async () => {
+    const selections = getNetworkSelections(await readManifest(`${EXAMPLE}/pod.yaml`))
+    const mac = selections[0]?.mac ?? ''
+    await node.mustCall(
+      { ...config, runtimeConfig: { mac } },
+      {
+        command: 'ADD',
+        containerID: 'c1',
+        netns: a.path,
+        ifname: 'eth1',
+        args: toPodArgs('lab-1'),
+      },
+    )
+    await add(b, 'c2', { args: toPodArgs('lab-2') })
+    expect((await readLink(a, 'eth1'))['address']).to.equal(mac)
+    expect((await readLink(a, 'eth1'))['operstate']).to.equal('DOWN')
+    expect((await readLink(b, 'eth1'))['operstate']).to.equal('DOWN')
+    await del(a, 'c1')
+    await del(b, 'c2')
+  })
+
+  it('lets the newest sandbox of a pod take its end over; the late DEL of the old one changes nothing', async () => {
+    const args = { args: 'K8S_POD_NAMESPACE=lab;K8S_POD_NAME=h1' }
+    await using newer = await newLabNetns('newer')
+    await add(a, 'c1', args)
+    await add(b, 'c2', { args: 'K8S_POD_NAMESPACE=lab;K8S_POD_NAME=h2' })
+    await add(newer, 'c3', args)
+    expect((await readLink(a, 'eth1'))['operstate']).to.equal('DOWN')
+    await del(a, 'c1')
+    await expectTransparent(toStation(newer, 'eth1'), toStation(b, 'eth1'))
+    await del(newer, 'c3')
+    await del(b, 'c2')
+  })
+
+  it('joins two NICs of one container: a loop cable', async () => {
+    await add(a, 'c1')
+    await add(a, 'c1', { ifname: 'eth2' })
+    await expectTransparent(toStation(a, 'eth1'), toStation(a, 'eth2'))
+    await del(a, 'c1')
+    await node.mustCall(config, {
+      command: 'DEL',
+      containerID: 'c1',
+      netns: a.path,
+      ifname: 'eth2',
+    })
+  })
+
+  it('frames keep flowing while the agent is killed and started again', async () => {
+    await add(a, 'c1')
+    await add(b, 'c2')
+    await using capture = await toStation(b, 'eth1').startCapture()
+    const frames = Array.from({ length: 3000 }, (_, at) =>
+      Uint8Array.from([
+        ...Buffer.from('02000000000b02000000000a88b5', 'hex'),
+        at >> 8,
+        at & 255,
+        ...Buffer.alloc(44),
+      ]),
+    )
+    const sending = toStation(a, 'eth1').send(frames)
+    await node.stopAgent('SIGKILL')
+    await node.startAgent()
+    await sending
+    const received = await capture.stop()
+    expect(received.length).to.equal(frames.length)
+    expect(
+      (
+        await node.call(
+          { ...config, prevResult: {} },
+          { command: 'CHECK', containerID: 'c1', netns: a.path, ifname: 'eth1' },
+        )
+      ).exitCode,
+    ).to.equal(0)
+    await del(a, 'c1')
+    await del(b, 'c2')
+  })
+
+  it('plugs fifty ends in at once', async () => {
+    const ends = Array.from({ length: 50 }, (_, at) => ({ id: `p${at}`, wire: `w${at >> 1}` }))
+    const calls = ends.map(({ id, wire }, index) => ({
+      config: { ...config, wire },
+      call: { containerID: id, netns: (index % 2 === 0 ? a : b).path, ifname: `e${index >> 1}` },
+    }))
+    await Promise.all(
+      calls.map(async (one) => node.mustCall(one.config, { command: 'ADD', ...one.call })),
+    )
+    const links = JSON.parse(await a.run(['ip', '-j', 'link', 'show', 'up'])) as Manifest[]
+    expect(links.filter((link) => link['operstate'] === 'UP')).to.have.length(25)
+    await Promise.all(
+      calls.map(async (one) => node.mustCall(one.config, { command: 'DEL', ...one.call })),
+    )
+    expect((await listTraces()).filter((line) => line.startsWith('link'))).to.deep.equal([])
+  })
+
+  it('writes the wire down in words on its host end', async () => {
+    await add(a, 'c1', { args: 'K8S_POD_NAMESPACE=lab;K8S_POD_NAME=h1' })
+    const [line = ''] = (await listTraces()).filter((trace) => trace.startsWith('link'))
+    const device = /link (lw[0-9a-f]+)/.exec(line)?.[1] ?? ''
+    const alias = await readFile(`/sys/class/net/${device}/ifalias`, 'utf8')
+    expect(alias).to.equal(`l2wire lab/${String(config['name'])} pod/h1 eth1\n`)
+    expect(getMapping(await readManifest(`${EXAMPLE}/wire.yaml`), 'metadata')['name']).to.equal(
+      config['name'],
+    )
+    await del(a, 'c1')
+  })
+})
