@@ -73,7 +73,9 @@ function countMatches(text: string, pattern: RegExp): number {
 /** Decodes a VMI as far as NICs of this binding need it. Throws DecodeError with the path in the VMI. */
 export function decodeVmi(value: unknown, binding: string): Vmi {
   const vmi: Field = { path: '', value }
-  if (asObject(vmi) === undefined) throw new DecodeError('vmi', value, 'an object')
+  if (asObject({ path: 'vmi', value }) === undefined) {
+    throw new DecodeError('vmi', value, 'an object')
+  }
   const domain = at(vmi, 'spec', 'domain')
   const devices = at(domain, 'devices')
   const interfaces = asArray(at(devices, 'interfaces'))
