@@ -95,13 +95,16 @@ function newHandle(child: ChildProcess, pid: string, readLog: () => string): San
       }),
     readLog,
     saveCapabilities: async () => {
-      if ((await readdir(CACHE_DIRECTORY)).length > 0) return
       const made = toOutsidePath('/var/cache/libvirt/qemu/capabilities')
       for (const name of await readdir(made)) {
+        const target = path.join(CACHE_DIRECTORY, name)
+        // libvirt asks QEMU again when the machine's QEMU has changed, and then this differs.
+        const known = await readFile(target).catch(() => undefined)
+        if (known?.equals(await readFile(path.join(made, name))) === true) continue
         // Another launcher may be reading at this moment.
         const temporary = path.join(LAB_DIRECTORY, `tmp-${process.pid}-${name}`)
         await cp(path.join(made, name), temporary)
-        await rename(temporary, path.join(CACHE_DIRECTORY, name))
+        await rename(temporary, target)
       }
     },
     [Symbol.asyncDispose]: () => end(child),
