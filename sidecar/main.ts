@@ -10,7 +10,7 @@ import { renderCauses } from '../core/errors.ts'
 import { readPodLinks } from './facts.ts'
 import { toMaxDomainBytes } from './memory.ts'
 import { newHookServer } from './server.ts'
-import { delSocket, delStaleSocket, toSocketPath } from './socket.ts'
+import { delSocket, clearSocketPath, toSocketPath } from './socket.ts'
 
 /** Where the folder that only this sidecar and virt-launcher share is mounted. */
 const SOCKET_DIR = '/var/run/kubevirt-hooks'
@@ -42,7 +42,7 @@ async function main(): Promise<void> {
       stop(server, path, signal)
     })
   }
-  await delStaleSocket(path)
+  await clearSocketPath(path)
   await new Promise<number>((resolve, reject) => {
     server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error, port) => {
       if (error === null) resolve(port)

@@ -1,6 +1,6 @@
 // KubeVirt's hook services: bytes -> values -> core/domain -> bytes. Every version gets the same
 // answers; a call that fails leaves the server as it was.
-import { Server } from '@grpc/grpc-js'
+import { logVerbosity, Server, setLogVerbosity } from '@grpc/grpc-js'
 import type { sendUnaryData, ServerUnaryCall, UntypedServiceImplementation } from '@grpc/grpc-js'
 import type { Logger } from 'pino'
 
@@ -31,6 +31,8 @@ export interface HookOptions {
 }
 
 export function newHookServer(options: HookOptions): Server {
+  // It would write to stderr in its own format what it also returns as an error.
+  setLogVerbosity(logVerbosity.NONE)
   const server = new Server({
     'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
     'grpc.max_send_message_length': MAX_MESSAGE_BYTES,

@@ -1,8 +1,8 @@
 // The socket virt-launcher finds us by. It takes every file in the folder for a sidecar, so nothing
 // but a socket that answers may ever be there (KubeVirt v1.9: pkg/hooks/manager.go).
-import { lstatSync, unlinkSync } from 'node:fs'
+import { accessSync, constants, lstatSync, unlinkSync } from 'node:fs'
 import { connect } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 
 /** sockaddr_un.sun_path, less the closing NUL. */
 const MAX_PATH_BYTES = 107
@@ -24,8 +24,17 @@ export function toSocketPath(dir: string, name: string): string {
   return path
 }
 
-/** Takes away what a crashed instance has left. Refuses to touch what is in use or no socket. */
-export async function delStaleSocket(path: string): Promise<void> {
+/**
+ * Makes sure that the path can be listened on, and takes away what a crashed instance has left.
+ * Refuses to touch what is in use or no socket.
+ */
+export async function clearSocketPath(path: string): Promise<void> {
+  try {
+    // gRPC would only say that it could not bind, not why.
+    accessSync(dirname(path), constants.W_OK | constants.X_OK)
+  } catch (cause) {
+    throw new Error(`Cannot listen on "${path}"`, { cause })
+  }
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found === undefined) return
   if (!found.isSocket()) throw new Error(`Cannot listen on "${path}": it exists and is no socket`)

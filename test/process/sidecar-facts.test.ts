@@ -1,0 +1,140 @@
+// The sidecar in a pod's place: in a network namespace with real links, as user 107, without
+// capabilities. "ip netns exec" mounts a /sys of that namespace, as a container runtime does.
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { expect } from 'chai'
+import { after, before, describe, it } from 'mocha'
+
+import { toPodLinkName, toTapName } from '../../core/name.ts'
+import { newLabNetns } from '../../lab/netns.ts'
+import type { LabNetns } from '../../lab/netns.ts'
+import { HOOK_VERSIONS } from '../../proto/load.ts'
+import { readPodLinks } from '../../sidecar/facts.ts'
+import { aliasesOf, childrenOf, newDomain, newVmi } from '../core/domain/samples.ts'
+import { newSidecar } from './sidecar-process.ts'
+
+const AS_QEMU =
+  'setpriv --reuid 107 --regid 107 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs'
+
+interface PodLink {
+  readonly nic: string
+  readonly mac: string
+  readonly tap?: readonly string[]
+}
+
+/** Pod links as the wire makes them (MTU 9216), each with a tap of the advertised MTU. */
+async function addPodLink(netns: LabNetns, { nic, mac, tap }: PodLink): Promise<void> {
+  const podLink = toPodLinkName(nic)
+  const veth = ['type', 'veth', 'peer', 'name', `l2wp${nic}`]
+  await netns.run(['ip', 'link', 'add', 'name', podLink, 'mtu', '9216', 'address', mac, ...veth])
+  if (tap === undefined) return
+  const name = toTapName(podLink)
+  const owner = ['user', '107', 'group', '107', 'vnet_hdr']
+  await netns.run(['ip', 'tuntap', 'add', 'dev', name, 'mode', 'tap', ...owner, ...tap])
+  await netns.run(['ip', 'link', 'set', 'dev', name, 'mtu', '1400'])
+}
+
+function toTap(nic: string): string {
+  return toTapName(toPodLinkName(nic))
+}
+
+describe('l2wire-sidecar in a pod', () => {
+  let netns: LabNetns
+
+  before(async () => {
+    netns = await newLabNetns('sidecar')
+    await addPodLink(netns, { nic: 'one', mac: '02:00:00:00:01:01', tap: [] })
+    await addPodLink(netns, { nic: 'many', mac: '02:00:00:00:01:02', tap: ['multi_queue'] })
+    await addPodLink(netns, { nic: 'bare', mac: '02:00:00:00:01:03' })
+  })
+
+  after(async () => {
+    await netns[Symbol.asyncDispose]()
+  })
+
+  it('reads the links as user 107 and plugs every NIC into its own', async () => {
+    const prefix = ['ip', 'netns', 'exec', netns.name, ...AS_QEMU.split(' ')]
+    await using sidecar = newSidecar({ prefix })
+    const client = await sidecar.connect()
+    const interfaces = ['one', 'many', 'bare'].map((name) => ({
+      name,
+      binding: { name: 'l2wire' },
+    }))
+    const vmi = newVmi({ interfaces, domain: { cpu: { cores: 3 } } })
+    for (const version of HOOK_VERSIONS) {
+      const once = (await client.onDefineDomain(version, newDomain(''), vmi)).toString()
+      expect(aliasesOf(once)).to.eql(['ua-one', 'ua-many', 'ua-bare'])
+      expect(childrenOf(once, 'ua-one')).to.include.members([
+        `<target dev="${toTap('one')}" managed="no"/>`,
+        '<mac address="02:00:00:00:01:01"/>',
+        '<mtu size="1400"/>',
+      ])
+      expect(childrenOf(once, 'ua-one').join('')).not.to.include('queues')
+      expect(childrenOf(once, 'ua-many')).to.include.members([
+        `<target dev="${toTap('many')}" managed="no"/>`,
+        '<driver name="vhost" queues="3"/>',
+      ])
+      expect(childrenOf(once, 'ua-bare')).to.include.members([
+        `<target dev="${toPodLinkName('bare')}" managed="no"/>`,
+        '<mac address="02:00:00:00:01:03"/>',
+        '<mtu size="9216"/>',
+      ])
+      const twice = await client.onDefineDomain(version, once, vmi)
+      expect(twice.toString()).to.equal(once)
+    }
+    expect(sidecar.log().match(/"msg":"plugged in"/g)).to.have.length(18)
+  })
+})
+
+describe('readPodLinks()', () => {
+  it('reads links, taps of both kinds, and nothing that is no link', () => {
+    const sysfs = mkdtempSync(join(tmpdir(), 'l2w-sysfs-'))
+    try {
+      const links = {
+        eth0: { mtu: '1450\n', address: '0a:58:0a:f4:00:07\n' },
+        tap0: { mtu: '1500\n', address: 'fe:00:00:00:00:00\n', tun_flags: '0x1802\n' },
+        tap1: { mtu: '1500\n', address: 'fe:00:00:00:00:01\n', tun_flags: '0x1902\n' },
+        leaving: { mtu: '1500\n' },
+      }
+      for (const [name, facts] of Object.entries(links)) {
+        mkdirSync(join(sysfs, name))
+        for (const [fact, text] of Object.entries(facts))
+          writeFileSync(join(sysfs, name, fact), text)
+      }
+      writeFileSync(join(sysfs, 'bonding_masters'), '')
+      const names = [...Object.keys(links), 'bonding_masters', 'missing']
+      expect([...readPodLinks(sysfs, names)]).to.eql([
+        ['eth0', { mtuBytes: 1450, address: '0a:58:0a:f4:00:07', isMultiQueue: undefined }],
+        ['tap0', { mtuBytes: 1500, address: 'fe:00:00:00:00:00', isMultiQueue: false }],
+        ['tap1', { mtuBytes: 1500, address: 'fe:00:00:00:00:01', isMultiQueue: true }],
+      ])
+    } finally {
+      rmSync(sysfs, { recursive: true })
+    }
+  })
+})
+
+describe('golden domains', () => {
+  const dir = new URL('../fixtures/domain/', import.meta.url)
+  for (const name of ['x86_64', 'arm64', 'odd']) {
+    const file = new URL(`${name}.out.xml`, dir).pathname
+    it(`${name}: xmllint takes it for XML`, () => {
+      expect(execFileSync('xmllint', ['--noout', file]).toString()).to.equal('')
+    })
+    it(`${name}: libvirt's schema takes it for a domain`, () => {
+      // KubeVirt writes empty <bios> and the like, which libvirt reads over and its schema does not know.
+      const xml = execFileSync('sed', ['-E', '/<(bios|baseBoard|chassis)>/d', file])
+      const scratch = mkdtempSync(join(tmpdir(), 'l2w-schema-'))
+      try {
+        writeFileSync(join(scratch, 'domain.xml'), xml)
+        const told = spawnSync('virt-xml-validate', [join(scratch, 'domain.xml'), 'domain'])
+        expect(told.status, told.stderr.toString()).to.equal(0)
+      } finally {
+        rmSync(scratch, { recursive: true })
+      }
+    })
+  }
+})
