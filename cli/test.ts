@@ -6,7 +6,7 @@ import { DecodeError } from '../core/errors.ts'
 import { isDeviceName } from '../core/name.ts'
 import { FRAME_ROWS } from '../core/tester/frames.ts'
 import { renderVerdicts } from '../core/tester/table.ts'
-import { testCable } from '../kernel/cable-test.ts'
+import { appendRows, testCable, testIdle } from '../kernel/cable-test.ts'
 import { newNetnsStation, type NetnsNic } from '../kernel/netns-station.ts'
 import { openNetns } from '../kernel/netns.ts'
 import { run } from '../kernel/run.ts'
@@ -49,7 +49,9 @@ async function runTest(flags: TestFlags): Promise<void> {
   const [a, b] = flags.netns.map(decodeNic).map((nic) => newNetnsStation(run, nic))
   for (const nic of flags.netns.map(decodeNic)) await openNetns(nic.netns)
   if (a === undefined || b === undefined) return
-  const columns = await testCable(a, b, { rows: FRAME_ROWS, idleSeconds: flags.idle })
+  const active = await testCable({ a, b }, FRAME_ROWS)
+  const [idle = []] = flags.idle > 0 ? await testIdle([{ a, b }], flags.idle) : []
+  const columns = appendRows(active, idle)
   const text =
     flags.output === 'json' ? JSON.stringify(columns, undefined, 2) : renderVerdicts(columns)
   process.stdout.write(`${text}\n`)

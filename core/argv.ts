@@ -76,6 +76,12 @@ function renderStep(step: Step, options: RenderOptions): Batch {
             `${renderClassifier(options.classifier)} action mirred egress redirect dev ${step.target}`,
         ],
       }
+    case 'del-queue':
+      return {
+        tool: 'tc',
+        netns: step.netns,
+        lines: [`qdisc replace dev ${step.dev} root noqueue`],
+      }
     case 'del-redirect':
       return {
         tool: 'tc',

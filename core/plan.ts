@@ -89,6 +89,8 @@ export function planTap(
       isSilent: true,
       ...(maxFrameBytes === undefined ? {} : { mtuBytes: maxFrameBytes }),
     },
+    // A node whose default is fq_codel would let one flow overtake another.
+    { op: 'del-queue', netns, dev: tap },
     { op: 'add-redirect', netns, dev: tap, target: podLink },
     { op: 'add-redirect', netns, dev: podLink, target: tap },
     { op: 'set-link', netns, dev: tap, up: true },

@@ -42,6 +42,12 @@ export interface AddRedirectStep extends InNetns {
   readonly target: string
 }
 
+/** Takes the queueing discipline from a device: a cable keeps the order of its frames. */
+export interface DelQueueStep extends InNetns {
+  readonly op: 'del-queue'
+  readonly dev: string
+}
+
 export interface DelRedirectStep extends InNetns {
   readonly op: 'del-redirect'
   readonly dev: string
@@ -53,4 +59,4 @@ export interface DelLinkStep extends InNetns {
 }
 
 export type Step =
-  AddVethStep | AddTapStep | SetLinkStep | AddRedirectStep | DelRedirectStep | DelLinkStep
+  AddVethStep | AddTapStep | SetLinkStep | AddRedirectStep | DelQueueStep | DelRedirectStep | DelLinkStep

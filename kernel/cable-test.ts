@@ -12,10 +12,10 @@ import {
 } from '../core/tester/verdict.ts'
 import type { Station } from './station.ts'
 
-export interface CableTestOptions {
-  readonly rows: readonly FrameRow[]
-  /** How long the idle wire is listened to; 0 leaves that row out. */
-  readonly idleSeconds: number
+/** A cable by its two ends. */
+export interface Ends {
+  readonly a: Station
+  readonly b: Station
 }
 
 /** How long after the last frame a capture goes on, for what is late and for what nobody sent. */
@@ -23,17 +23,52 @@ const SETTLE_MS = 1500
 
 /** Two columns, there and back. Throws CommandError when a station cannot send or listen. */
 export async function testCable(
-  a: Station,
-  b: Station,
-  options: CableTestOptions,
+  { a, b }: Ends,
+  rows: readonly FrameRow[],
 ): Promise<readonly VerdictColumn[]> {
-  const there = await testDirection(a, b, options.rows)
-  const back = await testDirection(b, a, options.rows)
-  const idle = options.idleSeconds > 0 ? await listenToIdle([b, a], options.idleSeconds) : []
   return [
-    { title: `${a.label} > ${b.label}`, verdicts: [...there, ...idle.slice(0, 1)] },
-    { title: `${b.label} > ${a.label}`, verdicts: [...back, ...idle.slice(1)] },
+    { title: toTitle(a, b), verdicts: await testDirection(a, b, rows) },
+    { title: toTitle(b, a), verdicts: await testDirection(b, a, rows) },
   ]
+}
+
+/** Listens to cables on which nobody sends, all at once: two columns each, what arrived at b and at a. */
+export async function testIdle(
+  cables: readonly Ends[],
+  seconds: number,
+): Promise<readonly (readonly VerdictColumn[])[]> {
+  await using captures = new AsyncDisposableStack()
+  const running = []
+  for (const { a, b } of cables)
+    running.push({
+      a,
+      b,
+      atB: captures.use(await b.startCapture()),
+      atA: captures.use(await a.startCapture()),
+    })
+  await sleep(seconds * 1000)
+  const columns = []
+  for (const { a, b, atB, atA } of running)
+    columns.push([
+      { title: toTitle(a, b), verdicts: [toSilenceVerdict(IDLE_WIRE, await atB.stop())] },
+      { title: toTitle(b, a), verdicts: [toSilenceVerdict(IDLE_WIRE, await atA.stop())] },
+    ])
+  return columns
+}
+
+/** Columns of the same cable, the rows of one below those of the other. */
+export function appendRows(
+  columns: readonly VerdictColumn[],
+  more: readonly VerdictColumn[],
+): readonly VerdictColumn[] {
+  return columns.map(({ title, verdicts }, at) => ({
+    title,
+    verdicts: [...verdicts, ...(more[at]?.verdicts ?? [])],
+  }))
+}
+
+function toTitle(from: Station, to: Station): string {
+  return `${from.label} > ${to.label}`
 }
 
 async function testDirection(
@@ -46,17 +81,4 @@ async function testDirection(
   await from.send(toFrames(rows, ends))
   await sleep(SETTLE_MS)
   return judge(rows, ends, await capture.stop())
-}
-
-async function listenToIdle(
-  stations: readonly Station[],
-  seconds: number,
-): Promise<readonly RowVerdict[]> {
-  await using captures = new AsyncDisposableStack()
-  const running = []
-  for (const station of stations) running.push(captures.use(await station.startCapture()))
-  await sleep(seconds * 1000)
-  const verdicts: RowVerdict[] = []
-  for (const capture of running) verdicts.push(toSilenceVerdict(IDLE_WIRE, await capture.stop()))
-  return verdicts
 }

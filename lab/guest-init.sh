@@ -10,6 +10,11 @@ mount -t tmpfs tmpfs /tmp
 # Before any NIC exists: an IPv6 link speaks (DAD, MLD, RS) as soon as it goes up.
 echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6
 echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
+# The guest is a measuring instrument and must keep the order of frames itself: Debian's fq_codel lets
+# one flow overtake another, and a batch handed up from NAPI shows a packet socket those frames late
+# that no protocol wants (__netif_receive_skb_list_core).
+echo pfifo_fast >/proc/sys/net/core/default_qdisc
+echo 1 >/proc/sys/net/core/gro_normal_batch
 while read -r module; do insmod "/modules/$module"; done </modules/order
 for nic in /sys/class/net/*; do ip link set dev "${nic##*/}" up; done
 echo '<1>l2wire: guest ready' >/dev/kmsg

@@ -126,6 +126,7 @@ describe('planTap()', () => {
       '/run/netns/c1: ip link set dev tap1 mtu 1500',
       '/run/netns/c1: ip link set dev pod1 addrgenmode none arp off multicast off',
       '/run/netns/c1: ip link set dev pod1 mtu 9216',
+      '/run/netns/c1: tc qdisc replace dev tap1 root noqueue',
       '/run/netns/c1: tc qdisc replace dev tap1 clsact',
       `/run/netns/c1: tc filter replace dev tap1 ${MATCH} pod1`,
       '/run/netns/c1: tc qdisc replace dev pod1 clsact',

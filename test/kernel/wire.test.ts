@@ -34,7 +34,7 @@ function toPodArgs(namespace: string): string {
 }
 
 async function expectTransparent(a: Station, b: Station): Promise<void> {
-  const columns = await testCable(a, b, { rows: FRAME_ROWS, idleSeconds: 1 })
+  const columns = await testCable({ a, b }, FRAME_ROWS)
   for (const { verdicts } of columns)
     if (verdicts.some((row) => !row.isDelivered)) throw new Error(renderVerdicts(columns))
 }

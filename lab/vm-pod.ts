@@ -1,0 +1,117 @@
+// A virt-launcher pod without a cluster: the CNI calls that Multus makes of the annotation KubeVirt
+// 1.9 writes, in its order, and then the launcher itself.
+import { toPodLinkName } from '../core/name.ts'
+import type { Station } from '../kernel/station.ts'
+import { toVmi, type Vmi } from './domain-vmi.ts'
+import { newGuestStation } from './guest-station.ts'
+import type { Guest } from './guest.ts'
+import { newLauncher, type BindingRegistration, type Launcher } from './launcher.ts'
+import { getBinding, getNadConfig, readManifest, type Manifest } from './manifests.ts'
+import { newLabNetns, type LabNetns } from './netns.ts'
+import type { LabNode } from './node.ts'
+
+export interface VmPodOptions {
+  readonly node: LabNode
+  /** A VirtualMachine. */
+  readonly vm: Manifest
+  /** CNI configurations by the name of the NetworkAttachmentDefinition they come from. */
+  readonly networks: Readonly<Record<string, Manifest>>
+}
+
+export interface VmPod extends AsyncDisposable {
+  readonly name: string
+  readonly netns: LabNetns
+  readonly launcher: Launcher
+  /** The guest's shell; waits for the boot. */
+  readonly getGuest: () => Promise<Guest>
+  /** The guest's NIC on this network of the VMI, as a place to plug the cable tester in. */
+  readonly getStation: (network: string) => Promise<Station>
+}
+
+const REGISTRATION = 'kubevirt-patches/register-binding.yaml'
+const BINDING_NAD = 'deploy/binding-nad.yaml'
+
+/** The binding as the project's own patch registers it, its sidecar the one built here. */
+export async function readRegistration(): Promise<Readonly<Record<string, BindingRegistration>>> {
+  const { name, plugin } = getBinding(await readManifest(REGISTRATION))
+  const sidecar = plugin['sidecarImage'] === undefined ? {} : { sidecar: 'dist/bin/l2wire-sidecar' }
+  const isTap = plugin['domainAttachmentType'] === 'tap'
+  return { [name]: { ...sidecar, ...(isTap ? { domainAttachmentType: 'tap' as const } : {}) } }
+}
+
+interface Delegate {
+  readonly config: Manifest
+  readonly ifname: string
+}
+
+/** Plugs every network of the VM in and starts it. What was plugged in is unplugged when disposed. */
+export async function newVmPod(options: VmPodOptions): Promise<VmPod> {
+  const vmi = toVmi(options.vm)
+  await using started = new AsyncDisposableStack()
+  const netns = started.use(await newLabNetns(vmi.metadata.name))
+  const bindings = await readRegistration()
+  for (const delegate of await toDelegates(vmi, options.networks, bindings)) {
+    const call = {
+      containerID: `sandbox-${netns.name}`,
+      netns: netns.path,
+      ifname: delegate.ifname,
+      args: `IgnoreUnknown=true;K8S_POD_NAMESPACE=${vmi.metadata.namespace};K8S_POD_NAME=virt-launcher-${vmi.metadata.name}-x7f2k`,
+    }
+    started.defer(async () => {
+      await options.node.mustCall(delegate.config, { command: 'DEL', ...call })
+    })
+    await options.node.mustCall(delegate.config, { command: 'ADD', ...call })
+  }
+  const launcher = started.use(await newLauncher({ netnsName: netns.name, vmi, bindings }))
+  const resources = started.move()
+  let guest: Promise<Guest> | undefined
+  const getGuest = async (): Promise<Guest> => {
+    guest ??= launcher.connectGuest().then((connected) => resources.use(connected))
+    return guest
+  }
+  return {
+    name: vmi.metadata.name,
+    netns,
+    launcher,
+    getGuest,
+    getStation: async (network) => {
+      const mac = await readGuestMac(launcher, network)
+      return newGuestStation(await getGuest(), vmi.metadata.name, mac)
+    },
+    [Symbol.asyncDispose]: async () => resources.disposeAsync(),
+  }
+}
+
+// pkg/network/multus/annotation.go, v1.9.0: each secondary network, and right behind it its binding's
+// NAD without "interface", so that Multus numbers it "netN".
+async function toDelegates(
+  vmi: Vmi,
+  networks: Readonly<Record<string, Manifest>>,
+  bindings: Readonly<Record<string, BindingRegistration>>,
+): Promise<readonly Delegate[]> {
+  const bindConfig = getNadConfig(await readManifest(BINDING_NAD))
+  const delegates: Delegate[] = []
+  for (const network of vmi.spec.networks ?? []) {
+    if (network.multus === undefined) continue
+    const config = networks[network.multus.networkName]
+    if (config === undefined)
+      throw new Error(
+        `Cannot plug "${network.name}" in: no NetworkAttachmentDefinition "${network.multus.networkName}"`,
+      )
+    delegates.push({ config, ifname: toPodLinkName(network.name) })
+    const nic = vmi.spec.domain.devices.interfaces?.find(({ name }) => name === network.name)
+    if (nic?.binding === undefined || bindings[nic.binding.name] === undefined) continue
+    const args = { cni: { logicNetworkName: network.name } }
+    delegates.push({ config: { ...bindConfig, args }, ifname: `net${delegates.length + 1}` })
+  }
+  return delegates
+}
+
+async function readGuestMac(launcher: Launcher, network: string): Promise<string> {
+  const pattern = /<interface\b(?:(?!<\/interface>)[\s\S])*?<\/interface>/g
+  const nics = launcher.definedXml.match(pattern) ?? []
+  const nic = nics.find((xml) => xml.includes(`ua-${network}`))
+  const mac = /<mac address=["']([0-9a-f:]+)["']/.exec(nic ?? '')?.[1]
+  if (mac !== undefined) return mac
+  throw new Error(`Cannot find NIC "${network}" in the domain: ${launcher.definedXml}`)
+}
