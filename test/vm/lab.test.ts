@@ -11,7 +11,7 @@ import { describe, it } from 'mocha'
 import { toPodLinkName, toTapName } from '../../core/name.ts'
 import { FRAME_ROWS } from '../../core/tester/frames.ts'
 import { renderVerdicts } from '../../core/tester/table.ts'
-import { testCable } from '../../kernel/cable-test.ts'
+import { testCable, testIdle } from '../../kernel/cable-test.ts'
 import { newNetnsStation } from '../../kernel/netns-station.ts'
 import { run } from '../../kernel/run.ts'
 import type { Station } from '../../kernel/station.ts'
@@ -73,10 +73,9 @@ describe('newLauncher()', function () {
     const inside = await newGuestStation(guest, 'VM', MAC)
     expect(await boot.stop(), 'frames while booting').to.deep.equal([])
 
-    const columns = await testCable(inside, cable.far, {
-      rows: FRAME_ROWS,
-      idleSeconds: IDLE_SECONDS,
-    })
+    const ends = { a: inside, b: cable.far }
+    const [idle = []] = await testIdle([ends], IDLE_SECONDS)
+    const columns = [...(await testCable(ends, FRAME_ROWS)), ...idle]
     const faults = columns.flatMap(({ verdicts }) => verdicts.filter((row) => !row.isDelivered))
     expect(faults, renderVerdicts(columns)).to.deep.equal([])
   })
