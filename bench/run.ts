@@ -1,0 +1,18 @@
+// make bench: everything side by side in one run, as ratios. `node bench/run.ts datapath` runs one.
+import { sweepNetns } from '../lab/netns.ts'
+import { benchAdd } from './add.ts'
+import { benchDatapath } from './datapath.ts'
+import { renderRows, type Row } from './row.ts'
+import { benchSidecar } from './sidecar.ts'
+
+const BENCHES: Readonly<Record<string, { title: string; measure: () => Promise<readonly Row[]> }>> =
+  {
+    datapath: { title: 'Data path, same node', measure: benchDatapath },
+    add: { title: 'CNI ADD', measure: benchAdd },
+    sidecar: { title: 'Sidecar', measure: benchSidecar },
+  }
+
+const asked = process.argv.slice(2)
+await sweepNetns()
+for (const [name, { title, measure }] of Object.entries(BENCHES))
+  if (asked.length === 0 || asked.includes(name)) console.log(renderRows(title, await measure()))
