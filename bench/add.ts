@@ -19,6 +19,28 @@ const ROUNDS = 60
 const BRIDGE_PLUGIN = '/usr/lib/cni/bridge'
 const AT_ONCE = 50
 
+/** Milliseconds from starting the plugin to its end. Throws when it says no. */
+async function time(
+  plugin: string,
+  verb: string,
+  id: string,
+  netns: string,
+  config: string,
+): Promise<number> {
+  const env = {
+    CNI_COMMAND: verb,
+    CNI_CONTAINERID: id,
+    CNI_NETNS: netns,
+    CNI_IFNAME: 'eth1',
+    CNI_PATH: '/usr/lib/cni',
+  }
+  const started = performance.now()
+  const answer = await execPlugin(plugin, env, config)
+  const ms = performance.now() - started
+  if (answer.exitCode !== 0) throw new Error(`${plugin} ${verb}: ${answer.stdout}${answer.stderr}`)
+  return ms
+}
+
 export async function benchAdd(): Promise<readonly Row[]> {
   await using node = await newLabNode()
   await using a = await newLabNetns('a')
@@ -36,27 +58,6 @@ export async function benchAdd(): Promise<readonly Row[]> {
     bridge: 'l2wbench0',
   })
   const l2wire = join(ROOT, 'dist/bin/l2wire')
-  const time = async (
-    plugin: string,
-    verb: string,
-    id: string,
-    netns: string,
-    config: string,
-  ): Promise<number> => {
-    const env = {
-      CNI_COMMAND: verb,
-      CNI_CONTAINERID: id,
-      CNI_NETNS: netns,
-      CNI_IFNAME: 'eth1',
-      CNI_PATH: '/usr/lib/cni',
-    }
-    const started = performance.now()
-    const answer = await execPlugin(plugin, env, config)
-    const ms = performance.now() - started
-    if (answer.exitCode !== 0)
-      throw new Error(`${plugin} ${verb}: ${answer.stdout}${answer.stderr}`)
-    return ms
-  }
   const first: number[] = []
   const second: number[] = []
   const bridge: number[] = []
