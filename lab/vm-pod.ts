@@ -2,6 +2,7 @@
 // 1.9 writes, in its order, and then the launcher itself.
 import { toPodLinkName } from '../core/name.ts'
 import type { Station } from '../kernel/station.ts'
+import { callPlugin, type CniCall } from './cni.ts'
 import { toVmi, type Vmi } from './domain-vmi.ts'
 import { newGuestStation } from './guest-station.ts'
 import type { Guest } from './guest.ts'
@@ -16,6 +17,8 @@ export interface VmPodOptions {
   readonly vm: Manifest
   /** CNI configurations by the name of the NetworkAttachmentDefinition they come from. */
   readonly networks: Readonly<Record<string, Manifest>>
+  /** Default: as the project's patch registers it. */
+  readonly bindings?: Readonly<Record<string, BindingRegistration>>
 }
 
 export interface VmPod extends AsyncDisposable {
@@ -49,7 +52,7 @@ export async function newVmPod(options: VmPodOptions): Promise<VmPod> {
   const vmi = toVmi(options.vm)
   await using started = new AsyncDisposableStack()
   const netns = started.use(await newLabNetns(vmi.metadata.name))
-  const bindings = await readRegistration()
+  const bindings = options.bindings ?? (await readRegistration())
   for (const delegate of await toDelegates(vmi, options.networks, bindings)) {
     const call = {
       containerID: `sandbox-${netns.name}`,
@@ -58,9 +61,9 @@ export async function newVmPod(options: VmPodOptions): Promise<VmPod> {
       args: `IgnoreUnknown=true;K8S_POD_NAMESPACE=${vmi.metadata.namespace};K8S_POD_NAME=virt-launcher-${vmi.metadata.name}-x7f2k`,
     }
     started.defer(async () => {
-      await options.node.mustCall(delegate.config, { command: 'DEL', ...call })
+      await runDelegate(options.node, delegate, { command: 'DEL', ...call })
     })
-    await options.node.mustCall(delegate.config, { command: 'ADD', ...call })
+    await runDelegate(options.node, delegate, { command: 'ADD', ...call })
   }
   const launcher = started.use(await newLauncher({ netnsName: netns.name, vmi, bindings }))
   const resources = started.move()
@@ -80,6 +83,17 @@ export async function newVmPod(options: VmPodOptions): Promise<VmPod> {
     },
     [Symbol.asyncDispose]: async () => resources.disposeAsync(),
   }
+}
+
+/** Our plugins by the node's agent, any other one as Debian ships it. Throws unless it says yes. */
+async function runDelegate(node: LabNode, { config }: Delegate, call: CniCall): Promise<void> {
+  const type = String(config['type'])
+  if (type.startsWith('l2wire')) {
+    await node.mustCall(config, call)
+    return
+  }
+  const answer = await callPlugin(`/usr/lib/cni/${type}`, call, JSON.stringify(config))
+  if (answer.exitCode !== 0) throw new Error(`${type} ${call.command} failed: ${answer.stdout}`)
 }
 
 // pkg/network/multus/annotation.go, v1.9.0: each secondary network, and right behind it its binding's
