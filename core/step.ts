@@ -59,4 +59,10 @@ export interface DelLinkStep extends InNetns {
 }
 
 export type Step =
-  AddVethStep | AddTapStep | SetLinkStep | AddRedirectStep | DelQueueStep | DelRedirectStep | DelLinkStep
+  | AddVethStep
+  | AddTapStep
+  | SetLinkStep
+  | AddRedirectStep
+  | DelQueueStep
+  | DelRedirectStep
+  | DelLinkStep

@@ -1,6 +1,6 @@
 // What the kernel has, read the cheapest way that is true: /sys for the agent's own namespace
 // (no process), `ip -j` for another one.
-import { readdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 
 import { parseLinks, type PodLink } from '../core/pod-link.ts'
 import type { ObservedLink, ObservedLinks } from '../core/plan.ts'
@@ -14,11 +14,6 @@ const IFF_UP = 1
 export async function observeLinks(names: readonly string[]): Promise<ObservedLinks> {
   const links = await Promise.all(names.map(async (name) => [name, await readLink(name)] as const))
   return new Map(links.flatMap(([name, link]) => (link === undefined ? [] : [[name, link]])))
-}
-
-/** Names of all devices in the agent's own namespace. */
-export async function listLinkNames(): Promise<readonly string[]> {
-  return readdir(SYS_NET)
 }
 
 /** All links of another namespace. Throws CommandError when it cannot be entered. */

@@ -12,7 +12,18 @@ interface LockEntry {
 }
 
 const PATH = join(resolve(import.meta.dirname, '..'), 'package-lock.json')
-const OS = ['aix', 'android', 'darwin', 'freebsd', 'linux', 'netbsd', 'openbsd', 'openharmony', 'sunos', 'win32']
+const OS = [
+  'aix',
+  'android',
+  'darwin',
+  'freebsd',
+  'linux',
+  'netbsd',
+  'openbsd',
+  'openharmony',
+  'sunos',
+  'win32',
+]
 const CPU = ['arm', 'arm64', 'ia32', 'loong64', 'ppc64', 'riscv64', 's390x', 'wasm32', 'x64']
 
 const lock = JSON.parse(readFileSync(PATH, 'utf8')) as { packages: Record<string, LockEntry> }
@@ -32,7 +43,8 @@ for (const parent of Object.values(lock.packages))
 
 function toPlatform(words: readonly string[]): object {
   const os = words.find((word) => OS.includes(word))
-  const cpu = words.find((word) => CPU.includes(word)) ?? (words.includes('arm') ? 'arm' : undefined)
+  const cpu =
+    words.find((word) => CPU.includes(word)) ?? (words.includes('arm') ? 'arm' : undefined)
   if (os === undefined || cpu === undefined)
     throw new Error(`Cannot complete the lock: "${words.join('-')}" names no platform`)
   const libc = words.some((word) => word.startsWith('musl')) ? 'musl' : 'glibc'

@@ -1,0 +1,61 @@
+// What the documents promise and a test can look up.
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+
+import { expect } from 'chai'
+import { describe, it } from 'mocha'
+
+import { CNI_CODE } from '../core/errors.ts'
+import { FRAME_ROWS } from '../core/tester/frames.ts'
+
+const ROOT = resolve(import.meta.dirname, '..')
+const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
+
+describe('docs/errors.md', () => {
+  const rows = [...read('docs/errors.md').matchAll(/^\| (\d+) +\|/gm)].map((match) =>
+    Number(match[1]),
+  )
+  for (const [name, code] of Object.entries(CNI_CODE))
+    it(`explains ${code}, ${name}`, () => {
+      expect(rows).to.include(code)
+    })
+})
+
+describe('README.md', () => {
+  const text = read('README.md')
+
+  it('is read in one sitting', () => {
+    expect(text.split('\n').length).to.be.lessThan(200)
+  })
+
+  it('has a YAML example on its first screen', () => {
+    expect(text.split('\n').slice(0, 12).join('\n')).to.include('```yaml')
+  })
+
+  it('names commands that exist', () => {
+    const makefile = read('Makefile')
+    for (const [, target = ''] of text.matchAll(/`make ([a-z-]+)`/g))
+      expect(makefile, target).to.match(new RegExp(`^${target}:`, 'm'))
+  })
+
+  it('shows rows that the table has', () => {
+    const names = FRAME_ROWS.map((row) => row.name)
+    const shown = [...text.matchAll(/^ {4}(\S.*?) +delivered +delivered$/gm)].map(
+      (match) => match[1],
+    )
+    expect(shown).to.have.length.greaterThan(4)
+    const others = ['nothing else arrives', 'idle wire is silent']
+    for (const name of shown) expect([...names, ...others]).to.include(name)
+  })
+})
+
+describe('links', () => {
+  for (const file of ['README.md', 'CONTRIBUTING.md', 'docs/architecture.md', 'docs/errors.md'])
+    it(`of ${file} lead somewhere`, () => {
+      const targets = [...read(file).matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map(
+        (match) => match[1] ?? '',
+      )
+      const missing = targets.filter((target) => !existsSync(join(ROOT, dirname(file), target)))
+      expect(missing).to.deep.equal([])
+    })
+})
