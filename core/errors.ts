@@ -86,8 +86,17 @@ export class LinkMissingError extends Error {
 /** A value as it may stand in a one-line message: quoted, escaped, and cut when long. */
 export function renderValue(value: unknown): string {
   if (value === undefined) return 'missing'
-  const text = JSON.stringify(value)
+  const text = renderJson(value)
   return text.length > 120 ? `${text.slice(0, 117)}...` : text
+}
+
+function renderJson(value: unknown): string {
+  try {
+    return JSON.stringify(value)
+  } catch {
+    // Nested deeper than the stack: the path has to do.
+    return `${typeof value} that has no JSON`
+  }
 }
 
 /** The message of anything thrown, with the messages of its causes behind it. */

@@ -3,7 +3,7 @@
 import { Client, credentials } from '@grpc/grpc-js'
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js'
 
-import { loadHookServices, MAX_MESSAGE_BYTES } from './load.ts'
+import { loadHookServices } from './load.ts'
 import type {
   HookVersion,
   InfoResult,
@@ -37,8 +37,9 @@ export interface ConnectOptions {
 export function connect(socketPath: string, options: ConnectOptions = {}): HookClient {
   const services = loadHookServices()
   const client = new Client(`unix:${socketPath}`, credentials.createInsecure(), {
-    'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
-    'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
+    // What is too large is the sidecar's to say.
+    'grpc.max_receive_message_length': -1,
+    'grpc.max_send_message_length': -1,
   })
   const call = async <Result>(service: ServiceDefinition, name: string, params: object) =>
     new Promise<Result>((resolve, reject) => {

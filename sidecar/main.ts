@@ -8,7 +8,7 @@ import { pino } from 'pino'
 
 import { renderCauses } from '../core/errors.ts'
 import { readPodLinks } from './facts.ts'
-import { toMaxDomainBytes } from './memory.ts'
+import { toMaxMessageBytes } from './memory.ts'
 import { newHookServer } from './server.ts'
 import { delSocket, clearSocketPath, toSocketPath } from './socket.ts'
 
@@ -31,7 +31,7 @@ async function main(): Promise<void> {
   const server = newHookServer({
     binding,
     log,
-    maxDomainBytes: toMaxDomainBytes(),
+    maxMessageBytes: toMaxMessageBytes(),
     readPodLinks: (names) => readPodLinks(SYSFS_NET, names),
     onShutdown: () => {
       stop(server, path, 'Shutdown')

@@ -14,11 +14,12 @@ export function collectGarbage(): void {
 }
 
 /**
- * The largest domain that may be taken on here. Between the request and the answer a document
- * exists seven times (message, text, result, frames), so one sixteenth of the container's memory
- * is safe: 4 MB of 64. A domain with 1,000 disks has 0.25 MB.
+ * The largest call that may be taken on here. Between request and answer a document exists seven
+ * times (message, text, result, frames), so one sixteenth of the container's memory is safe: 4 MB
+ * of 64. A VMI has 1.5 MB at most, a domain with 1,000 disks 0.25 MB. gRPC refuses a larger one
+ * before it has taken it in; 15 MB in a container of 64 made the kernel swap code pages without end.
  */
-export function toMaxDomainBytes(): number {
+export function toMaxMessageBytes(): number {
   const limit = process.constrainedMemory()
   return limit > 0 ? Math.min(MAX_MESSAGE_BYTES, Math.floor(limit / 16)) : MAX_MESSAGE_BYTES
 }

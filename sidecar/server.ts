@@ -9,7 +9,7 @@ import type { PodLinks } from '../core/domain/nic.ts'
 import { rewriteDomain } from '../core/domain/rewrite.ts'
 import { decodeVmi, parseVmi } from '../core/domain/vmi.ts'
 import { DecodeError } from '../core/errors.ts'
-import { HOOK_VERSIONS, loadHookServices, MAX_MESSAGE_BYTES } from '../proto/load.ts'
+import { HOOK_VERSIONS, loadHookServices } from '../proto/load.ts'
 import type {
   InfoResult,
   OnDefineDomainParams,
@@ -24,7 +24,8 @@ export interface HookOptions {
   /** Interfaces with this binding are ours. */
   readonly binding: string
   readonly log: Logger
-  readonly maxDomainBytes: number
+  /** Of a whole call, domain and VMI together. */
+  readonly maxMessageBytes: number
   readonly readPodLinks: (names: Iterable<string>) => PodLinks
   /** Called once the answer to Shutdown is on its way. */
   readonly onShutdown: () => void
@@ -34,8 +35,9 @@ export function newHookServer(options: HookOptions): Server {
   // It would write to stderr in its own format what it also returns as an error.
   setLogVerbosity(logVerbosity.NONE)
   const server = new Server({
-    'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
-    'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
+    'grpc.max_receive_message_length': options.maxMessageBytes,
+    // What has been taken in gets out again, with our NICs in it.
+    'grpc.max_send_message_length': -1,
     // Channelz keeps a record of every connection and call; nobody can ask for it here.
     'grpc.enable_channelz': 0,
   })
@@ -74,12 +76,8 @@ function toInfo(binding: string): InfoResult {
 }
 
 function onDefineDomain(options: HookOptions, params: OnDefineDomainParams): Buffer {
-  const { binding, log, maxDomainBytes } = options
+  const { binding, log } = options
   const vmi = decodeVmi(parseVmi(decodeUtf8('vmi', params.vmi)), binding)
-  if (params.domainXML.length > maxDomainBytes) {
-    const size = `${params.domainXML.length} bytes`
-    throw new DecodeError('domain XML', size, `at most ${maxDomainBytes} bytes`)
-  }
   const domainXml = decodeUtf8('domain XML', params.domainXML)
   const links = options.readPodLinks(vmi.nics.flatMap(toLinkNames))
   const { xml, nics } = rewriteDomain(domainXml, vmi, links)

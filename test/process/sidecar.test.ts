@@ -266,6 +266,13 @@ describe('l2wire-sidecar refuses', () => {
       says: '"spec.domain.devices.interfaces": it is "ge0", expected an array',
     },
     {
+      name: 'a VMI nested without end',
+      xml: DOMAIN,
+      vmi: '['.repeat(90_000) + ']'.repeat(90_000),
+      code: status.INVALID_ARGUMENT,
+      says: 'Cannot decode "vmi"',
+    },
+    {
       name: 'a NIC whose pod link is missing',
       xml: DOMAIN,
       vmi: OURS,
@@ -294,6 +301,7 @@ describe('l2wire-sidecar refuses', () => {
     const xml = 'x'.repeat(17_000_000)
     const refusal = await findRefusal(client.onDefineDomain('v1alpha3', xml, '{}'))
     expect(refusal.code).to.equal(status.RESOURCE_EXHAUSTED)
+    expect(refusal.details).to.include('Received message larger than max')
     expect((await client.info()).name).to.equal('l2wire')
   })
 
