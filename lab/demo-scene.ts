@@ -1,6 +1,13 @@
 // One scene for the demo and the tests: three cables on one node, between containers and VMs, made of
 // the project's own examples.
-import { getMapping, getNadConfig, readManifest, type Manifest } from './manifests.ts'
+import {
+  getMapping,
+  getNadConfig,
+  getNetworkSelections,
+  readManifest,
+  type Manifest,
+  type NetworkSelection,
+} from './manifests.ts'
 import { newLabNetns, type LabNetns } from './netns.ts'
 import { newLabNode, type LabNode } from './node.ts'
 import { newVmPod, type VmPod } from './vm-pod.ts'
@@ -63,21 +70,36 @@ export async function readVm(
   return { ...vm, metadata: { name }, spec: { ...getMapping(vm, 'spec'), template } }
 }
 
-/** Plugs a namespace in as a container named like it. */
+/** Plugs a namespace in as a container of this pod, with what the pod's annotation asks for. */
 export async function plugContainer(
   node: LabNode,
   netns: LabNetns,
   pod: string,
   config: Manifest,
+  selection: Pick<NetworkSelection, 'interface' | 'mac'> = { interface: 'eth1' },
 ): Promise<Station> {
-  await node.mustCall(config, {
-    command: 'ADD',
-    containerID: `sandbox-${netns.name}`,
-    netns: netns.path,
-    ifname: 'eth1',
-    args: `IgnoreUnknown=true;K8S_POD_NAMESPACE=default;K8S_POD_NAME=${pod}`,
-  })
-  return newNetnsStation(run, { label: pod, netns: netns.path, ifname: 'eth1' })
+  const ifname = selection.interface
+  const runtimeConfig = selection.mac === undefined ? {} : { mac: selection.mac }
+  await node.mustCall(
+    { ...config, runtimeConfig },
+    {
+      command: 'ADD',
+      containerID: `sandbox-${netns.name}`,
+      netns: netns.path,
+      ifname,
+      args: `IgnoreUnknown=true;K8S_POD_NAMESPACE=default;K8S_POD_NAME=${pod}`,
+    },
+  )
+  return newNetnsStation(run, { label: pod, netns: netns.path, ifname })
+}
+
+/** The example's container: its name, and how it is plugged into the example's cable. */
+async function readPod(): Promise<{ readonly name: string; readonly selection: NetworkSelection }> {
+  const pod = await readManifest(`${EXAMPLE}/pod.yaml`)
+  const [selection] = getNetworkSelections(pod)
+  if (selection === undefined)
+    throw new Error(`Cannot use ${EXAMPLE}/pod.yaml: it is on no network`)
+  return { name: String(getMapping(pod, 'metadata')['name']), selection }
 }
 
 /**
@@ -111,6 +133,7 @@ export async function newScene(say: Say): Promise<Scene> {
     started.use(await newLabNetns('h3')),
   ]
   const h2h3 = await readWireConfig('h2-h3')
+  const pod = await readPod()
   const cables: readonly Cable[] = [
     {
       kind: 'container-container',
@@ -122,7 +145,7 @@ export async function newScene(say: Say): Promise<Scene> {
       kind: 'VM-container',
       name: exampleName,
       a: await r1.getStation('ge0'),
-      b: await plugContainer(node, h1, 'h1', example),
+      b: await plugContainer(node, h1, pod.name, example, pod.selection),
     },
     {
       kind: 'VM-VM',

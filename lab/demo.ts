@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 
+import { renderCauses } from '../core/errors.ts'
 import { FRAME_ROWS } from '../core/tester/frames.ts'
 import { decodePcap } from '../core/tester/pcap.ts'
 import { renderVerdicts, type VerdictColumn } from '../core/tester/table.ts'
@@ -24,6 +25,15 @@ function say(text: string): void {
   console.log(`${seconds} s  ${text}`)
 }
 
+/** Rejects on Ctrl-C, so that the scene is taken down as after any other failure. */
+const interrupted = new Promise<never>((_, reject) => {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => {
+      reject(new Error(`Interrupted by ${signal}`))
+    })
+})
+interrupted.catch(() => undefined)
+
 async function demo(): Promise<boolean> {
   await sweepNetns()
   const traces = await listTraces()
@@ -33,7 +43,7 @@ async function demo(): Promise<boolean> {
   let isTransparent: boolean
   {
     await using scene = await newScene(say)
-    isTransparent = await showCables(scene)
+    isTransparent = await Promise.race([showCables(scene), interrupted])
   }
   const left = (await listTraces()).filter((line) => !traces.includes(line))
   for (const line of left) say(`Left behind: ${line}`)
@@ -92,5 +102,12 @@ function renderRows(columns: readonly VerdictColumn[]): string {
   return JSON.stringify(columns.map(({ verdicts }) => verdicts))
 }
 
-process.exitCode = (await demo()) ? 0 : 1
-say(process.exitCode === 0 ? 'Every row delivered.' : 'Not every row was delivered.')
+try {
+  process.exitCode = (await demo()) ? 0 : 1
+  say(process.exitCode === 0 ? 'Every row delivered.' : 'Not every row was delivered.')
+} catch (error) {
+  say(`Stopped: ${renderCauses(error)}`)
+  process.exitCode = 1
+}
+// What an interrupted scene was still waiting for must not keep us.
+process.exit()

@@ -55,7 +55,11 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
   let log = ''
 
   const startAgent = async (): Promise<void> => {
-    const child = spawn(argv[0] ?? '', argv.slice(1), { stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(argv[0] ?? '', argv.slice(1), {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      // Ctrl-C is for us: the agent is still needed to unplug what is plugged in.
+      detached: true,
+    })
     agent = child
     const from = log.length
     child.stderr.setEncoding('utf8').on('data', (text: string) => (log += text))
