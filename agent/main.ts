@@ -1,17 +1,19 @@
 // The node agent: every privileged step of every wire on this node. Wiring only.
-import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 
 import { pino } from 'pino'
 
 import { renderCauses } from '../core/errors.ts'
 import { probeClassifier } from '../kernel/probe.ts'
-import { run } from '../kernel/run.ts'
+import { runMortal } from '../kernel/run.ts'
 import { newFileStore } from '../store/file-store.ts'
+import { sweepTemporaryFiles } from '../store/json-file.ts'
 import { newKeyQueue } from './key-queue.ts'
+import { listen } from './listen.ts'
 import type { Node } from './node.ts'
 import { decodeOptions, USAGE } from './options.ts'
 import { recover } from './recover.ts'
-import { serve } from './serve.ts'
+import { newCniServer } from './serve.ts'
 import { takeStateLock } from './state-lock.ts'
 import { newAttachmentState } from './state.ts'
 
@@ -21,26 +23,33 @@ async function main(): Promise<void> {
     process.stdout.write(USAGE)
     return
   }
-  const log = pino({ base: { node: options.nodeName } }, pino.destination({ fd: 2, sync: true }))
-  const releaseLock = await takeStateLock(options.stateDir)
+  const destination = pino.destination({ fd: 2, sync: true })
+  // A full disk behind stderr must not take the node's wires' agent down.
+  destination.on('error', () => undefined)
+  const log = pino({ base: { node: options.nodeName } }, destination)
+  const lock = await takeStateLock(options.stateDir, () => {
+    log.fatal({ stateDir: options.stateDir }, 'the lock on the state directory is lost')
+    process.exit(1)
+  })
+  const attachments = join(options.stateDir, 'attachments')
+  for (const folder of [options.storeFolder, attachments]) await sweepTemporaryFiles(folder)
   const node: Node = {
     name: options.nodeName,
-    run,
-    classifier: await probeClassifier(run),
+    run: runMortal,
+    classifier: await probeClassifier(runMortal),
     store: newFileStore(options.storeFolder),
-    state: newAttachmentState(options.stateDir),
+    state: newAttachmentState(attachments),
     queue: newKeyQueue(),
     log,
   }
   await recover(node)
-  const server = await serve(node, options.socketPath)
+  const { server, close } = newCniServer(node)
+  const removeSocket = await listen(server, options.socketPath)
   log.info({ socket: options.socketPath, classifier: node.classifier }, 'ready')
   // Wires need no agent to carry frames: it just goes, and leaves every device as it is.
   const stop = (signal: string): void => {
     log.info({ signal }, 'stopping')
-    server.close(() => {
-      void rm(options.socketPath, { force: true }).then(releaseLock)
-    })
+    void close().then(removeSocket).then(lock.release)
   }
   process.once('SIGTERM', stop)
   process.once('SIGINT', stop)

@@ -19,7 +19,8 @@ export const USAGE = `Usage: l2wire-agent --store file:///DIR --node-name NAME [
 
   --store URL              where wires are kept: file:///DIR
   --node-name NAME         this node's name, unique among those that share the store
-  --underlay-address IP    this node's address towards the others; default 127.0.0.1, a single node
+  --underlay-address IP    this node's address towards the others; default 127.0.0.1, a single node,
+                           which is all that this version knows
   --socket PATH            where the CNI plugins reach the agent; default ${DEFAULT_SOCKET}
   --state-dir DIR          what the agent remembers of its attachments; default /var/lib/l2wire
   --help                   this text

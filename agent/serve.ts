@@ -1,8 +1,5 @@
-// The unix socket the CNI shims talk to. One line in, one line out; the one place where errors
-// become CNI errors.
-import { mkdir, rm, chmod } from 'node:fs/promises'
+// What the CNI shims talk to: one line in, one line out. The one place where errors become CNI errors.
 import { createServer, type Server, type Socket } from 'node:net'
-import { dirname } from 'node:path'
 
 import { toErrorResult } from '../core/cni/result.ts'
 import { isCniVersion, NEWEST_CNI_VERSION } from '../core/cni/version.ts'
@@ -17,47 +14,68 @@ import {
 import type { Node } from './node.ts'
 import { runVerb } from './verbs.ts'
 
-/** Listens. The state lock is held, so a socket file that is there is a dead agent's. */
-export async function serve(node: Node, socketPath: string): Promise<Server> {
-  await mkdir(dirname(socketPath), { recursive: true })
-  await rm(socketPath, { force: true })
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
-    readLine(socket, (line) => {
-      void answer(node, line).then((response) => socket.end(`${JSON.stringify(response)}\n`))
-    })
-  })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(socketPath, resolve)
-  })
-  // Whoever may write here may plug cables into any pod: root alone.
-  await chmod(socketPath, 0o600)
-  return server
+export interface CniServer {
+  readonly server: Server
+  /** Takes no more requests; resolves when those under way are answered. */
+  readonly close: () => Promise<void>
 }
 
-async function answer(node: Node, line: string): Promise<CniResponse> {
-  let request: CniRequest
+/** How long a client may take to ask: a shim writes its line at once. */
+const ASK_MS = 10_000
+
+export function newCniServer(node: Node): CniServer {
+  const asking = new Set<Socket>()
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    asking.add(socket)
+    socket.on('close', () => asking.delete(socket))
+    // A shim that was killed: what it asked is finished all the same, its DEL comes after.
+    socket.on('error', () => socket.destroy())
+    socket.setTimeout(ASK_MS, () => socket.destroy())
+    readLine(socket, (line) => {
+      asking.delete(socket)
+      socket.setTimeout(0)
+      answer(node, line).then(
+        (text) => socket.end(text),
+        () => socket.destroy(),
+      )
+    })
+  })
+  const close = async (): Promise<void> =>
+    new Promise((resolve) => {
+      server.close(() => resolve())
+      for (const socket of asking) socket.destroy()
+    })
+  return { server, close }
+}
+
+async function answer(node: Node, line: string): Promise<string> {
+  let version: string = NEWEST_CNI_VERSION
   try {
-    request = decodeRequest(line)
+    const request = decodeRequest(line)
+    if (isCniVersion(request.config['cniVersion'])) version = request.config['cniVersion']
+    const output = await runLogged(node, request)
+    return renderResponse({ isError: false, ...(output === undefined ? {} : { output }) })
   } catch (error) {
-    return toFailure(NEWEST_CNI_VERSION, error)
+    return renderResponse({ isError: true, output: toErrorResult(version, toCniError(error)) })
   }
+}
+
+async function runLogged(node: Node, request: CniRequest): ReturnType<typeof runVerb> {
   const { command, containerID, ifname } = request.args
-  const started = performance.now()
   const facts = { command, containerID, ifname, network: request.config['name'] }
+  const started = performance.now()
   try {
     const output = await runVerb(node, request)
     node.log.info({ ...facts, ms: Math.round(performance.now() - started) }, 'done')
-    return { protocol: PROTOCOL, isError: false, ...(output === undefined ? {} : { output }) }
+    return output
   } catch (error) {
     node.log.error({ ...facts, err: error }, 'failed')
-    const version = request.config['cniVersion']
-    return toFailure(isCniVersion(version) ? version : NEWEST_CNI_VERSION, error)
+    throw error
   }
 }
 
-function toFailure(version: string, error: unknown): CniResponse {
-  return { protocol: PROTOCOL, isError: true, output: toErrorResult(version, toCniError(error)) }
+function renderResponse(response: Omit<CniResponse, 'protocol'>): string {
+  return `${JSON.stringify({ protocol: PROTOCOL, ...response })}\n`
 }
 
 function toCniError(error: unknown): CniError {
@@ -79,15 +97,19 @@ function toCniError(error: unknown): CniError {
 function readLine(socket: Socket, onLine: (line: string) => void): void {
   const chunks: Buffer[] = []
   let bytes = 0
-  // A shim that was killed: what was asked is finished all the same, its DEL will come.
-  socket.on('error', () => socket.destroy())
+  let isRead = false
   socket.on('data', (chunk: Buffer) => {
+    if (isRead) return
     chunks.push(chunk)
     bytes += chunk.length
     if (bytes > LINE_BYTES_MAX) socket.destroy()
     else if (chunk.includes(0x0a)) {
-      socket.removeAllListeners('data')
+      isRead = true
       onLine(Buffer.concat(chunks).toString('utf8'))
     }
+  })
+  // Half-open sockets are ours to close: a client that ends without a line asks nothing.
+  socket.on('end', () => {
+    if (!isRead) socket.destroy()
   })
 }

@@ -8,8 +8,12 @@ import { join } from 'node:path'
 /** A predecessor that is ending gets this long. */
 const WAIT_SECONDS = 5
 
-/** Takes the lock, or throws an Error that names the directory. Returns how to give it back. */
-export async function takeStateLock(stateDir: string): Promise<() => void> {
+export interface StateLock {
+  readonly release: () => void
+}
+
+/** Takes the lock, or throws an Error that names the directory. onLost is called when it goes by itself. */
+export async function takeStateLock(stateDir: string, onLost: () => void): Promise<StateLock> {
   await mkdir(stateDir, { recursive: true, mode: 0o700 })
   const holder = spawn(
     // cat waits for our end of its pipe to close, which a kill -9 does too.
@@ -23,5 +27,14 @@ export async function takeStateLock(stateDir: string): Promise<() => void> {
     throw new Error(
       `Cannot use the state directory "${stateDir}": another agent holds it, expected one agent per directory`,
     )
-  return () => holder.stdin.end()
+  let isOurs = true
+  holder.once('exit', () => {
+    if (isOurs) onLost()
+  })
+  return {
+    release: () => {
+      isOurs = false
+      holder.stdin.end()
+    },
+  }
 }

@@ -1,11 +1,11 @@
 // The state directory: one document per attachment. The agent keeps nothing in memory that it could
 // not read here, in the store or from the kernel.
-import { readdir, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { decodeAttachment, type Attachment } from '../core/attachment.ts'
 import { toAttachmentKey, type AttachmentId } from '../core/wire.ts'
-import { readJsonFile, writeJsonFile } from '../store/json-file.ts'
+import { listFolder, readJsonFile, writeJsonFile } from '../store/json-file.ts'
 
 const SUFFIX = '.json'
 
@@ -18,8 +18,7 @@ export interface AttachmentState {
   list(onUnreadable: (error: unknown) => void): Promise<readonly Attachment[]>
 }
 
-export function newAttachmentState(stateDir: string): AttachmentState {
-  const folder = join(stateDir, 'attachments')
+export function newAttachmentState(folder: string): AttachmentState {
   const toPath = (id: AttachmentId): string => join(folder, `${toAttachmentKey(id)}${SUFFIX}`)
   return {
     get: async (id) => {
@@ -30,7 +29,8 @@ export function newAttachmentState(stateDir: string): AttachmentState {
     del: async (id) => rm(toPath(id), { force: true }),
     list: async (onUnreadable) => {
       const attachments: Attachment[] = []
-      for (const file of await listFiles(folder)) {
+      for (const file of await listFolder(folder)) {
+        if (!file.endsWith(SUFFIX)) continue
         try {
           const value = await readJsonFile(join(folder, file))
           if (value !== undefined) attachments.push(decodeAttachment(value, join(folder, file)))
@@ -40,14 +40,5 @@ export function newAttachmentState(stateDir: string): AttachmentState {
       }
       return attachments
     },
-  }
-}
-
-async function listFiles(folder: string): Promise<readonly string[]> {
-  try {
-    return (await readdir(folder)).filter((file) => file.endsWith(SUFFIX)).sort()
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw error
   }
 }

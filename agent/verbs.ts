@@ -1,41 +1,54 @@
-// From a request to its answer: decode, then the verb of the plugin type that is meant.
+// From a request to its answer. All verbs of one attachment run one after the other, so that a DEL
+// sees what an ADD before it has done.
 import { decodePluginConfig, type PluginConfig } from '../core/cni/config.ts'
 import type { CniArgs } from '../core/cni/env.ts'
 import { toAddResult } from '../core/cni/result.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
 import type { CniRequest } from '../core/protocol.ts'
+import { toAttachmentKey } from '../core/wire.ts'
+import { detach, readOrDrop } from './detach.ts'
 import type { Node } from './node.ts'
-import { addTap, checkTap, delTap } from './tap-verbs.ts'
-import { addWire, checkWire, delWire } from './wire-verbs.ts'
+import { addTap, checkTap } from './tap-verbs.ts'
+import { checkWire } from './wire-check.ts'
+import { addWire } from './wire-verbs.ts'
 
 type Output = Readonly<Record<string, unknown>>
 
 /** Returns what the plugin prints; undefined prints nothing. Throws CniError. */
 export async function runVerb(node: Node, request: CniRequest): Promise<Output | undefined> {
   const { args } = request
-  const config = decodePluginConfig(request.config, args)
-  if (config.unknownKeys.length > 0)
-    node.log.warn({ network: config.name, keys: config.unknownKeys }, 'unknown keys are ignored')
-  switch (args.command) {
-    case 'ADD':
-      return add(node, args, config)
-    case 'DEL':
-      await del(node, args)
-      return undefined
-    case 'CHECK':
-      await check(node, args, config)
-      return undefined
-    case 'STATUS':
-      // Whoever can read this answer has reached a working agent; the store is asked too.
-      await node.store.list()
-      return undefined
-    case 'VERSION':
-      // The shim answers VERSION itself: it must work without an agent.
-      throw new CniError(CNI_CODE.INVALID_ENVIRONMENT, 'Cannot run VERSION: the plugin answers it')
-  }
+  if (args.command === 'STATUS') return status(node)
+  return node.queue(`attachment ${toAttachmentKey(args)}`, async () => {
+    switch (args.command) {
+      case 'ADD':
+        return add(node, args, decodeConfig(node, request))
+      case 'CHECK':
+        return check(node, args, decodeConfig(node, request))
+      case 'DEL':
+        return del(node, request)
+      case 'STATUS':
+      case 'VERSION':
+        // The shim answers VERSION itself: it must work without an agent.
+        throw new CniError(
+          CNI_CODE.INVALID_ENVIRONMENT,
+          `Cannot run ${args.command} for an attachment, expected ADD, DEL or CHECK`,
+        )
+    }
+  })
+}
+
+function decodeConfig(node: Node, { args, config }: CniRequest): PluginConfig {
+  const decoded = decodePluginConfig(config, args)
+  const network = decoded.name
+  if (decoded.unknownKeys.length > 0)
+    node.log.warn({ network, keys: decoded.unknownKeys }, 'unknown keys are ignored')
+  if (config['vni'] !== undefined)
+    node.log.warn({ network, vni: config['vni'] }, 'a VNI has no effect on a single node')
+  return decoded
 }
 
 async function add(node: Node, args: CniArgs, config: PluginConfig): Promise<Output> {
+  await takeBackUnfinished(node, args)
   if (config.type === 'l2wire') {
     const interfaces = await addWire(node, args, config)
     return toAddResult(config.cniVersion, interfaces, config.prevResult)
@@ -46,13 +59,23 @@ async function add(node: Node, args: CniArgs, config: PluginConfig): Promise<Out
   return toAddResult(config.cniVersion, [], config.prevResult)
 }
 
-async function del(node: Node, args: CniArgs): Promise<void> {
-  const attachment = await node.state.get(args)
-  if (attachment?.kind === 'wire') await delWire(node, attachment)
-  if (attachment?.kind === 'tap') await delTap(node, attachment)
+// Nothing else of this attachment is under way, so "adding" is what a failed ADD could not take back.
+async function takeBackUnfinished(node: Node, args: CniArgs): Promise<void> {
+  const earlier = await node.state.get(args)
+  if (earlier?.phase === 'adding') await detach(node, earlier)
 }
 
-async function check(node: Node, args: CniArgs, config: PluginConfig): Promise<void> {
+// Needs no valid configuration: one that was edited since its ADD, or refused by it, must not keep a
+// pod. Another network's interface of the same name is not this one's to delete.
+async function del(node: Node, { args, config }: CniRequest): Promise<undefined> {
+  const attachment = await readOrDrop(node, args)
+  if (attachment === undefined) return
+  const type = attachment.kind === 'wire' ? 'l2wire' : 'l2wire-bind'
+  if (config['name'] === attachment.network && config['type'] === type)
+    await detach(node, attachment)
+}
+
+async function check(node: Node, args: CniArgs, config: PluginConfig): Promise<undefined> {
   // CNI spec, "CHECK": the runtime must give the result of the ADD.
   if (config.prevResult === undefined)
     throw new CniError(
@@ -60,10 +83,22 @@ async function check(node: Node, args: CniArgs, config: PluginConfig): Promise<v
       'Cannot run CHECK: "prevResult" is missing, expected the result of the ADD',
     )
   const attachment = await node.state.get(args)
-  if (attachment?.kind === 'wire') return checkWire(node, attachment)
-  if (attachment?.kind === 'tap') return checkTap(node, attachment)
-  throw new CniError(
-    CNI_CODE.CHECK_FAILED,
-    `Cannot confirm "${args.ifname}" of container "${args.containerID}": it was never added, or deleted`,
-  )
+  if (attachment?.kind === 'wire') await checkWire(node, attachment)
+  else if (attachment?.kind === 'tap') await checkTap(node, attachment)
+  else
+    throw new CniError(
+      CNI_CODE.CHECK_FAILED,
+      `Cannot confirm "${args.ifname}" of container "${args.containerID}": it was never added, or deleted`,
+    )
+}
+
+// Whoever can read this answer has reached a working agent; its store is asked too.
+async function status(node: Node): Promise<undefined> {
+  try {
+    await node.store.probe()
+  } catch (cause) {
+    throw new CniError(CNI_CODE.NOT_AVAILABLE, 'Cannot plug wires: the store is not available', {
+      cause,
+    })
+  }
 }

@@ -45,7 +45,21 @@ async function runCapture(
   process.stderr.write(`wire ${toWireKey(wire)} at the end of ${describeEnd(end)}\n`)
   const output = flags.write === undefined ? ['-e', '-n', '-l'] : ['-U', '-w', flags.write]
   const count = flags.count === undefined ? [] : ['-c', flags.count]
-  const argv = ['tcpdump', '-i', device, '-p', '-s', '0', '--immediate-mode', '-Z', 'root']
+  // A capture that is killed takes its tcpdump along.
+  const argv = [
+    'setpriv',
+    '--pdeathsig',
+    'KILL',
+    'tcpdump',
+    '-i',
+    device,
+    '-p',
+    '-s',
+    '0',
+    '--immediate-mode',
+    '-Z',
+    'root',
+  ]
   await runAttached([...argv, ...output, ...count, ...filter])
 }
 

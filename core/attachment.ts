@@ -108,15 +108,27 @@ export function toTapAttachment(
 export function decodeAttachment(value: unknown, path: string): Attachment {
   if (!isRecord(value)) throw new DecodeError(path, value, 'a JSON object')
   if (value['version'] !== 1) throw new DecodeError(`${path}: version`, value['version'], '1')
-  const kind = value['kind']
-  const strings = kind === 'tap' ? ['podLink', 'tap'] : ['holder', 'node', 'mac', 'hostDevice']
-  for (const key of ['containerID', 'ifname', 'network', 'phase', ...strings])
-    if (typeof value[key] !== 'string') throw new DecodeError(`${path}: ${key}`, value[key], 'text')
+  const { kind, netns } = value
   if (kind !== 'wire' && kind !== 'tap')
     throw new DecodeError(`${path}: kind`, kind, 'one of wire, tap')
-  if (!isRecord(value['netns']) || typeof value['netns']['path'] !== 'string')
-    throw new DecodeError(`${path}: netns`, value['netns'], 'a path, an inode and a boot id')
-  if (kind === 'wire' && !isRecord(value['wire']))
-    throw new DecodeError(`${path}: wire`, value['wire'], 'a namespace and a name')
+  if (!isRecord(netns)) throw new DecodeError(`${path}: netns`, netns, 'a network namespace')
+  const isWire = kind === 'wire'
+  const wire = isWire ? value['wire'] : undefined
+  if (isWire && !isRecord(wire)) throw new DecodeError(`${path}: wire`, wire, 'a wire')
+  const check = (
+    owner: Readonly<Record<string, unknown>>,
+    type: string,
+    keys: readonly string[],
+  ): void => {
+    for (const key of keys)
+      if (typeof owner[key] !== type)
+        throw new DecodeError(`${path}: ${key}`, owner[key], `a ${type}`)
+  }
+  check(value, 'string', ['containerID', 'ifname', 'network', 'phase'])
+  check(value, 'string', isWire ? ['holder', 'node', 'mac', 'hostDevice'] : ['podLink', 'tap'])
+  check(value, 'number', isWire ? ['mtuBytes', 'maxFrameBytes'] : ['mtuBytes'])
+  check(netns, 'string', ['path', 'bootId'])
+  check(netns, 'number', ['inode'])
+  if (isRecord(wire)) check(wire, 'string', ['namespace', 'name'])
   return value as unknown as Attachment
 }

@@ -33,6 +33,6 @@ export function toHostDeviceName(containerID: string, ifname: string): string {
 /** Whether the kernel takes this as a device name: 1 to 15 bytes, no "/", ":" or white space, not "." or ".." (dev_valid_name). */
 export function isDeviceName(name: string): boolean {
   return (
-    /^[\x21-\x7e]{1,15}$/.test(name) && !/[/:%"'\\]/.test(name) && name !== '.' && name !== '..'
+    /^[\x21-\x7e]{1,15}$/.test(name) && !/[/:%"'\\#]/.test(name) && name !== '.' && name !== '..'
   )
 }

@@ -24,22 +24,28 @@ export function toAlias(attachment: WireAttachment): string {
   return words.replaceAll(/[^\x20-\x7e]|["'\\]/g, '?').slice(0, ALIAS_BYTES)
 }
 
+/** Makes an end, pod end and host end, joined to nothing. What a failed attempt left of it goes first. */
+export function planEnd(end: WireAttachment, observed: ObservedLinks): readonly Step[] {
+  const left: readonly Step[] = observed.has(end.hostDevice)
+    ? [{ op: 'del-link', netns: undefined, dev: end.hostDevice }]
+    : []
+  return [...left, toVeth(end)]
+}
+
 /**
  * Brings this node's ends of one wire to where they should be. With two ends here they are joined
- * and have carrier; an end alone has none.
+ * and have carrier; an end alone has none. Only ends that are there are given: others are unplugged.
  */
 export function planWire(
   ends: readonly WireAttachment[],
   observed: ObservedLinks,
 ): readonly Step[] {
-  const made = ends.filter((end) => !observed.has(end.hostDevice))
   const [a, b] = ends
   const isJoined = a !== undefined && b !== undefined
   const redirects: Step[] = isJoined
     ? [toRedirect(a.hostDevice, b.hostDevice), toRedirect(b.hostDevice, a.hostDevice)]
     : []
   return [
-    ...made.map(toVeth),
     ...redirects,
     ...ends.flatMap((end) => toHostLinkSteps(end, observed.get(end.hostDevice), isJoined)),
   ]

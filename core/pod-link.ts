@@ -48,3 +48,17 @@ export function getPodLink(networkName: string, links: readonly PodLink[]): PodL
     `Cannot bind network "${networkName}": neither "${hashed}" nor "${PRIMARY_POD_LINK}" is among the pod's links (${names})`,
   )
 }
+
+/** The keys we read of tc-filter(8)'s JSON. */
+interface TcFilter {
+  readonly options?: { readonly actions?: readonly { readonly to_dev?: string }[] }
+}
+
+/** Where the redirects in the output of `tc -j filter show` go; "*" is a device that is gone. Throws DecodeError. */
+export function parseRedirects(json: string): readonly string[] {
+  const value: unknown = json.trim() === '' ? [] : JSON.parse(json)
+  if (!Array.isArray(value)) throw new DecodeError('tc -j filter', value, 'a list of filters')
+  return (value as TcFilter[]).flatMap(
+    ({ options }) => options?.actions?.flatMap(({ to_dev: target }) => target ?? []) ?? [],
+  )
+}

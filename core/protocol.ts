@@ -1,5 +1,5 @@
 // What shim and agent say to each other over the unix socket: one JSON line each way.
-import type { CniArgs } from './cni/env.ts'
+import { decodeEnv, type CniArgs } from './cni/env.ts'
 import { isRecord } from './cni/config.ts'
 import { DecodeError } from './errors.ts'
 
@@ -22,11 +22,27 @@ export interface CniResponse {
   readonly isError: boolean
 }
 
+/** Throws DecodeError, or CniError 4 for arguments the plugin itself would have refused. */
 export function decodeRequest(line: string): CniRequest {
   const value = parseLine(line)
-  if (!isRecord(value['args'])) throw new DecodeError('args', value['args'], 'a JSON object')
-  if (!isRecord(value['config'])) throw new DecodeError('config', value['config'], 'a JSON object')
-  return value as unknown as CniRequest
+  const { args, config } = value
+  if (!isRecord(args)) throw new DecodeError('args', args, 'a JSON object')
+  if (!isRecord(config)) throw new DecodeError('config', config, 'a JSON object')
+  return { protocol: PROTOCOL, args: decodeEnv(toEnv(args)), config }
+}
+
+// Whoever writes to the socket is held to the same table as the environment of the plugin.
+function toEnv(args: Readonly<Record<string, unknown>>): Record<string, string | undefined> {
+  const read = (key: keyof CniArgs): string | undefined =>
+    typeof args[key] === 'string' ? args[key] : undefined
+  return {
+    CNI_COMMAND: read('command'),
+    CNI_CONTAINERID: read('containerID'),
+    CNI_NETNS: read('netns'),
+    CNI_IFNAME: read('ifname'),
+    CNI_ARGS: read('args'),
+    CNI_PATH: read('path'),
+  }
 }
 
 export function decodeResponse(line: string): CniResponse {

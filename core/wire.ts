@@ -31,8 +31,9 @@ export function toWireKey(id: WireId): string {
   return `${id.namespace}/${id.name}`
 }
 
+/** Unique, since a containerID holds no "@"; also a file name. */
 export function toAttachmentKey(id: AttachmentId): string {
-  return `${id.containerID}_${id.ifname}`
+  return `${id.containerID}@${id.ifname}`
 }
 
 /** Who an end belongs to, for people: "pod/h1 eth1". */
@@ -64,6 +65,13 @@ export function findDisplaced(wire: Wire | undefined, claim: EndClaim): readonly
 
 export function holdsEnd(wire: Wire | undefined, attachment: AttachmentId): boolean {
   return (wire?.ends ?? []).some((end) => toAttachmentKey(end) === toAttachmentKey(attachment))
+}
+
+/** The wire with an earlier claim back in its place, where that is still free. */
+export function restoreEnd(wire: Wire | undefined, id: WireId, claim: EndClaim): Wire | undefined {
+  const ends = wire?.ends ?? []
+  const isFree = ends.length < ENDS_PER_WIRE && !ends.some((end) => isSameEnd(end, claim))
+  return isFree ? { namespace: id.namespace, name: id.name, ends: [...ends, claim] } : wire
 }
 
 /** The wire without this attachment, or undefined when no end is left. Releasing the unknown changes nothing. */

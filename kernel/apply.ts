@@ -41,12 +41,20 @@ export async function applyRemoval(
   if (errors.length > 0) throw errors[0]
 }
 
-// What the kernel and iproute2 6.x say of a device, qdisc, filter or namespace that is not there.
-const GONE =
-  /Cannot find device|No such device|No such file or directory|Cannot find specified filter|Parent Qdisc doesn't exists|Specified qdisc not found|reassociate to namespace/
+// What iproute2 6.x and nsenter say of a device, qdisc, filter or namespace that is not there. A tool
+// that is missing or not allowed says something else, and that is no success.
+const GONE = [
+  /^Cannot find device/m,
+  /^RTNETLINK answers: No such device/m,
+  /^Error: Parent Qdisc doesn't exists/m,
+  /^Error: Cannot find specified filter chain/m,
+  /^Error: Filter with specified priority\/protocol not found/m,
+  /^nsenter: cannot open .*: No such file or directory/m,
+  /^nsenter: reassociate to namespace '.*' failed: Invalid argument/m,
+]
 
 function isGone(error: unknown): boolean {
-  return error instanceof CommandError && GONE.test(error.stderr)
+  return error instanceof CommandError && GONE.some((said) => said.test(error.stderr))
 }
 
 function renderInput(lines: readonly string[]): string {

@@ -76,9 +76,11 @@ async function testDirection(
   to: Station,
   rows: readonly FrameRow[],
 ): Promise<readonly RowVerdict[]> {
-  const ends = { sender: await from.readMac(), receiver: await to.readMac() }
+  const [sender, receiver] = [await from.readNic(), await to.readNic()]
+  const ends = { sender: sender.mac, receiver: receiver.mac }
   await using capture = await to.startCapture()
   await from.send(toFrames(rows, ends))
   await sleep(SETTLE_MS)
-  return judge(rows, ends, await capture.stop())
+  const mtuBytes = Math.min(sender.mtuBytes, receiver.mtuBytes)
+  return judge(rows, ends, await capture.stop(), mtuBytes)
 }

@@ -2,7 +2,8 @@
 // (no process), `ip -j` for another one.
 import { readFile } from 'node:fs/promises'
 
-import { parseLinks, type PodLink } from '../core/pod-link.ts'
+import { parseLinks, parseRedirects, type PodLink } from '../core/pod-link.ts'
+import { CommandError } from '../core/errors.ts'
 import type { ObservedLink, ObservedLinks } from '../core/plan.ts'
 import type { Run } from './run.ts'
 
@@ -21,6 +22,23 @@ export async function listPodLinks(run: Run, netnsPath: string): Promise<readonl
   return parseLinks(await run(['nsenter', `--net=${netnsPath}`, 'ip', '-j', 'link', 'show']))
 }
 
+/** Where everything that comes in at a device is redirected to; a device that is gone redirects nothing. */
+export async function readRedirects(
+  run: Run,
+  netnsPath: string | undefined,
+  dev: string,
+): Promise<readonly string[]> {
+  const enter = netnsPath === undefined ? [] : ['nsenter', `--net=${netnsPath}`]
+  try {
+    return parseRedirects(
+      await run([...enter, 'tc', '-j', 'filter', 'show', 'dev', dev, 'ingress']),
+    )
+  } catch (error) {
+    if (error instanceof CommandError && error.stderr.includes('Cannot find device')) return []
+    throw error
+  }
+}
+
 async function readLink(name: string): Promise<ObservedLink | undefined> {
   try {
     const read = async (file: string): Promise<string> =>
@@ -28,9 +46,9 @@ async function readLink(name: string): Promise<ObservedLink | undefined> {
     const [flags, mtu, alias] = await Promise.all([read('flags'), read('mtu'), read('ifalias')])
     return { isUp: (Number(flags) & IFF_UP) !== 0, mtuBytes: Number(mtu), alias }
   } catch (error) {
-    // The device is not there, or goes while we read.
+    // The device is not there, or goes while we read: sysfs says EINVAL of one that is unregistering.
     const code = (error as NodeJS.ErrnoException).code
-    if (code === 'ENOENT' || code === 'ENODEV') return undefined
+    if (code === 'ENOENT' || code === 'ENODEV' || code === 'EINVAL') return undefined
     throw error
   }
 }

@@ -29,9 +29,9 @@ export function newNetnsStation(run: Run, nic: NetnsNic): Station {
   ]
   return {
     label: nic.label,
-    readMac: async () => {
+    readNic: async () => {
       const links = parseLinks(await run(inside(['ip', '-j', 'link', 'show', 'dev', nic.ifname])))
-      return links[0]?.mac ?? ''
+      return { mac: links[0]?.mac ?? '', mtuBytes: links[0]?.mtuBytes ?? 0 }
     },
     startCapture: async () =>
       startTcpdump(

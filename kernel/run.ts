@@ -30,7 +30,13 @@ export const run: Run = async (argv, options = {}) => {
     // The child may end without reading its input; its exit code says more than our EPIPE.
     child.stdin.on('error', () => undefined)
     child.on('error', (cause) => {
-      reject(new CommandError(argv, { stderr: cause.message }, { cause }))
+      reject(
+        new CommandError(
+          argv,
+          { signal: 'none, it did not start', stderr: cause.message },
+          { cause },
+        ),
+      )
     })
     child.on('close', (exitCode, signal) => {
       if (exitCode === 0) resolve(Buffer.concat(out).toString('utf8'))
@@ -48,3 +54,7 @@ export const run: Run = async (argv, options = {}) => {
     child.stdin.end(options.input)
   })
 }
+
+/** As run, and the child ends when we do: what a killed process has begun must not go on behind its successor. */
+export const runMortal: Run = async (argv, options) =>
+  run(['setpriv', '--pdeathsig', 'KILL', ...argv], options)

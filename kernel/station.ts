@@ -10,8 +10,8 @@ export interface Capture extends AsyncDisposable {
 export interface Station {
   /** For people: "A:eth1". */
   readonly label: string
-  /** The NIC's own MAC, "02:00:00:00:00:01". */
-  readMac(): Promise<string>
+  /** The NIC's own MAC, "02:00:00:00:00:01", and its MTU as it is now. */
+  readNic(): Promise<{ readonly mac: string; readonly mtuBytes: number }>
   /** Resolves when the capture sees everything from now on. */
   startCapture(): Promise<Capture>
   /** Sends each frame once, in order, as it is (from the destination MAC on, without FCS). */

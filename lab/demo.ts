@@ -64,7 +64,10 @@ async function showCables(scene: Scene): Promise<boolean> {
   const tables = active.map((columns, at) => appendRows(columns, idle[at] ?? []))
   for (const [at, columns] of tables.entries()) showTable(scene.cables[at], columns)
   const isSame = await showCapture(scene, active)
-  return isSame && tables.flat().every(({ verdicts }) => verdicts.every((row) => row.isDelivered))
+  return (
+    isSame &&
+    tables.flat().every(({ verdicts }) => verdicts.every((row) => row.outcome === 'delivered'))
+  )
 }
 
 function showTable(cable: Cable | undefined, columns: readonly VerdictColumn[]): void {

@@ -13,12 +13,13 @@ const FRAMES_PER_SECOND = 1000
 
 /** The station at the guest's NIC that has this MAC. Sets the NIC's MTU as high as its driver lets it. */
 export async function newGuestStation(guest: Guest, label: string, mac: string): Promise<Station> {
+  const { name } = await guest.nicByMac(mac)
+  await raiseMtu(guest, name)
   const nic = await guest.nicByMac(mac)
-  await raiseMtu(guest, nic.name)
   let captures = 0
   return {
     label,
-    readMac: () => Promise.resolve(nic.mac),
+    readNic: () => Promise.resolve({ mac: nic.mac, mtuBytes: nic.mtu }),
     startCapture: async () => {
       captures += 1
       return startCapture(guest, nic.name, `/tmp/capture-${nic.name}-${captures}`)

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import { listFolder } from '../store/json-file.ts'
 import { callPlugin, type CniAnswer, type CniCall } from './cni.ts'
 import { ROOT, type Manifest } from './manifests.ts'
 
@@ -23,10 +24,14 @@ export interface LabNode extends AsyncDisposable {
   readonly stopAgent: (signal: NodeJS.Signals) => Promise<void>
   readonly startAgent: () => Promise<void>
   readonly readLog: () => string
+  /** What store and state directory hold: file names. */
+  readonly listDocuments: () => Promise<readonly string[]>
 }
 
 export interface LabNodeOptions {
   readonly nodeName?: string
+  /** A folder before the agent's PATH, to inject failures: commands that are slow, or fail. */
+  readonly pathFirst?: string
 }
 
 const READY_MS = 15_000
@@ -59,6 +64,10 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
       stdio: ['ignore', 'ignore', 'pipe'],
       // Ctrl-C is for us: the agent is still needed to unplug what is plugged in.
       detached: true,
+      env: {
+        ...process.env,
+        PATH: [options.pathFirst, process.env['PATH']].filter(Boolean).join(':'),
+      },
     })
     agent = child
     const from = log.length
@@ -96,6 +105,10 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
     stopAgent,
     startAgent,
     readLog: () => log,
+    listDocuments: async () => [
+      ...(await listFolder(join(folder, 'store'))),
+      ...(await listFolder(join(stateDir, 'attachments'))),
+    ],
     [Symbol.asyncDispose]: async () => {
       await stopAgent('SIGTERM')
       await rm(folder, { recursive: true, force: true })

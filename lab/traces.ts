@@ -17,17 +17,20 @@ export async function listTraces(): Promise<readonly string[]> {
     ...pick(
       'process',
       processes,
-      new RegExp(`${ROOT}/dist/|l2wire-(agent|sidecar)|qemu-system|libvirtd`),
+      new RegExp(`${ROOT}/dist/|l2wire-(agent|sidecar)|qemu-system|libvirtd|tcpdump -i (lw|eth)`),
     ),
     ...pick('mount', mounts, /l2w/),
   ]
 }
 
 function pick(kind: string, text: string, pattern: RegExp): readonly string[] {
-  return text
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => pattern.test(line))
-    .sort()
-    .map((line) => `${kind} ${line}`)
+  return (
+    text
+      .split('\n')
+      // A namespace gets an id for others to see it by once it has a veth; that is no trace.
+      .map((line) => line.trim().replace(/ \(id: \d+\)$/, ''))
+      .filter((line) => pattern.test(line))
+      .sort()
+      .map((line) => `${kind} ${line}`)
+  )
 }

@@ -1,30 +1,35 @@
 #!/bin/sh
 # Brings a Debian machine to where the project builds and runs: Debian packages, then npm's. It says
 # what it installs and why before it does. Without root or apt-get it lists what is missing and stops.
-# Usage: setup/setup.sh [demo|test|bench]
+# Usage: setup/setup.sh [build|demo|test|bench]
 set -eu
+# An ordinary user's PATH has not what an administrator's has.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 cd "$(dirname "$0")/.."
 what=${1:-test}
 
 # package | command that shows it is there | why
 packages='
+nodejs|node|runs npm, which brings the Node 24 that the project uses
+npm|npm|installs the libraries of package-lock.json
+'
+machine='
 iproute2|ip|makes and joins the network devices
 procps|sysctl|silences the stack of the namespaces that tests make
 util-linux|nsenter|runs commands in a network namespace
-nodejs|node|runs npm, which brings the Node 24 that the project uses
-npm|npm|installs the libraries of package-lock.json
 tcpdump|tcpdump|receives frames for the cable tester, captures wires
 tcpreplay|tcpreplay|sends frames for the cable tester
 qemu-system-x86|qemu-system-x86_64|runs the virtual machines
 libvirt-daemon|libvirtd|defines the virtual machines as virt-launcher does
 libvirt-daemon-driver-qemu|/usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so|lets libvirt run QEMU
 libvirt-clients|virsh|starts the virtual machines, validates their XML
+libxml2-utils|xmllint|reads libvirt'"'"'s schema for virt-xml-validate
 busybox-static|/bin/busybox|is the user space of the guests
 cpio|cpio|packs the guests'"'"' file system
-kmod|modinfo|finds the kernel modules the guests need
-libxml2-utils|xmllint|reads libvirt'"'"'s schema for virt-xml-validate
+kmod|depmod|finds the kernel modules that the guests need
 containernetworking-plugins|/usr/lib/cni/bridge|is the other CNI plugin that the binding and the bench meet
 '
+[ "$what" = build ] || packages="$packages$machine"
 [ "$what" = bench ] && packages="$packages
 iperf3|iperf3|measures throughput"
 
@@ -59,7 +64,7 @@ if [ -n "$missing" ]; then
   # shellcheck disable=SC2086 # one word per package
   apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
-if [ "$(id -u)" != 0 ]; then
+if [ "$what" != build ] && [ "$(id -u)" != 0 ]; then
   echo "Cannot make network namespaces and devices: this needs root" >&2
   exit 1
 fi

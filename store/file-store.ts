@@ -1,13 +1,13 @@
 // WireStore without a cluster: file:///DIR, one JSON document per wire, for one machine (several
-// agents in their own namespaces may share it).
-import { mkdir, readdir, rm } from 'node:fs/promises'
+// agents may share it, each in a network namespace of its own but all in one PID namespace).
+import { access, constants, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { isRecord } from '../core/cni/config.ts'
 import { DecodeError } from '../core/errors.ts'
 import type { Wire, WireId } from '../core/wire.ts'
 import { withFileLock } from './file-lock.ts'
-import { readJsonFile, writeJsonFile } from './json-file.ts'
+import { listFolder, readJsonFile, writeJsonFile } from './json-file.ts'
 import type { Change, WireStore } from './wire-store.ts'
 
 const SUFFIX = '.json'
@@ -47,16 +47,12 @@ export function newFileStore(folder: string): WireStore {
     return wires
   }
 
-  return { read, update, list }
-}
-
-async function listFolder(path: string): Promise<readonly string[]> {
-  try {
-    return (await readdir(path)).sort()
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw error
+  const probe = async (): Promise<void> => {
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await access(folder, constants.W_OK)
   }
+
+  return { read, update, list, probe }
 }
 
 function decodeWire(value: unknown, path: string): Wire {

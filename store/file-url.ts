@@ -5,5 +5,9 @@ import { DecodeError } from '../core/errors.ts'
 export function decodeFileUrl(store: string | undefined): string {
   const folder = /^file:\/\/(\/.+)$/.exec(store ?? '')?.[1]
   if (folder === undefined) throw new DecodeError('--store', store, 'file:///DIR')
-  return decodeURIComponent(folder)
+  try {
+    return decodeURIComponent(folder)
+  } catch (cause) {
+    throw new DecodeError('--store', store, 'file:///DIR', { cause })
+  }
 }

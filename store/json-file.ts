@@ -1,6 +1,7 @@
 // One JSON document per file: read whole or not at all, written by rename.
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 
 import { DecodeError } from '../core/errors.ts'
 
@@ -39,6 +40,25 @@ export function toTemporaryName(path: string): string {
 }
 
 let written = 0
+
+/** Removes what writers that were killed have left in a folder. */
+export async function sweepTemporaryFiles(folder: string): Promise<void> {
+  for (const file of await listFolder(folder)) {
+    const pid = /\.(\d+)-\d+\.tmp$/.exec(file)?.[1]
+    if (pid !== undefined && !existsSync(`/proc/${pid}`))
+      await rm(join(folder, file), { force: true })
+  }
+}
+
+/** The files of a folder, sorted; none where there is no such folder. */
+export async function listFolder(path: string): Promise<readonly string[]> {
+  try {
+    return (await readdir(path)).sort()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
+}
 
 async function writeInFolder(path: string, text: string): Promise<void> {
   try {

@@ -10,4 +10,6 @@ export interface WireStore {
   /** Applies a change atomically, against every other writer; an error the change throws comes out. */
   update(id: WireId, change: Change): Promise<Wire | undefined>
   list(): Promise<readonly Wire[]>
+  /** Resolves when wires can be read and written; else says why not. */
+  probe(): Promise<void>
 }

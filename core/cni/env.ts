@@ -83,6 +83,8 @@ export function decodeEnv(env: Env): CniArgs {
     if (value === '') {
       if (variable.requiredBy.includes(command)) faults.push(`${variable.name} is missing`)
     } else if (!variable.isValid(value)) {
+      // CNI spec, "DEL": it should complete even where things are amiss; these two it can do without.
+      if (command === 'DEL' && !variable.requiredBy.includes('DEL')) continue
       faults.push(`${variable.name} is ${renderValue(value)}, expected ${variable.expected}`)
     } else {
       args[variable.field] = value

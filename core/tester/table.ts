@@ -22,7 +22,7 @@ export function renderVerdicts(columns: readonly VerdictColumn[]): string {
   )
   const faults = columns.flatMap(({ title, verdicts }) =>
     verdicts
-      .filter(({ isDelivered }) => !isDelivered)
+      .filter(({ outcome }) => outcome !== 'delivered')
       .map(({ name, fault }) => `${title}: ${name}: ${fault}`),
   )
   const titles = columns.map(({ title }) => title)
@@ -37,5 +37,5 @@ function widthOf(column: VerdictColumn | undefined): number {
 
 function renderCell(verdict: RowVerdict | undefined): string {
   if (verdict === undefined) return '-'
-  return verdict.isDelivered ? 'delivered' : 'LOST'
+  return verdict.outcome === 'lost' ? 'LOST' : verdict.outcome
 }

@@ -3,10 +3,14 @@ import type { Ends, FrameRow } from './frames.ts'
 
 export interface RowVerdict {
   readonly name: string
-  readonly isDelivered: boolean
+  /** "too long" is lost for no fault of the cable: a NIC's own MTU has no room for the frame. */
+  readonly outcome: 'delivered' | 'lost' | 'too long'
   /** Empty when delivered; else what went wrong, for people. */
   readonly fault: string
 }
+
+/** Bytes before the payload, which an MTU does not count. */
+const HEADER_BYTES = 14
 
 /** Name of the verdict on what nobody sent. */
 export const NOTHING_ELSE = 'nothing else arrives'
@@ -25,14 +29,17 @@ export function judge(
   rows: readonly FrameRow[],
   ends: Ends,
   received: readonly Uint8Array[],
+  mtuBytes = Number.POSITIVE_INFINITY,
 ): readonly RowVerdict[] {
+  const longestBytes = mtuBytes + HEADER_BYTES
   const places = new Map<string, number[]>()
   for (const [at, frame] of received.entries())
     places.set(toKey(frame), [...(places.get(toKey(frame)) ?? []), at])
   let last = -1
   const sent = new Set<string>()
   const verdicts = rows.map((row): RowVerdict => {
-    const faults = row.frames(ends).flatMap((frame) => {
+    const frames = row.frames(ends)
+    const faults = frames.flatMap((frame) => {
       sent.add(toKey(frame))
       const at = places.get(toKey(frame)) ?? []
       const [first] = at
@@ -42,7 +49,13 @@ export function judge(
       last = first
       return []
     })
-    return { name: row.name, isDelivered: faults.length === 0, fault: faults.join('; ') }
+    const isTooLong = frames.some((frame) => frame.length > longestBytes)
+    const lost = isTooLong ? 'too long' : 'lost'
+    return {
+      name: row.name,
+      outcome: faults.length === 0 ? 'delivered' : lost,
+      fault: [...faults, ...(isTooLong ? [`the MTU of a NIC is ${mtuBytes}`] : [])].join('; '),
+    }
   })
   const strange = received.filter((frame) => !sent.has(toKey(frame)))
   return [...verdicts, toSilenceVerdict(NOTHING_ELSE, strange)]
@@ -52,7 +65,7 @@ export function judge(
 export function toSilenceVerdict(name: string, received: readonly Uint8Array[]): RowVerdict {
   return {
     name,
-    isDelivered: received.length === 0,
+    outcome: received.length === 0 ? 'delivered' : 'lost',
     fault: received.slice(0, 3).map(describeFrame).join('; '),
   }
 }

@@ -108,6 +108,13 @@ describe('decodeAttachment()', () => {
     { name: 'an unknown kind', value: { ...wire, kind: 'fiber' }, word: 'kind' },
     { name: 'a missing holder', value: { ...wire, holder: undefined }, word: 'holder' },
     { name: 'a missing tap', value: { ...tap, tap: 5 }, word: 'tap' },
+    { name: 'an mtu that is text', value: { ...wire, mtuBytes: '1' }, word: 'mtuBytes' },
+    {
+      name: 'a netns without inode',
+      value: { ...tap, netns: { path: '/x', bootId: 'b' } },
+      word: 'inode',
+    },
+    { name: 'a wire without name', value: { ...wire, wire: { namespace: 'a' } }, word: 'name' },
     { name: 'a missing netns', value: { ...wire, netns: undefined }, word: 'netns' },
     { name: 'a missing wire', value: { ...wire, wire: undefined }, word: 'wire' },
   ]

@@ -52,6 +52,7 @@ describe('isDeviceName()', () => {
     'a/b',
     'a b',
     'a:b',
+    'a#b',
     'a"b',
     "a'b",
     'a%d',

@@ -5,6 +5,7 @@ import { renderBatches, toArgv } from '../../core/argv.ts'
 import { toWireAttachment, type TapAttachment, type WireAttachment } from '../../core/attachment.ts'
 import {
   planDetach,
+  planEnd,
   planTap,
   planUnplug,
   planUntap,
@@ -70,20 +71,37 @@ function render(steps: readonly Step[]): readonly string[] {
 const MATCH =
   'ingress pref 1 protocol all handle 1 bpf bytecode "1,6 0 0 4294967295," action mirred egress redirect dev'
 
-describe('planWire()', () => {
-  it('makes the first end silent, and leaves it without carrier', () => {
-    expect(render(planWire([A], new Map()))).to.deep.equal([
+describe('planEnd()', () => {
+  it('makes an end that is joined to nothing', () => {
+    expect(render(planEnd(A, new Map()))).to.deep.equal([
       `/run/netns/c1: ip link add name eth1 address 02:00:00:00:00:01 mtu 1500 type veth peer name ${A.hostDevice} mtu 9216 arp off multicast off netns /proc/1/ns/net`,
       '/run/netns/c1: ip link set dev eth1 up',
+    ])
+  })
+
+  it('clears away what a failed attempt left under its name', () => {
+    expect(render(planEnd(A, observe([A], false)))[0]).to.equal(
+      `host: ip link del dev ${A.hostDevice}`,
+    )
+  })
+})
+
+/** As an end is when it has just been made: no alias yet. */
+function observeNew(end: WireAttachment): ObservedLinks {
+  return new Map([[end.hostDevice, { isUp: false, mtuBytes: 9216, alias: '' }]])
+}
+
+describe('planWire()', () => {
+  it('makes the first end silent, and leaves it without carrier', () => {
+    expect(render(planWire([A], observeNew(A)))).to.deep.equal([
       `host: ip link set dev ${A.hostDevice} addrgenmode none arp off multicast off`,
       `host: ip link set dev ${A.hostDevice} alias "l2wire default/w container/c1 eth1" down`,
     ])
   })
 
   it('joins the second end to the first, redirects before carrier', () => {
-    expect(render(planWire([A, B], observe([A], false)))).to.deep.equal([
-      `/run/netns/c2: ip link add name eth1 address 02:00:00:00:00:02 mtu 1500 type veth peer name ${B.hostDevice} mtu 9216 arp off multicast off netns /proc/1/ns/net`,
-      '/run/netns/c2: ip link set dev eth1 up',
+    const observed = new Map([...observe([A], false), ...observeNew(B)])
+    expect(render(planWire([A, B], observed))).to.deep.equal([
       `host: tc qdisc replace dev ${A.hostDevice} clsact`,
       `host: tc filter replace dev ${A.hostDevice} ${MATCH} ${B.hostDevice}`,
       `host: tc qdisc replace dev ${B.hostDevice} clsact`,
@@ -96,7 +114,9 @@ describe('planWire()', () => {
 
   it('costs three processes for the second end', () => {
     const options = { classifier: 'bpf', hostNetns: '/proc/1/ns/net' } as const
-    expect(renderBatches(planWire([A, B], observe([A], false)), options)).to.have.length(3)
+    const observed = new Map([...observe([A], false), ...observeNew(B)])
+    const steps = [...planEnd(B, new Map()), ...planWire([A, B], observed)]
+    expect(renderBatches(steps, options)).to.have.length(3)
   })
 
   it('touches no link of a wire that is as it should be', () => {

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
 import { CniError, DecodeError } from '../../core/errors.ts'
-import { getPodLink, parseLinks } from '../../core/pod-link.ts'
+import { getPodLink, parseLinks, parseRedirects } from '../../core/pod-link.ts'
 
 function newLinks(...names: readonly string[]): ReturnType<typeof parseLinks> {
   return parseLinks(
@@ -24,6 +24,18 @@ describe('parseLinks()', () => {
   })
   it('refuses what is no list', () => {
     expect(() => parseLinks('{}')).to.throw(DecodeError, 'list of links')
+  })
+})
+
+describe('parseRedirects()', () => {
+  it('reads where a device leads to from what tc -j prints', () => {
+    const filter = { kind: 'bpf', options: { actions: [{ kind: 'mirred', to_dev: 'lw1' }] } }
+    expect(parseRedirects(JSON.stringify([{ kind: 'bpf' }, filter]))).to.deep.equal(['lw1'])
+    expect(parseRedirects('')).to.deep.equal([])
+    expect(parseRedirects('[{"options":{"actions":[{"kind":"gact"}]}}]')).to.deep.equal([])
+  })
+  it('refuses what is no list', () => {
+    expect(() => parseRedirects('{}')).to.throw(DecodeError, 'list of filters')
   })
 })
 

@@ -9,6 +9,7 @@ import {
   findDisplaced,
   holdsEnd,
   releaseEnd,
+  restoreEnd,
   type EndClaim,
   type Wire,
 } from '../../core/wire.ts'
@@ -81,6 +82,22 @@ describe('releaseEnd()', () => {
     expect(releaseEnd(wire, newClaim('vm/r1', 'c1'))).to.equal(wire)
     expect(holdsEnd(wire, newClaim('vm/r1', 'c1'))).to.equal(false)
     expect(holdsEnd(wire, newClaim('vm/r1', 'c9'))).to.equal(true)
+  })
+})
+
+describe('restoreEnd()', () => {
+  const old = newClaim('vm/r1', 'c1')
+  const far = newClaim('pod/h1', 'c2')
+  it('puts an earlier claim back where its end is free', () => {
+    const wire = claimEnd(undefined, ID, far)
+    expect(restoreEnd(wire, ID, old)?.ends).to.deep.equal([far, old])
+    expect(restoreEnd(undefined, ID, old)?.ends).to.deep.equal([old])
+  })
+  it('leaves a wire alone whose ends are held again', () => {
+    const wire = claimEnd(claimEnd(undefined, ID, far), ID, newClaim('vm/r1', 'c9'))
+    expect(restoreEnd(wire, ID, old)).to.equal(wire)
+    const full = claimEnd(claimEnd(undefined, ID, far), ID, newClaim('vm/r7', 'c7'))
+    expect(restoreEnd(full, ID, old)).to.equal(full)
   })
 })
 

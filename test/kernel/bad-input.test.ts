@@ -1,8 +1,6 @@
 // What must not work, told in the spec's words and leaving nothing half-made.
-import { readdir, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 
 import { expect } from 'chai'
 import { after, afterEach, before, describe, it } from 'mocha'
@@ -265,7 +263,7 @@ describe('bad input', function () {
       netns: b.path,
       ifname: 'eth1',
     })
-    expect(await listRemembered(node)).to.deep.equal([])
+    expect(await node.listDocuments()).to.deep.equal([])
   })
 
   it('an agent that is not running: error 11, for STATUS 50; the rest works without it', async () => {
@@ -276,53 +274,6 @@ describe('bad input', function () {
     expect((await call(CONFIG, { command: 'VERSION' })).exitCode).to.equal(0)
     expectError(await call({ ...CONFIG, cniVersion: '7' }, {}), 1, ['7'])
     await node.startAgent()
-  })
-
-  it('an agent killed in the middle of an ADD: error 11, and the next start takes the rest back', async () => {
-    // Tries until the kill falls between the question and the answer.
-    for (let tries = 0; ; tries += 1) {
-      const asked = call(CONFIG, {})
-      await sleep(15 + tries)
-      await node.stopAgent('SIGKILL')
-      const answer = await asked
-      await node.startAgent()
-      if (answer.exitCode === 1) {
-        expectError(answer, 11, ['agent'])
-        break
-      }
-      await node.mustCall(CONFIG, {
-        command: 'DEL',
-        containerID: 'c1',
-        netns: a.path,
-        ifname: 'eth1',
-      })
-      expect(tries).to.be.lessThan(25)
-    }
-    expect(await listRemembered(node)).to.deep.equal([])
-  })
-
-  it('a state document that cannot be read is left alone, and the others work', async () => {
-    await node.mustCall(CONFIG, {
-      command: 'ADD',
-      containerID: 'c1',
-      netns: a.path,
-      ifname: 'eth1',
-    })
-    await node.stopAgent('SIGTERM')
-    const path = join(node.stateDir, 'attachments', 'broken_eth1.json')
-    await writeFile(path, '{"version":')
-    await node.startAgent()
-    expect(node.readLog()).to.include('cannot read an attachment')
-    expectError(await call(CONFIG, { command: 'DEL', containerID: 'broken' }), 6, [
-      'broken_eth1.json',
-    ])
-    await writeFile(path, '')
-    await node.mustCall(CONFIG, {
-      command: 'DEL',
-      containerID: 'c1',
-      netns: a.path,
-      ifname: 'eth1',
-    })
   })
 
   it('lines that are no request get an answer, and the agent lives on', async () => {
@@ -446,13 +397,6 @@ describe('bad input to the plugin itself', () => {
     }
   })
 })
-
-/** What store and state directory hold. */
-async function listRemembered(node: LabNode): Promise<readonly string[]> {
-  const store = await readdir(join(node.folder, 'store'))
-  const state = await readdir(join(node.stateDir, 'attachments'))
-  return [...store, ...state]
-}
 
 async function exchange(socketPath: string, line: string): Promise<unknown> {
   return new Promise((resolve, reject) => {

@@ -127,6 +127,12 @@ describe('the binding plugin', function () {
     expect(again.output).to.include({ code: 102 })
     expect(again.output?.['msg']).to.include(TAP)
     expect(await readTarget(POD_LINK)).to.deep.equal([TAP])
+    await pod.run(['tc', 'filter', 'del', 'dev', POD_LINK, 'ingress'])
+    const unjoined = await node.call(
+      { ...bind, prevResult: {} },
+      { command: 'CHECK', ...sandbox('net1') },
+    )
+    expect(unjoined.output?.['msg']).to.include(`"${POD_LINK}" leads to ""`)
     await pod.run(['ip', 'link', 'set', 'dev', TAP, 'down'])
     const check = await node.call(
       { ...bind, prevResult: {} },
@@ -188,11 +194,31 @@ describe('the binding plugin', function () {
   })
 
   it('finds the primary network by eth0', async () => {
-    await node.mustCall({ ...WIRE, name: 'primary' }, { command: 'ADD', ...sandbox('eth0') })
+    await node.mustCall(WIRE, { command: 'ADD', ...sandbox('eth0') })
     await node.mustCall(bind, { command: 'ADD', ...sandbox('net1') })
     expect(await readTarget('eth0')).to.deep.equal(['tap0'])
     await node.mustCall(bind, { command: 'DEL', ...sandbox('net1') })
     await node.mustCall(WIRE, { command: 'DEL', ...sandbox('eth0') })
+  })
+
+  it('refuses a second ADD of one interface, and the first tap stays whole', async () => {
+    await node.mustCall(WIRE, { command: 'ADD', ...sandbox(POD_LINK) })
+    await node.mustCall(bind, { command: 'ADD', ...sandbox('net1') })
+    const other = { ...bind, args: { cni: { logicNetworkName: 'other' } } }
+    await node.mustCall(
+      { ...WIRE, name: 'w2' },
+      { command: 'ADD', ...sandbox(toPodLinkName('other')) },
+    )
+    const answer = await node.call(other, { command: 'ADD', ...sandbox('net1') })
+    expect(answer.output).to.include({ code: 102 })
+    await node.mustCall({ ...bind, prevResult: {} }, { command: 'CHECK', ...sandbox('net1') })
+    await node.mustCall(bind, { command: 'DEL', ...sandbox('net1') })
+    await node.mustCall(
+      { ...WIRE, name: 'w2' },
+      { command: 'DEL', ...sandbox(toPodLinkName('other')) },
+    )
+    await node.mustCall(WIRE, { command: 'DEL', ...sandbox(POD_LINK) })
+    expect([...(await readLinks()).keys()]).to.deep.equal(['lo'])
   })
 
   it('a failed attempt leaves no tap and no redirect', async () => {

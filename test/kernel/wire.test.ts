@@ -1,12 +1,17 @@
 // Wires between namespaces of this kernel: real plugin, real agent, real frames.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 
 import { expect } from 'chai'
 import { after, before, describe, it } from 'mocha'
 
 import { CNI_VERSIONS } from '../../core/cni/version.ts'
 import { FRAME_ROWS } from '../../core/tester/frames.ts'
+import { decodePcap } from '../../core/tester/pcap.ts'
 import { renderVerdicts } from '../../core/tester/table.ts'
+import { toFrames } from '../../core/tester/verdict.ts'
 import type { CniCall } from '../../lab/cni.ts'
 import {
   getMapping,
@@ -36,7 +41,8 @@ function toPodArgs(namespace: string): string {
 async function expectTransparent(a: Station, b: Station): Promise<void> {
   const columns = await testCable({ a, b }, FRAME_ROWS)
   for (const { verdicts } of columns)
-    if (verdicts.some((row) => !row.isDelivered)) throw new Error(renderVerdicts(columns))
+    if (verdicts.some((row) => row.outcome !== 'delivered'))
+      throw new Error(renderVerdicts(columns))
 }
 
 async function readLink(netns: LabNetns, ifname: string): Promise<Manifest> {
@@ -85,16 +91,19 @@ describe('a wire on one node', function () {
     await add(a, 'c1')
     await add(b, 'c2')
     await expectTransparent(toStation(a, 'eth1'), toStation(b, 'eth1'))
-    const cli = 'dist/bin/kubectl-l2wire'
-    const wire = String(config['name'])
-    const capture = run(
-      [cli, 'capture', wire, '--store', node.storeUrl, '-c', '4', '-w', '/dev/null'],
-      {
-        timeoutMs: 30_000,
-      },
-    )
+    const file = join(node.folder, 'capture.pcap')
+    const argv = ['capture', String(config['name']), '--store', node.storeUrl, '-w', file]
+    const capture = spawn('dist/bin/kubectl-l2wire', argv, { stdio: ['ignore', 'ignore', 'pipe'] })
+    let said = ''
+    capture.stderr.setEncoding('utf8').on('data', (text: string) => (said += text))
+    while (!said.includes('listening on')) await once(capture.stderr, 'data')
     await expectTransparent(toStation(a, 'eth1'), toStation(b, 'eth1'))
-    await capture
+    capture.kill('SIGINT')
+    await once(capture, 'close')
+    const ends = { sender: '02:00:00:00:00:01', receiver: '02:00:00:00:00:02' }
+    expect(decodePcap(await readFile(file)), 'both directions').to.have.length(
+      2 * toFrames(FRAME_ROWS, ends).length,
+    )
     await expectTransparent(toStation(b, 'eth1'), toStation(a, 'eth1'))
     await del(a, 'c1')
     await del(b, 'c2')
@@ -115,11 +124,11 @@ describe('a wire on one node', function () {
       '-o',
       'json',
     ])
-    const columns = JSON.parse(text) as { verdicts: { isDelivered: boolean }[] }[]
+    const columns = JSON.parse(text) as { verdicts: { outcome: string }[] }[]
     expect(columns).to.have.length(2)
     for (const { verdicts } of columns) {
       expect(verdicts.length).to.be.greaterThan(FRAME_ROWS.length)
-      expect(verdicts.every(({ isDelivered }) => isDelivered)).to.equal(true)
+      expect(verdicts.every(({ outcome }) => outcome === 'delivered')).to.equal(true)
     }
     await del(a, 'c1')
     await del(b, 'c2')
@@ -262,6 +271,8 @@ describe('a wire on one node', function () {
     )
     const links = JSON.parse(await a.run(['ip', '-j', 'link', 'show', 'up'])) as Manifest[]
     expect(links.filter((link) => link['operstate'] === 'UP')).to.have.length(25)
+    const others = JSON.parse(await b.run(['ip', '-j', 'link', 'show', 'up'])) as Manifest[]
+    expect(others.filter((link) => link['operstate'] === 'UP')).to.have.length(25)
     await Promise.all(
       calls.map(async (one) => node.mustCall(one.config, { command: 'DEL', ...one.call })),
     )

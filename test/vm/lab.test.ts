@@ -77,7 +77,9 @@ describe('newLauncher()', function () {
     const ends = { a: inside, b: cable.far }
     const [idle = []] = await testIdle([ends], IDLE_SECONDS)
     const columns = [...(await testCable(ends, FRAME_ROWS)), ...idle]
-    const faults = columns.flatMap(({ verdicts }) => verdicts.filter((row) => !row.isDelivered))
+    const faults = columns.flatMap(({ verdicts }) =>
+      verdicts.filter((row) => row.outcome !== 'delivered'),
+    )
     expect(faults, renderVerdicts(columns)).to.deep.equal([])
   })
 

@@ -37,6 +37,10 @@ describe('decodeEnv()', () => {
 
   const accepted: readonly { name: string; env: Record<string, string | undefined> }[] = [
     { name: 'a DEL without CNI_NETNS', env: { ...GOOD, CNI_COMMAND: 'DEL', CNI_NETNS: '' } },
+    {
+      name: 'a DEL whose CNI_ARGS and CNI_NETNS are nonsense',
+      env: { ...GOOD, CNI_COMMAND: 'DEL', CNI_NETNS: 'x"', CNI_ARGS: 'y' },
+    },
     { name: 'a STATUS with nothing else', env: { CNI_COMMAND: 'STATUS' } },
     { name: 'a VERSION with nothing else', env: { CNI_COMMAND: 'VERSION', CNI_IFNAME: 'a/b' } },
     {

@@ -22,7 +22,7 @@ function getTypeHex(name: string): string {
 }
 
 function listLost(verdicts: readonly RowVerdict[]): readonly string[] {
-  return verdicts.filter((verdict) => !verdict.isDelivered).map(({ name }) => name)
+  return verdicts.filter((verdict) => verdict.outcome !== 'delivered').map(({ name }) => name)
 }
 
 describe('FRAME_ROWS', () => {
@@ -109,6 +109,22 @@ describe('judge()', () => {
       expect(listLost(verdicts)).to.deep.equal(want)
       expect(verdicts.map(({ fault }) => fault).join()).to.include(word)
     })
+})
+
+describe('judge() with an MTU', () => {
+  it('does not blame the cable for what a NIC has no room for', () => {
+    const short = SENT.filter((frame) => frame.length <= 1514)
+    const verdicts = judge(FRAME_ROWS, ENDS, short, 1500)
+    const names = verdicts.filter(({ outcome }) => outcome === 'too long').map(({ name }) => name)
+    expect(names).to.deep.equal(['1518 bytes', '1522 bytes', '9014 bytes'])
+    expect(verdicts.filter(({ outcome }) => outcome === 'lost')).to.deep.equal([])
+    expect(verdicts.find(({ name }) => name === '1518 bytes')?.fault).to.include(
+      'MTU of a NIC is 1500',
+    )
+  })
+  it('is content where a frame arrived all the same', () => {
+    expect(listLost(judge(FRAME_ROWS, ENDS, SENT, 1500))).to.deep.equal([])
+  })
 })
 
 describe('renderVerdicts()', () => {

@@ -1,0 +1,11 @@
+// Whether a sandbox is still there. A veth dies with its namespace, while a path may vanish, or lead
+// to another namespace, with the sandbox living on.
+import type { Attachment } from '../core/attachment.ts'
+import { observeLinks } from '../kernel/links.ts'
+import { isSameNetns } from '../kernel/netns.ts'
+
+export async function isGone(attachment: Attachment): Promise<boolean> {
+  if (attachment.kind === 'wire' && (await observeLinks([attachment.hostDevice])).size > 0)
+    return false
+  return !(await isSameNetns(attachment.netns))
+}
