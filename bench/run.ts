@@ -4,9 +4,11 @@ import { benchAdd } from './add.ts'
 import { benchDatapath } from './datapath.ts'
 import { renderRows, type Row } from './row.ts'
 import { benchSidecar } from './sidecar.ts'
+import { benchTransparency } from './transparency.ts'
 
 const BENCHES: Readonly<Record<string, { title: string; measure: () => Promise<readonly Row[]> }>> =
   {
+    transparency: { title: 'Frame classes delivered both ways', measure: benchTransparency },
     datapath: { title: 'Data path, same node', measure: benchDatapath },
     add: { title: 'CNI ADD', measure: benchAdd },
     sidecar: { title: 'Sidecar', measure: benchSidecar },
