@@ -3,11 +3,16 @@ import { join } from 'node:path'
 
 import { pino } from 'pino'
 
+import { DEFAULT_MTU } from '../core/address.ts'
 import { renderCauses } from '../core/errors.ts'
+import { getOverheadBytes } from '../core/tunnel.ts'
+import { applySteps } from '../kernel/apply.ts'
 import { probeClassifier } from '../kernel/probe.ts'
 import { runMortal } from '../kernel/run.ts'
+import { isLoopback, readUnderlayMtu } from '../kernel/underlay.ts'
 import { newFileStore } from '../store/file-store.ts'
 import { sweepTemporaryFiles } from '../store/json-file.ts'
+import { followStore } from './follow.ts'
 import { newKeyQueue } from './key-queue.ts'
 import { listen } from './listen.ts'
 import type { Node } from './node.ts'
@@ -33,22 +38,38 @@ async function main(): Promise<void> {
   })
   const attachments = join(options.stateDir, 'attachments')
   for (const folder of [options.storeFolder, attachments]) await sweepTemporaryFiles(folder)
+  const { underlayAddress: address, vxlanPort: port, vniRange } = options
+  const classifier = await probeClassifier(runMortal)
+  const underlay = isLoopback(address) ? undefined : { address, port, vniRange }
+  if (underlay !== undefined)
+    await applySteps(runMortal, classifier, [{ op: 'guard-port', netns: undefined, port }])
   const node: Node = {
     name: options.nodeName,
+    // A frame of this size crosses the underlay whole, wherever the far end is.
+    mtuBytes:
+      underlay === undefined
+        ? DEFAULT_MTU
+        : Math.min(
+            DEFAULT_MTU,
+            (await readUnderlayMtu(runMortal, address)) - getOverheadBytes(address),
+          ),
+    underlay,
     run: runMortal,
-    classifier: await probeClassifier(runMortal),
+    classifier,
     store: newFileStore(options.storeFolder),
     state: newAttachmentState(attachments),
     queue: newKeyQueue(),
     log,
   }
   await recover(node)
+  const following = underlay === undefined ? undefined : await followStore(node)
   const { server, close } = newCniServer(node)
   const removeSocket = await listen(server, options.socketPath)
   log.info({ socket: options.socketPath, classifier: node.classifier }, 'ready')
   // Wires need no agent to carry frames: it just goes, and leaves every device as it is.
   const stop = (signal: string): void => {
     log.info({ signal }, 'stopping')
+    following?.[Symbol.dispose]()
     void close().then(removeSocket).then(lock.release)
   }
   process.once('SIGTERM', stop)

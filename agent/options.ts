@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 
 import { DEFAULT_SOCKET } from '../core/cni/config.ts'
 import { DecodeError } from '../core/errors.ts'
+import { decodeVniRange, type VniRange } from '../core/vni.ts'
 import { decodeFileUrl } from '../store/file-url.ts'
 
 export interface AgentOptions {
@@ -11,6 +12,9 @@ export interface AgentOptions {
   readonly storeFolder: string
   readonly nodeName: string
   readonly underlayAddress: string
+  /** UDP port of the tunnels between nodes. */
+  readonly vxlanPort: number
+  readonly vniRange: VniRange
   readonly socketPath: string
   readonly stateDir: string
 }
@@ -19,8 +23,9 @@ export const USAGE = `Usage: l2wire-agent --store file:///DIR --node-name NAME [
 
   --store URL              where wires are kept: file:///DIR
   --node-name NAME         this node's name, unique among those that share the store
-  --underlay-address IP    this node's address towards the others; default 127.0.0.1, a single node,
-                           which is all that this version knows
+  --underlay-address IP    this node's address towards the others; default 127.0.0.1, a single node
+  --vxlan-port PORT        UDP port of the wires between nodes, the same on all; default 14789
+  --vni-range FIRST-LAST   VNIs of the wires between nodes; default 4096-16777215
   --socket PATH            where the CNI plugins reach the agent; default ${DEFAULT_SOCKET}
   --state-dir DIR          what the agent remembers of its attachments; default /var/lib/l2wire
   --help                   this text
@@ -34,6 +39,8 @@ export function decodeOptions(argv: readonly string[]): AgentOptions | 'help' {
       store: { type: 'string' },
       'node-name': { type: 'string' },
       'underlay-address': { type: 'string', default: '127.0.0.1' },
+      'vxlan-port': { type: 'string', default: '14789' },
+      'vni-range': { type: 'string', default: '4096-16777215' },
       socket: { type: 'string', default: DEFAULT_SOCKET },
       'state-dir': { type: 'string', default: '/var/lib/l2wire' },
       help: { type: 'boolean', default: false },
@@ -45,10 +52,15 @@ export function decodeOptions(argv: readonly string[]): AgentOptions | 'help' {
     throw new DecodeError('--node-name', values['node-name'], 'a DNS subdomain')
   if (isIP(values['underlay-address']) === 0)
     throw new DecodeError('--underlay-address', values['underlay-address'], 'an IP address')
+  const vxlanPort = Number(values['vxlan-port'])
+  if (!/^\d+$/.test(values['vxlan-port']) || vxlanPort < 1 || vxlanPort > 65535)
+    throw new DecodeError('--vxlan-port', values['vxlan-port'], 'a UDP port from 1 to 65535')
   return {
     storeFolder: decodeFileUrl(values.store),
     nodeName,
     underlayAddress: values['underlay-address'],
+    vxlanPort,
+    vniRange: decodeVniRange(values['vni-range'], '--vni-range'),
     socketPath: values.socket,
     stateDir: values['state-dir'],
   }

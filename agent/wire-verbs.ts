@@ -5,11 +5,12 @@ import type { WireConfig } from '../core/cni/config.ts'
 import type { CniArgs } from '../core/cni/env.ts'
 import type { CniInterface } from '../core/cni/result.ts'
 import { CNI_CODE, CniError, CommandError, DecodeError } from '../core/errors.ts'
-import { toHostDeviceName } from '../core/name.ts'
+import { toHostDeviceName, toTunnelDeviceName } from '../core/name.ts'
 import { planDetach, planEnd, planUnplug, planWire } from '../core/plan.ts'
 import {
   claimEnd,
   findDisplaced,
+  findFarEnd,
   holdsEnd,
   releaseEnd,
   restoreEnd,
@@ -24,6 +25,7 @@ import { openNetns } from '../kernel/netns.ts'
 import { attach } from './attach.ts'
 import { isGone } from './liveness.ts'
 import type { Node } from './node.ts'
+import { dropTunnel, prepareTunnel } from './tunnel.ts'
 
 export async function addWire(
   node: Node,
@@ -31,7 +33,7 @@ export async function addWire(
   config: WireConfig,
 ): Promise<readonly CniInterface[]> {
   const netns = await openNetns(args.netns)
-  const attachment = toWireAttachment(args, config, netns, node.name)
+  const attachment = toWireAttachment(args, config, netns, node)
   const { wire, ifname, mac, mtuBytes } = attachment
   await node.queue(toWireKey(wire), async () => {
     let displaced: readonly EndClaim[] = []
@@ -66,23 +68,34 @@ export async function unplug(node: Node, attachment: WireAttachment): Promise<vo
   const devices = [attachment, ...others].map((end) => end.hostDevice)
   const steps = planUnplug(attachment, others, await observeLinks(devices))
   await applyRemoval(node.run, node.classifier, steps)
-  if (wire !== undefined)
-    await node.store.update(attachment.wire, (current) => releaseEnd(current, attachment))
+  if (wire === undefined) return
+  await node.store.update(attachment.wire, (current) => releaseEnd(current, attachment))
+  if (wire.tunnelNodes.includes(node.name)) await joinWire(node, attachment.wire)
 }
 
-/** Brings this node's ends of a wire to where they should be. */
+/** Brings this node's part of a wire to where it should be. */
 export async function joinWire(node: Node, id: WireId): Promise<void> {
   for (let tries = 1; ; tries += 1) {
-    const ends = await listEnds(node, await node.store.read(id))
-    const observed = await observeLinks(ends.map((end) => end.hostDevice))
+    const wire = await node.store.read(id)
+    const ends = await listEnds(node, wire)
+    const devices = ends.map((end) => end.hostDevice)
+    const observed = await observeLinks([...devices, toTunnelDeviceName(toWireKey(id))])
     // An end whose devices died with its sandbox is unplugged, whatever its document says.
     const plugged = ends.filter((end) => observed.has(end.hostDevice))
+    const [end] = plugged
+    const far = plugged.length === 1 ? findFarEnd(wire, node.name) : undefined
     try {
-      await applySteps(node.run, node.classifier, planWire(plugged, observed))
+      if (end !== undefined && far !== undefined) {
+        const tunnel = await prepareTunnel(node, end, far)
+        await applySteps(node.run, node.classifier, planWire(plugged, observed, tunnel))
+      } else {
+        await dropTunnel(node, id, wire, observed)
+        await applySteps(node.run, node.classifier, planWire(plugged, observed))
+      }
       return
     } catch (error) {
       // The far end's sandbox may go away between our look and our step: look again.
-      const still = await observeLinks(plugged.map((end) => end.hostDevice))
+      const still = await observeLinks(plugged.map(({ hostDevice }) => hostDevice))
       const isRace = error instanceof CommandError && still.size < plugged.length
       if (!isRace || tries === JOIN_TRIES) throw error
     }
@@ -119,10 +132,11 @@ async function claim(node: Node, attachment: WireAttachment): Promise<readonly E
 }
 
 async function tryClaim(node: Node, attachment: WireAttachment): Promise<readonly EndClaim[]> {
+  const claimed = toClaim(attachment, node.underlay?.address ?? '127.0.0.1')
   let displaced: readonly EndClaim[] = []
   await node.store.update(attachment.wire, (wire) => {
-    displaced = findDisplaced(wire, toClaim(attachment))
-    return claimEnd(wire, attachment.wire, toClaim(attachment))
+    displaced = findDisplaced(wire, claimed)
+    return claimEnd(wire, attachment.wire, claimed)
   })
   return displaced
 }

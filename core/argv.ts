@@ -6,9 +6,9 @@ import type { Step } from './step.ts'
 export const CLASSIFIERS = ['matchall', 'bpf', 'u32'] as const
 export type Classifier = (typeof CLASSIFIERS)[number]
 
-/** Lines for `ip -batch` or `tc -batch`, and the namespace to run them in. */
+/** Lines for `ip -batch`, `tc -batch` or `nft -f`, and the namespace to run them in. */
 export interface Batch {
-  readonly tool: 'ip' | 'tc'
+  readonly tool: 'ip' | 'tc' | 'nft'
   readonly netns: string | undefined
   readonly lines: readonly string[]
 }
@@ -66,6 +66,31 @@ function renderStep(step: Step, options: RenderOptions): Batch {
       if (words.length > 0) lines.push(`link set dev ${step.dev} ${words.join(' ')}`)
       return { tool: 'ip', netns: step.netns, lines }
     }
+    case 'add-vxlan':
+      return {
+        tool: 'ip',
+        netns: step.netns,
+        lines: [
+          // Without "dev" the MTU may be larger than the underlay's: what is longer is sent in fragments.
+          `link add name ${step.dev} mtu ${step.mtuBytes} type vxlan id ${step.vni} local ${step.local} ` +
+            `remote ${step.remote} dstport ${step.port} nolearning`,
+        ],
+      }
+    case 'set-remote':
+      return {
+        tool: 'ip',
+        netns: step.netns,
+        lines: [`link set dev ${step.dev} type vxlan id ${step.vni} remote ${step.remote}`],
+      }
+    case 'guard-port':
+      return { tool: 'nft', netns: step.netns, lines: renderGuard(step.port) }
+    case 'allow-peer':
+    case 'forbid-peer': {
+      const element = `element ${TABLE} ${getPeerSet(step.address)} { ${step.address} . ${step.vni} }`
+      // One transaction: adding first makes the deletion of what is not there succeed.
+      const lines = [`add ${element}`, ...(step.op === 'forbid-peer' ? [`delete ${element}`] : [])]
+      return { tool: 'nft', netns: step.netns, lines }
+    }
     case 'add-redirect':
       return {
         tool: 'tc',
@@ -93,6 +118,29 @@ function renderStep(step: Step, options: RenderOptions): Batch {
   }
 }
 
+const TABLE = 'inet l2wire'
+
+function getPeerSet(address: string): string {
+  return address.includes(':') ? 'peers6' : 'peers4'
+}
+
+// nftables 1.0.6 knows no "vxlan vni": it is the 24 bits at 96 of the transport header. In an input
+// hook, where fragments are whole again; the flush and the new rules are one transaction.
+function renderGuard(port: number): readonly string[] {
+  const accept = (family: string, set: string): string =>
+    `add rule ${TABLE} input udp dport ${port} ${family} saddr . @th,96,24 @${set} accept`
+  return [
+    `add table ${TABLE}`,
+    `add set ${TABLE} peers4 { typeof ip saddr . @th,96,24; }`,
+    `add set ${TABLE} peers6 { typeof ip6 saddr . @th,96,24; }`,
+    `add chain ${TABLE} input { type filter hook input priority filter; policy accept; }`,
+    `flush chain ${TABLE} input`,
+    accept('ip', 'peers4'),
+    accept('ip6', 'peers6'),
+    `add rule ${TABLE} input udp dport ${port} counter drop`,
+  ]
+}
+
 // A handle makes "replace" replace instead of adding a second filter. u32 numbers its own.
 function renderHandle(classifier: Classifier): string {
   return classifier === 'u32' ? 'handle 800::1 ' : 'handle 1 '
@@ -112,6 +160,6 @@ export function renderBatches(steps: readonly Step[], options: RenderOptions): r
 }
 
 export function toArgv(batch: Batch): readonly string[] {
-  const argv = [batch.tool, '-batch', '-']
+  const argv = batch.tool === 'nft' ? ['nft', '-f', '-'] : [batch.tool, '-batch', '-']
   return batch.netns === undefined ? argv : ['nsenter', `--net=${batch.netns}`, ...argv]
 }

@@ -34,6 +34,8 @@ export interface WireAttachment extends CommonAttachment {
   readonly mac: string
   readonly mtuBytes: number
   readonly maxFrameBytes: number
+  /** The VNI its configuration asks for. */
+  readonly vni?: number
   /** The veth end in the node's namespace. */
   readonly hostDevice: string
 }
@@ -48,12 +50,19 @@ export interface TapAttachment extends CommonAttachment {
 
 export type Attachment = WireAttachment | TapAttachment
 
+/** What an attachment has from its node. */
+export interface NodeFacts {
+  readonly name: string
+  /** The MTU that ends are told where their configuration names none. */
+  readonly mtuBytes: number
+}
+
 /** What an ADD of type l2wire asks for, as a value. */
 export function toWireAttachment(
   args: CniArgs,
   config: WireConfig,
   netns: NetnsRef,
-  node: string,
+  node: NodeFacts,
 ): WireAttachment {
   const pod = decodePodRef(args.args)
   const wire = { namespace: pod.namespace, name: config.wire }
@@ -69,17 +78,18 @@ export function toWireAttachment(
     phase: 'adding',
     wire,
     holder,
-    node,
+    node: node.name,
     mac: config.requestedMac ?? deriveMac(wire.namespace, wire.name, holder, args.ifname),
-    mtuBytes: config.mtuBytes,
+    mtuBytes: config.mtuBytes ?? Math.min(node.mtuBytes, config.maxFrameBytes),
     maxFrameBytes: config.maxFrameBytes,
+    ...(config.vni === undefined ? {} : { vni: config.vni }),
     hostDevice: toHostDeviceName(args.containerID, args.ifname),
   }
 }
 
-export function toClaim(attachment: WireAttachment): EndClaim {
+export function toClaim(attachment: WireAttachment, address: string): EndClaim {
   const { containerID, ifname, holder, node } = attachment
-  return { containerID, ifname, holder, node }
+  return { containerID, ifname, holder, node, address }
 }
 
 /** What an ADD of type l2wire-bind asks for, once its pod link is found. */

@@ -30,6 +30,11 @@ export function toHostDeviceName(containerID: string, ifname: string): string {
   return `lw${sha256Hex(`${containerID}/${ifname}`).slice(0, IFNAME_BYTES - 2)}`
 }
 
+/** The VXLAN device of a wire that crosses nodes: one per wire and node. */
+export function toTunnelDeviceName(wireKey: string): string {
+  return `lx${sha256Hex(wireKey).slice(0, IFNAME_BYTES - 2)}`
+}
+
 /** Whether the kernel takes this as a device name: 1 to 15 bytes, no "/", ":" or white space, not "." or ".." (dev_valid_name). */
 export function isDeviceName(name: string): boolean {
   return (

@@ -1,17 +1,10 @@
 // What must be done to a kernel so that a wire is as it should be. Pure: wanted and observed in,
 // steps out. Add before delete, silent before up, redirect before carrier.
 import type { TapAttachment, WireAttachment } from './attachment.ts'
+import type { ObservedLink, ObservedLinks } from './observed.ts'
 import type { Step } from './step.ts'
+import { planTunnel, type Tunnel } from './tunnel.ts'
 import { toWireKey } from './wire.ts'
-
-/** A network device as the agent's namespace shows it. */
-export interface ObservedLink {
-  readonly isUp: boolean
-  readonly mtuBytes: number
-  readonly alias: string
-}
-
-export type ObservedLinks = ReadonlyMap<string, ObservedLink>
 
 /** Uid and gid of QEMU in a virt-launcher pod. */
 const QEMU_ID = 107
@@ -33,21 +26,28 @@ export function planEnd(end: WireAttachment, observed: ObservedLinks): readonly 
 }
 
 /**
- * Brings this node's ends of one wire to where they should be. With two ends here they are joined
- * and have carrier; an end alone has none. Only ends that are there are given: others are unplugged.
+ * Brings this node's part of one wire to where it should be. Two ends here are joined to each other,
+ * one end to the tunnel where there is to be one; an end that leads nowhere has no carrier. Only ends
+ * that are there are given: others are unplugged.
  */
 export function planWire(
   ends: readonly WireAttachment[],
   observed: ObservedLinks,
+  tunnel?: Tunnel,
 ): readonly Step[] {
   const [a, b] = ends
-  const isJoined = a !== undefined && b !== undefined
-  const redirects: Step[] = isJoined
-    ? [toRedirect(a.hostDevice, b.hostDevice), toRedirect(b.hostDevice, a.hostDevice)]
-    : []
+  const partner = b?.hostDevice ?? tunnel?.device
+  const redirects: Step[] =
+    a === undefined || partner === undefined
+      ? []
+      : [toRedirect(a.hostDevice, partner), toRedirect(partner, a.hostDevice)]
   return [
+    ...(tunnel === undefined ? [] : planTunnel(tunnel, observed.get(tunnel.device))),
     ...redirects,
-    ...ends.flatMap((end) => toHostLinkSteps(end, observed.get(end.hostDevice), isJoined)),
+    ...(tunnel === undefined ? [] : [setHostLink(tunnel.device, true)]),
+    ...ends.flatMap((end) =>
+      toHostLinkSteps(end, observed.get(end.hostDevice), partner !== undefined),
+    ),
   ]
 }
 

@@ -58,7 +58,43 @@ export interface DelLinkStep extends InNetns {
   readonly dev: string
 }
 
+/** A point-to-point VXLAN device: its own VNI, one remote, nothing learnt. */
+export interface AddVxlanStep extends InNetns {
+  readonly op: 'add-vxlan'
+  readonly dev: string
+  readonly vni: number
+  readonly local: string
+  readonly remote: string
+  readonly port: number
+  readonly mtuBytes: number
+}
+
+/** Points a VXLAN device to another remote of the same address family, without loss. */
+export interface SetRemoteStep extends InNetns {
+  readonly op: 'set-remote'
+  readonly dev: string
+  readonly vni: number
+  readonly remote: string
+}
+
+/** Makes the node drop datagrams on the tunnels' port unless a peer is allowed. Idempotent, atomic. */
+export interface GuardPortStep extends InNetns {
+  readonly op: 'guard-port'
+  readonly port: number
+}
+
+/** Lets datagrams with this VNI in from this address, or no longer. Both idempotent. */
+export interface PeerStep extends InNetns {
+  readonly op: 'allow-peer' | 'forbid-peer'
+  readonly address: string
+  readonly vni: number
+}
+
 export type Step =
+  | AddVxlanStep
+  | SetRemoteStep
+  | GuardPortStep
+  | PeerStep
   | AddVethStep
   | AddTapStep
   | SetLinkStep

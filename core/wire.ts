@@ -18,11 +18,17 @@ export interface EndClaim extends AttachmentId {
   /** "vm/r1", "pod/h1", "container/<containerID>". */
   readonly holder: string
   readonly node: string
+  /** The node's underlay address: where the far end sends to. */
+  readonly address: string
 }
 
 export interface Wire extends WireId {
-  /** One or two; a wire without ends is not kept. */
+  /** Two at most. A wire without ends is kept only while a node has a tunnel of it. */
   readonly ends: readonly EndClaim[]
+  /** Set from when the wire first crosses nodes until no node has a tunnel of it. */
+  readonly vni: number | undefined
+  /** Nodes that may have a tunnel with this VNI: each takes itself out when its device is gone. */
+  readonly tunnelNodes: readonly string[]
 }
 
 export const ENDS_PER_WIRE = 2
@@ -53,7 +59,7 @@ export function claimEnd(wire: Wire | undefined, id: WireId, claim: EndClaim): W
       `Cannot plug ${describeEnd(claim)} into wire "${toWireKey(id)}": both ends are taken, by ${others.map(describeEnd).join(' and ')}`,
     )
   }
-  return { namespace: id.namespace, name: id.name, ends: [...others, claim] }
+  return { ...(wire ?? newWire(id)), ends: [...others, claim] }
 }
 
 /** The claims that this one takes over: the same end, held by an older sandbox. */
@@ -71,15 +77,45 @@ export function holdsEnd(wire: Wire | undefined, attachment: AttachmentId): bool
 export function restoreEnd(wire: Wire | undefined, id: WireId, claim: EndClaim): Wire | undefined {
   const ends = wire?.ends ?? []
   const isFree = ends.length < ENDS_PER_WIRE && !ends.some((end) => isSameEnd(end, claim))
-  return isFree ? { namespace: id.namespace, name: id.name, ends: [...ends, claim] } : wire
+  return isFree ? { ...(wire ?? newWire(id)), ends: [...ends, claim] } : wire
 }
 
 /** The wire without this attachment, or undefined when no end is left. Releasing the unknown changes nothing. */
 export function releaseEnd(wire: Wire | undefined, attachment: AttachmentId): Wire | undefined {
   if (wire === undefined) return undefined
   const ends = wire.ends.filter((end) => toAttachmentKey(end) !== toAttachmentKey(attachment))
-  if (ends.length === wire.ends.length) return wire
-  return ends.length === 0 ? undefined : { ...wire, ends }
+  return ends.length === wire.ends.length ? wire : orNothing({ ...wire, ends })
+}
+
+/** The end on another node, where this node has the other one. */
+export function findFarEnd(wire: Wire | undefined, node: string): EndClaim | undefined {
+  const ends = wire?.ends ?? []
+  return ends.length === ENDS_PER_WIRE && ends.some((end) => end.node === node)
+    ? ends.find((end) => end.node !== node)
+    : undefined
+}
+
+/** The wire with a tunnel on this node. A VNI that the wire has already stays. */
+export function openTunnel(wire: Wire | undefined, node: string, vni: number): Wire | undefined {
+  if (wire === undefined) return undefined
+  const isOpen = wire.tunnelNodes.includes(node)
+  const tunnelNodes = isOpen ? wire.tunnelNodes : [...wire.tunnelNodes, node]
+  return { ...wire, vni: wire.vni ?? vni, tunnelNodes }
+}
+
+/** The wire once this node's tunnel is gone. With the last one it loses its VNI. */
+export function closeTunnel(wire: Wire | undefined, node: string): Wire | undefined {
+  if (wire === undefined || !wire.tunnelNodes.includes(node)) return wire
+  const tunnelNodes = wire.tunnelNodes.filter((name) => name !== node)
+  return orNothing({ ...wire, tunnelNodes, vni: tunnelNodes.length === 0 ? undefined : wire.vni })
+}
+
+function newWire(id: WireId): Wire {
+  return { namespace: id.namespace, name: id.name, ends: [], vni: undefined, tunnelNodes: [] }
+}
+
+function orNothing(wire: Wire): Wire | undefined {
+  return wire.ends.length === 0 && wire.tunnelNodes.length === 0 ? undefined : wire
 }
 
 function isSameEnd(a: EndClaim, b: EndClaim): boolean {

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 
 import { parseLinks, parseRedirects, type PodLink } from '../core/pod-link.ts'
 import { CommandError } from '../core/errors.ts'
-import type { ObservedLink, ObservedLinks } from '../core/plan.ts'
+import type { ObservedLink, ObservedLinks } from '../core/observed.ts'
 import type { Run } from './run.ts'
 
 const SYS_NET = '/sys/class/net'

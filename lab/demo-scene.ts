@@ -8,6 +8,7 @@ import {
   type Manifest,
   type NetworkSelection,
 } from './manifests.ts'
+import { newLabCluster } from './cluster.ts'
 import { newLabNetns, type LabNetns } from './netns.ts'
 import { newLabNode, type LabNode } from './node.ts'
 import { newVmPod, type VmPod } from './vm-pod.ts'
@@ -162,4 +163,45 @@ export async function newScene(say: Say): Promise<Scene> {
     cables,
     [Symbol.asyncDispose]: async () => resources.disposeAsync(),
   }
+}
+
+/** Cables between two nodes, each a namespace with an agent of its own, over an underlay of 1500 bytes. */
+export interface CrossScene extends AsyncDisposable {
+  readonly cables: readonly Cable[]
+}
+
+export async function newCrossScene(say: Say): Promise<CrossScene> {
+  await using started = new AsyncDisposableStack()
+  const cluster = started.use(await newLabCluster())
+  const [n1, n2] = cluster.nodes
+  if (n1 === undefined || n2 === undefined) throw new Error('No two nodes in the cluster')
+  say(`Two nodes are up, ${n1.address} and ${n2.address}, 1500 bytes between them.`)
+  const networks = { 'r3-r4': await readWireConfig('r3-r4') }
+  const r3Vm = await readVm('r3', { ge0: 'r3-r4' })
+  const r3 = started.use(await newVmPod({ node: n1.node, vm: r3Vm, networks }))
+  await r3.getGuest()
+  const r4Vm = await readVm('r4', { ge0: 'r3-r4' })
+  const r4 = started.use(await newVmPod({ node: n2.node, vm: r4Vm, networks }))
+  await r4.getGuest()
+  say('VM r3 is up on the one, VM r4 on the other.')
+  const h4 = started.use(await newLabNetns('h4'))
+  const h5 = started.use(await newLabNetns('h5'))
+  const h4h5 = await readWireConfig('h4-h5')
+  const cables: readonly Cable[] = [
+    {
+      kind: 'container-container',
+      name: 'h4-h5',
+      a: await plugContainer(n1.node, h4, 'h4', h4h5),
+      b: await plugContainer(n2.node, h5, 'h5', h4h5),
+    },
+    {
+      kind: 'VM-VM',
+      name: 'r3-r4',
+      a: await r3.getStation('ge0'),
+      b: await r4.getStation('ge0'),
+    },
+  ]
+  say('Containers h4 and h5 are plugged in, one on each node.')
+  const resources = started.move()
+  return { cables, [Symbol.asyncDispose]: async () => resources.disposeAsync() }
 }

@@ -12,7 +12,7 @@ import { decodePcap } from '../core/tester/pcap.ts'
 import { renderVerdicts, type VerdictColumn } from '../core/tester/table.ts'
 import { appendRows, testCable, testIdle } from '../kernel/cable-test.ts'
 import { chooseAccelerator } from './accelerator.ts'
-import { newScene, type Cable, type Scene } from './demo-scene.ts'
+import { newCrossScene, newScene, type Cable, type Scene } from './demo-scene.ts'
 import { ROOT } from './manifests.ts'
 import { sweepNetns } from './netns.ts'
 import { listTraces } from './traces.ts'
@@ -43,7 +43,12 @@ async function demo(): Promise<boolean> {
   let isTransparent: boolean
   {
     await using scene = await newScene(say)
-    isTransparent = await Promise.race([showCables(scene), interrupted])
+    isTransparent = await Promise.race([showScene(scene), interrupted])
+  }
+  {
+    await using scene = await newCrossScene(say)
+    const isSame = await Promise.race([showCables(scene.cables, ', across nodes'), interrupted])
+    isTransparent = isSame && isTransparent
   }
   const left = (await listTraces()).filter((line) => !traces.includes(line))
   for (const line of left) say(`Left behind: ${line}`)
@@ -52,33 +57,38 @@ async function demo(): Promise<boolean> {
   return isTransparent && left.length === 0
 }
 
-async function showCables(scene: Scene): Promise<boolean> {
+async function showScene(scene: Scene): Promise<boolean> {
+  const isTransparent = await showCables(scene.cables, '')
+  return (await showCapture(scene)) && isTransparent
+}
+
+/** Whether every row of every cable was delivered. */
+async function showCables(cables: readonly Cable[], where: string): Promise<boolean> {
   say(
     `Each of ${FRAME_ROWS.length} frame classes goes through each cable, both ways; then ${IDLE_SECONDS} s of silence.`,
   )
   // One cable after the other while frames fly, so that two cores are no reason for a loss; the
   // silence of all of them is listened to at once.
   const active = []
-  for (const cable of scene.cables) active.push(await testCable(cable, FRAME_ROWS))
-  const idle = await testIdle(scene.cables, IDLE_SECONDS)
+  for (const cable of cables) active.push(await testCable(cable, FRAME_ROWS))
+  const idle = await testIdle(cables, IDLE_SECONDS)
   const tables = active.map((columns, at) => appendRows(columns, idle[at] ?? []))
-  for (const [at, columns] of tables.entries()) showTable(scene.cables[at], columns)
-  const isSame = await showCapture(scene, active)
-  return (
-    isSame &&
-    tables.flat().every(({ verdicts }) => verdicts.every((row) => row.outcome === 'delivered'))
+  for (const [at, columns] of tables.entries()) showTable(cables[at], columns, where)
+  return tables.every(isDelivered)
+}
+
+function showTable(
+  cable: Cable | undefined,
+  columns: readonly VerdictColumn[],
+  where: string,
+): void {
+  console.log(
+    `\n${cable?.kind ?? ''}, wire ${cable?.name ?? ''}${where}\n${renderVerdicts(columns)}\n`,
   )
 }
 
-function showTable(cable: Cable | undefined, columns: readonly VerdictColumn[]): void {
-  console.log(`\n${cable?.kind ?? ''}, wire ${cable?.name ?? ''}\n${renderVerdicts(columns)}\n`)
-}
-
 /** Once more, with kubectl-l2wire capture started and stopped meanwhile: no row may change. */
-async function showCapture(
-  scene: Scene,
-  before: readonly (readonly VerdictColumn[])[],
-): Promise<boolean> {
+async function showCapture(scene: Scene): Promise<boolean> {
   const [cable] = scene.cables
   if (cable === undefined) return false
   const folder = await mkdtemp(join(tmpdir(), 'l2w-demo-'))
@@ -91,7 +101,7 @@ async function showCapture(
     capture.kill('SIGINT')
     await ended
     const frames = decodePcap(await readFile(file))
-    const isSame = renderRows(columns) === renderRows(before[0] ?? [])
+    const isSame = isDelivered(columns)
     say(
       `kubectl-l2wire capture saw ${frames.length} frames of wire ${cable.name} and changed ${isSame ? 'no row' : 'ROWS'}.`,
     )
@@ -101,8 +111,8 @@ async function showCapture(
   }
 }
 
-function renderRows(columns: readonly VerdictColumn[]): string {
-  return JSON.stringify(columns.map(({ verdicts }) => verdicts))
+function isDelivered(columns: readonly VerdictColumn[]): boolean {
+  return columns.every(({ verdicts }) => verdicts.every((row) => row.outcome === 'delivered'))
 }
 
 try {

@@ -17,14 +17,18 @@ const NAME = /^l2w(\d+)-/
 let made = 0
 
 /** A fresh namespace whose own stack is quiet: no IPv6, so that nothing but the test speaks on it. */
-export async function newLabNetns(label: string): Promise<LabNetns> {
+export async function newLabNetns(
+  label: string,
+  options: { readonly ipv6?: boolean } = {},
+): Promise<LabNetns> {
   made += 1
   const name = `l2w${process.pid}-${made}-${label}`
   await run(['ip', 'netns', 'add', name])
   const path = `${FOLDER}/${name}`
   const inside = async (argv: readonly string[]): Promise<string> =>
     run(['nsenter', `--net=${path}`, ...argv])
-  await inside(['sysctl', '-qw', 'net.ipv6.conf.default.disable_ipv6=1'])
+  if (!(options.ipv6 ?? false))
+    await inside(['sysctl', '-qw', 'net.ipv6.conf.default.disable_ipv6=1'])
   await inside(['ip', 'link', 'set', 'dev', 'lo', 'up'])
   return {
     name,

@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { listFolder } from '../store/json-file.ts'
 import { callPlugin, type CniAnswer, type CniCall } from './cni.ts'
 import { ROOT, type Manifest } from './manifests.ts'
+import type { LabNetns } from './netns.ts'
 
 export interface LabNode extends AsyncDisposable {
   readonly folder: string
@@ -32,6 +33,13 @@ export interface LabNodeOptions {
   readonly nodeName?: string
   /** A folder before the agent's PATH, to inject failures: commands that are slow, or fail. */
   readonly pathFirst?: string
+  /** The node's own namespace and its address on the underlay; default: this machine's, a single node. */
+  readonly netns?: LabNetns
+  readonly address?: string
+  /** A store that several nodes share; default: one of its own. */
+  readonly storeFolder?: string
+  /** Further options of the agent. */
+  readonly more?: readonly string[]
 }
 
 const READY_MS = 15_000
@@ -39,22 +47,27 @@ const READY_MS = 15_000
 export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode> {
   const folder = await mkdtemp(join(tmpdir(), 'l2w-node-'))
   const socket = join(folder, 'agent.sock')
-  const storeUrl = `file://${join(folder, 'store')}`
+  const storeFolder = options.storeFolder ?? join(folder, 'store')
+  const storeUrl = `file://${storeFolder}`
   const stateDir = join(folder, 'state')
   const argv = [
     // The agent must not outlive a killed test.
     'setpriv',
     '--pdeathsig',
     'KILL',
+    // Which gives the agent the namespace's own /sys, too.
+    ...(options.netns === undefined ? [] : ['ip', 'netns', 'exec', options.netns.name]),
     join(ROOT, 'dist/bin/l2wire-agent'),
     '--store',
     storeUrl,
     '--node-name',
     options.nodeName ?? 'n1',
+    ...(options.address === undefined ? [] : ['--underlay-address', options.address]),
     '--socket',
     socket,
     '--state-dir',
     stateDir,
+    ...(options.more ?? []),
   ]
   let agent: ChildProcess | undefined
   let log = ''
@@ -106,7 +119,7 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
     startAgent,
     readLog: () => log,
     listDocuments: async () => [
-      ...(await listFolder(join(folder, 'store'))),
+      ...(await listFolder(storeFolder)),
       ...(await listFolder(join(stateDir, 'attachments'))),
     ],
     [Symbol.asyncDispose]: async () => {

@@ -16,6 +16,7 @@ npm|npm|installs the libraries of package-lock.json
 machine='
 iproute2|ip|makes and joins the network devices
 procps|sysctl|silences the stack of the namespaces that tests make
+nftables|nft|lets the tunnels between nodes accept their far ends alone
 util-linux|nsenter|runs commands in a network namespace
 tcpdump|tcpdump|receives frames for the cable tester, captures wires
 tcpreplay|tcpreplay|sends frames for the cable tester

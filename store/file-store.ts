@@ -1,5 +1,6 @@
 // WireStore without a cluster: file:///DIR, one JSON document per wire, for one machine (several
 // agents may share it, each in a network namespace of its own but all in one PID namespace).
+import { watch as watchFolder } from 'node:fs'
 import { access, constants, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -8,9 +9,11 @@ import { DecodeError } from '../core/errors.ts'
 import type { Wire, WireId } from '../core/wire.ts'
 import { withFileLock } from './file-lock.ts'
 import { listFolder, readJsonFile, writeJsonFile } from './json-file.ts'
+import { newVniFiles } from './vni-files.ts'
 import type { Change, WireStore } from './wire-store.ts'
 
 const SUFFIX = '.json'
+const VNI_FOLDER = 'vni'
 const DOCUMENT_VERSION = 1
 
 export function newFileStore(folder: string): WireStore {
@@ -36,15 +39,32 @@ export function newFileStore(folder: string): WireStore {
     })
   }
 
-  const list = async (): Promise<readonly Wire[]> => {
+  const list = async (onUnreadable: (error: unknown) => void): Promise<readonly Wire[]> => {
     const wires: Wire[] = []
     for (const file of await listFolder(folder)) {
-      const [namespace = '', ...name] = file.split('.')
-      if (!file.endsWith(SUFFIX)) continue
-      const wire = await read({ namespace, name: name.slice(0, -1).join('.') })
-      if (wire !== undefined) wires.push(wire)
+      const id = parseFileName(file)
+      if (id === undefined) continue
+      try {
+        const wire = await read(id)
+        if (wire !== undefined) wires.push(wire)
+      } catch (error) {
+        onUnreadable(error)
+      }
     }
     return wires
+  }
+
+  const watch = async (
+    onChange: (id: WireId) => void,
+    onError: (error: unknown) => void,
+  ): Promise<Disposable> => {
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    const watcher = watchFolder(folder, (_, file) => {
+      const id = file === null ? undefined : parseFileName(file)
+      if (id !== undefined) onChange(id)
+    })
+    watcher.on('error', onError)
+    return { [Symbol.dispose]: () => watcher.close() }
   }
 
   const probe = async (): Promise<void> => {
@@ -52,7 +72,13 @@ export function newFileStore(folder: string): WireStore {
     await access(folder, constants.W_OK)
   }
 
-  return { read, update, list, probe }
+  return { read, update, list, watch, probe, ...newVniFiles(join(folder, VNI_FOLDER)) }
+}
+
+function parseFileName(file: string): WireId | undefined {
+  if (!file.endsWith(SUFFIX)) return undefined
+  const [namespace = '', ...name] = file.slice(0, -SUFFIX.length).split('.')
+  return { namespace, name: name.join('.') }
 }
 
 function decodeWire(value: unknown, path: string): Wire {
@@ -63,9 +89,14 @@ function decodeWire(value: unknown, path: string): Wire {
   if (typeof namespace !== 'string' || typeof name !== 'string' || !Array.isArray(ends))
     throw new DecodeError(path, value, 'a wire with namespace, name and ends')
   for (const end of ends as unknown[]) {
-    const keys = ['holder', 'ifname', 'containerID', 'node']
+    const keys = ['holder', 'ifname', 'containerID', 'node', 'address']
     if (!isRecord(end) || keys.some((key) => typeof end[key] !== 'string'))
       throw new DecodeError(`${path}: ends`, end, `text for ${keys.join(', ')}`)
   }
-  return { namespace, name, ends: ends as Wire['ends'] }
+  const { vni, tunnelNodes = [] } = value
+  if (vni !== undefined && typeof vni !== 'number')
+    throw new DecodeError(`${path}: vni`, vni, 'a number')
+  if (!Array.isArray(tunnelNodes) || tunnelNodes.some((name) => typeof name !== 'string'))
+    throw new DecodeError(`${path}: tunnelNodes`, tunnelNodes, 'a list of node names')
+  return { namespace, name, ends: ends as Wire['ends'], vni, tunnelNodes: tunnelNodes as string[] }
 }

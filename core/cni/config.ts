@@ -1,8 +1,9 @@
 // The network configuration on standard input, decoded: what a NAD author may write, and no more.
 // Unknown keys are kept apart for a log line, since runtimes add their own; a known key of the
 // wrong type is CNI error 7.
-import { DEFAULT_MAX_FRAME, DEFAULT_MTU, decodeMac, decodeMtu } from '../address.ts'
+import { DEFAULT_MAX_FRAME, decodeMac, decodeMtu } from '../address.ts'
 import { CNI_CODE, CniError, DecodeError, renderValue } from '../errors.ts'
+import { VNI_MAX } from '../vni.ts'
 import type { CniArgs } from './env.ts'
 import { parseCniArgs } from './env.ts'
 import { isCniVersion, type CniVersion } from './version.ts'
@@ -24,10 +25,12 @@ interface CommonConfig {
 export interface WireConfig extends CommonConfig {
   readonly type: 'l2wire'
   readonly wire: string
-  /** Advertised MTU: payload bytes the endpoint is told. */
-  readonly mtuBytes: number
+  /** Advertised MTU: payload bytes the endpoint is told; undefined leaves it to the node. */
+  readonly mtuBytes: number | undefined
   /** Payload bytes the wire carries. */
   readonly maxFrameBytes: number
+  /** The VNI to use where the wire crosses nodes; undefined takes one from the range. */
+  readonly vni: number | undefined
   readonly requestedMac: string | undefined
   /** args.cni.end: who holds the end, where the default does not fit. */
   readonly end: string | undefined
@@ -50,7 +53,6 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/
 const NAME_EXPECTED = 'a letter or digit, then letters, digits, "_", "." or "-", 128 at most'
 // "vm/r1", "pod/h1": a kind may stand before the name.
 const HOLDER = /^([a-z]+\/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/
-const VNI_MAX = 0xff_ffff
 
 const KNOWN_KEYS = [
   'cniVersion',
@@ -153,8 +155,8 @@ function decodeWire(
   const maxFrame = config['maxFrame']
   const maxFrameBytes = maxFrame === undefined ? DEFAULT_MAX_FRAME : decodeMtu(maxFrame, 'maxFrame')
   const mtu = config['mtu']
-  const mtuBytes = mtu === undefined ? Math.min(DEFAULT_MTU, maxFrameBytes) : decodeMtu(mtu, 'mtu')
-  if (mtuBytes > maxFrameBytes)
+  const mtuBytes = mtu === undefined ? undefined : decodeMtu(mtu, 'mtu')
+  if (mtuBytes !== undefined && mtuBytes > maxFrameBytes)
     throw new DecodeError('mtu', mtuBytes, `at most "maxFrame", which is ${maxFrameBytes}`)
   const end = cni['end']
   if (end !== undefined && !(typeof end === 'string' && HOLDER.test(end)))
@@ -165,6 +167,7 @@ function decodeWire(
     wire: config['wire'] === undefined ? common.name : decodeName(config['wire'], 'wire'),
     mtuBytes,
     maxFrameBytes,
+    vni: vni === undefined ? undefined : Number(vni),
     requestedMac: decodeRequestedMac(config, args),
     end,
   }

@@ -12,6 +12,7 @@ import type { BindConfig, WireConfig } from '../../core/cni/config.ts'
 import { DecodeError } from '../../core/errors.ts'
 
 const NETNS = { path: '/run/netns/a', inode: 4711, bootId: 'b' }
+const NODE = { name: 'n1', mtuBytes: 1450 }
 const ARGS: CniArgs = {
   command: 'ADD',
   containerID: 'c1',
@@ -29,6 +30,7 @@ const CONFIG: WireConfig = {
   wire: 'r1-r2',
   mtuBytes: 1500,
   maxFrameBytes: 9216,
+  vni: undefined,
   requestedMac: undefined,
   end: undefined,
 }
@@ -59,30 +61,34 @@ describe('toWireAttachment()', () => {
   ]
   for (const { name, args, end, holder, namespace } of rows)
     it(name, () => {
-      const attachment = toWireAttachment({ ...ARGS, args }, { ...CONFIG, end }, NETNS, 'n1')
+      const attachment = toWireAttachment({ ...ARGS, args }, { ...CONFIG, end }, NETNS, NODE)
       expect(attachment).to.include({ holder, phase: 'adding', kind: 'wire', node: 'n1' })
       expect(attachment.wire).to.deep.equal({ namespace, name: 'r1-r2' })
-      expect(toClaim(attachment)).to.deep.equal({
+      expect(toClaim(attachment, '127.0.0.1')).to.deep.equal({
         holder,
         containerID: 'c1',
         ifname: 'eth1',
         node: 'n1',
+        address: '127.0.0.1',
       })
     })
 
   it('keeps the MAC of an end across sandboxes, and takes a requested one', () => {
     const args = 'K8S_POD_NAME=h1'
-    const first = toWireAttachment({ ...ARGS, args }, CONFIG, NETNS, 'n1')
-    const second = toWireAttachment({ ...ARGS, args, containerID: 'c2' }, CONFIG, NETNS, 'n2')
+    const first = toWireAttachment({ ...ARGS, args }, CONFIG, NETNS, NODE)
+    const second = toWireAttachment({ ...ARGS, args, containerID: 'c2' }, CONFIG, NETNS, {
+      ...NODE,
+      name: 'n2',
+    })
     expect(second.mac).to.equal(first.mac)
     expect(second.hostDevice).to.not.equal(first.hostDevice)
     const asked = { ...CONFIG, requestedMac: '02:00:00:00:00:01' }
-    expect(toWireAttachment(ARGS, asked, NETNS, 'n1').mac).to.equal('02:00:00:00:00:01')
+    expect(toWireAttachment(ARGS, asked, NETNS, NODE).mac).to.equal('02:00:00:00:00:01')
   })
 })
 
 describe('decodeAttachment()', () => {
-  const wire = toWireAttachment(ARGS, CONFIG, NETNS, 'n1')
+  const wire = toWireAttachment(ARGS, CONFIG, NETNS, NODE)
   const bind: BindConfig = {
     cniVersion: '1.1.0',
     name: 'bind',

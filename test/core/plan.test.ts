@@ -11,8 +11,8 @@ import {
   planUntap,
   planWire,
   toAlias,
-  type ObservedLinks,
 } from '../../core/plan.ts'
+import type { ObservedLinks } from '../../core/observed.ts'
 import type { Step } from '../../core/step.ts'
 
 function newEnd(containerID: string): WireAttachment {
@@ -34,11 +34,12 @@ function newEnd(containerID: string): WireAttachment {
       wire: 'w',
       mtuBytes: 1500,
       maxFrameBytes: 9216,
+      vni: undefined,
       requestedMac: `02:00:00:00:00:0${containerID.slice(1)}`,
       end: undefined,
     },
     { path: `/run/netns/${containerID}`, inode: 1, bootId: 'b' },
-    'n1',
+    { name: 'n1', mtuBytes: 1500 },
   )
 }
 

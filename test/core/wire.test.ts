@@ -5,9 +5,12 @@ import { describe, it } from 'mocha'
 import { CniError } from '../../core/errors.ts'
 import {
   claimEnd,
+  closeTunnel,
   ENDS_PER_WIRE,
   findDisplaced,
+  findFarEnd,
   holdsEnd,
+  openTunnel,
   releaseEnd,
   restoreEnd,
   type EndClaim,
@@ -17,7 +20,7 @@ import {
 const ID = { namespace: 'lab', name: 'r1-r2' }
 
 function newClaim(holder: string, containerID: string, ifname = 'eth1'): EndClaim {
-  return { holder, containerID, ifname, node: 'n1' }
+  return { holder, containerID, ifname, node: 'n1', address: '192.0.2.1' }
 }
 
 describe('claimEnd()', () => {
@@ -101,6 +104,39 @@ describe('restoreEnd()', () => {
   })
 })
 
+describe('tunnels of a wire', () => {
+  const near = newClaim('vm/r1', 'c1')
+  const far = { ...newClaim('pod/h1', 'c2'), node: 'n2', address: '192.0.2.2' }
+  const across = claimEnd(claimEnd(undefined, ID, near), ID, far)
+
+  it('lead to the far end, where this node has the other one', () => {
+    expect(findFarEnd(across, 'n1')).to.deep.equal(far)
+    expect(findFarEnd(across, 'n2')).to.deep.equal(near)
+    expect(findFarEnd(across, 'n3')).to.equal(undefined)
+    expect(findFarEnd(claimEnd(undefined, ID, near), 'n1')).to.equal(undefined)
+    expect(findFarEnd(undefined, 'n1')).to.equal(undefined)
+  })
+
+  it('keep the first VNI, and the wire until the last tunnel is closed', () => {
+    const open = openTunnel(openTunnel(openTunnel(across, 'n1', 7), 'n2', 8), 'n1', 9)
+    expect(open)
+      .to.include({ vni: 7 })
+      .and.deep.include({ tunnelNodes: ['n1', 'n2'] })
+    const released = releaseEnd(releaseEnd(open, near), far)
+    expect(released?.ends).to.deep.equal([])
+    const half = closeTunnel(released, 'n1')
+    expect(half).to.include({ vni: 7 })
+    expect(closeTunnel(half, 'n2')).to.equal(undefined)
+    expect(closeTunnel(closeTunnel(open, 'n1'), 'n2')).to.include({ vni: undefined })
+  })
+
+  it('of nobody need no closing', () => {
+    expect(closeTunnel(across, 'n1')).to.equal(across)
+    expect(closeTunnel(undefined, 'n1')).to.equal(undefined)
+    expect(openTunnel(undefined, 'n1', 7)).to.equal(undefined)
+  })
+})
+
 describe('a wire, after any sequence of claims and releases', () => {
   const operation = fc.record({
     isClaim: fc.boolean(),
@@ -115,7 +151,9 @@ describe('a wire, after any sequence of claims and releases', () => {
         let wire: Wire | undefined
         for (const { isClaim, ...claim } of operations) {
           try {
-            wire = isClaim ? claimEnd(wire, ID, { ...claim, node: 'n1' }) : releaseEnd(wire, claim)
+            wire = isClaim
+              ? claimEnd(wire, ID, { ...claim, node: 'n1', address: '192.0.2.1' })
+              : releaseEnd(wire, claim)
           } catch (error) {
             if (!(error instanceof CniError)) throw error
           }

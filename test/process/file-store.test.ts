@@ -18,7 +18,17 @@ import type { WireStore } from '../../store/wire-store.ts'
 const ID = { namespace: 'lab', name: 'r1.r2' }
 
 function newClaim(holder: string): EndClaim {
-  return { holder, containerID: `c-${holder.replace('/', '-')}`, ifname: 'eth1', node: 'n1' }
+  return {
+    holder,
+    containerID: `c-${holder.replace('/', '-')}`,
+    ifname: 'eth1',
+    node: 'n1',
+    address: '192.0.2.1',
+  }
+}
+
+const fail = (error: unknown): never => {
+  throw error
 }
 
 describe('the file store', () => {
@@ -35,14 +45,14 @@ describe('the file store', () => {
 
   it('keeps a wire while it has an end, in one document with its name', async () => {
     expect(await store.read(ID)).to.equal(undefined)
-    expect(await store.list()).to.deep.equal([])
+    expect(await store.list(fail)).to.deep.equal([])
     const wire = await store.update(ID, (old) => claimEnd(old, ID, newClaim('vm/r1')))
     expect(await store.read(ID)).to.deep.include({
       namespace: 'lab',
       name: 'r1.r2',
       ends: wire?.ends,
     })
-    expect(await store.list()).to.have.length(1)
+    expect(await store.list(fail)).to.have.length(1)
     expect(await readdir(join(folder, 'wires'))).to.deep.equal(['lab.r1.r2.json'])
     await store.update(ID, (old) => releaseEnd(old, newClaim('vm/r1')))
     expect(await readdir(join(folder, 'wires'))).to.deep.equal([])
@@ -67,7 +77,7 @@ describe('the file store', () => {
       await Promise.all(Array.from({ length: 12 }, async (_, at) => {
         const holder = 'pod/' + process.argv[1] + '-' + at
         try {
-          await store.update(id, (wire) => claimEnd(wire, id, { holder, containerID: holder, ifname: 'eth1', node: 'n' }))
+          await store.update(id, (wire) => claimEnd(wire, id, { holder, containerID: holder, ifname: 'eth1', node: 'n', address: '192.0.2.1' }))
           won += 1
         } catch (error) {
           if (error.code !== 101) throw error

@@ -81,8 +81,9 @@ describe('decodePluginConfig() of l2wire', () => {
       prevResult: undefined,
       unknownKeys: [],
       wire: 'r1-r2',
-      mtuBytes: 1500,
+      mtuBytes: undefined,
       maxFrameBytes: 9216,
+      vni: undefined,
       requestedMac: undefined,
       end: undefined,
     })
@@ -94,9 +95,9 @@ describe('decodePluginConfig() of l2wire', () => {
     {
       name: 'a small maxFrame',
       config: { maxFrame: 1400 },
-      want: { mtuBytes: 1400, maxFrameBytes: 1400 },
+      want: { maxFrameBytes: 1400 },
     },
-    { name: 'vni', config: { vni: 4711 }, want: {} },
+    { name: 'vni', config: { vni: 4711 }, want: { vni: 4711 } },
     { name: 'args.cni.end', config: { args: { cni: { end: 'vm/r1' } } }, want: { end: 'vm/r1' } },
     {
       name: 'runtimeConfig.mac',

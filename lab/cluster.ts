@@ -1,0 +1,70 @@
+// Several nodes on one machine: a namespace each, joined by an underlay, with a real agent in each and
+// one store for all.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { listFolder } from '../store/json-file.ts'
+import { newLabNetns, type LabNetns } from './netns.ts'
+import { newLabNode, type LabNode } from './node.ts'
+
+export interface ClusterNode {
+  readonly node: LabNode
+  readonly netns: LabNetns
+  readonly address: string
+}
+
+export interface LabCluster extends AsyncDisposable {
+  readonly nodes: readonly ClusterNode[]
+  /** File names in the shared store, "vni/…" for the VNIs in use. */
+  readonly listStore: () => Promise<readonly string[]>
+}
+
+export interface LabClusterOptions {
+  readonly count?: number
+  readonly ipVersion?: 4 | 6
+  readonly underlayMtuBytes?: number
+  /** Further options of the agents. */
+  readonly more?: readonly string[]
+}
+
+/** The underlay's link in every node. */
+export const UNDERLAY = 'underlay0'
+
+export async function newLabCluster(options: LabClusterOptions = {}): Promise<LabCluster> {
+  const { count = 2, ipVersion = 4, underlayMtuBytes = 1500 } = options
+  await using made = new AsyncDisposableStack()
+  const storeFolder = await mkdtemp(join(tmpdir(), 'l2w-store-'))
+  made.defer(async () => rm(storeFolder, { recursive: true, force: true }))
+  const fabric = made.use(await newLabNetns('underlay'))
+  await fabric.run(['ip', 'link', 'add', 'name', 'l2wfab', 'type', 'bridge', 'mcast_snooping', '0'])
+  await fabric.run(['ip', 'link', 'set', 'dev', 'l2wfab', 'up'])
+  const nodes: ClusterNode[] = []
+  for (let at = 1; at <= count; at += 1) {
+    const netns = made.use(await newLabNetns(`node${at}`, { ipv6: ipVersion === 6 }))
+    const address = ipVersion === 6 ? `2001:db8::${at}` : `192.0.2.${at}`
+    const mtu = ['mtu', String(underlayMtuBytes)]
+    const peer = ['peer', 'name', `port${at}`, ...mtu, 'netns', fabric.path]
+    await netns.run(['ip', 'link', 'add', 'name', UNDERLAY, ...mtu, 'type', 'veth', ...peer])
+    const prefix = ipVersion === 6 ? '64' : '24'
+    const nodad = ipVersion === 6 ? ['nodad'] : []
+    await netns.run(['ip', 'address', 'add', `${address}/${prefix}`, 'dev', UNDERLAY, ...nodad])
+    await netns.run(['ip', 'link', 'set', 'dev', UNDERLAY, 'up'])
+    await fabric.run(['ip', 'link', 'set', 'dev', `port${at}`, 'master', 'l2wfab', 'up'])
+    const more = options.more ?? []
+    const node = made.use(
+      await newLabNode({ nodeName: `n${at}`, netns, address, storeFolder, more }),
+    )
+    nodes.push({ node, netns, address })
+  }
+  const resources = made.move()
+  return {
+    nodes,
+    listStore: async () => {
+      const wires = (await listFolder(storeFolder)).filter((file) => file !== 'vni')
+      const vnis = await listFolder(join(storeFolder, 'vni'))
+      return [...wires, ...vnis.map((vni) => `vni/${vni}`)]
+    },
+    [Symbol.asyncDispose]: async () => resources.disposeAsync(),
+  }
+}
