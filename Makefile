@@ -1,24 +1,28 @@
 # What people type. Each target does all the set-up it needs on a fresh Debian machine.
-.PHONY: demo test bench build setup check clean
+.PHONY: help demo test bench build check clean
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
+help: ## this text
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
 demo: setup-demo build ## boot real VMs on wires, send every frame class through, print the table
-	node lab/demo.ts
+	@node lab/demo.ts
 
 test: setup-test build ## everything but the benchmarks
-	npm run --silent ok
+	@npm run --silent ok && echo 'All suites passed.'
 
 bench: setup-bench build ## side by side with peers, ratios from one run
-	node bench/run.ts
+	@node bench/run.ts
 
 setup-%:
 	@setup/setup.sh $*
 
 build: setup-build ## the five executables in dist/bin
+	@echo 'Building dist/bin.'
 	@node build/build.ts
 
-check: build
+check: build ## types, lint, format, unused code
 	npm run --silent check
 
-clean:
-	rm -rf dist .lab
+clean: ## what building and testing left in this folder
+	rm -rf dist .lab coverage

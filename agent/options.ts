@@ -28,7 +28,7 @@ export const USAGE = `Usage: l2wire-agent --store file:///DIR --node-name NAME [
   --vni-range FIRST-LAST   VNIs of the wires between nodes; default 4096-16777215
   --socket PATH            where the CNI plugins reach the agent; default ${DEFAULT_SOCKET}
   --state-dir DIR          what the agent remembers of its attachments; default /var/lib/l2wire
-  --help                   this text
+  -h, --help               this text
 `
 
 /** Throws DecodeError, or TypeError from node:util for an option that does not exist. */
@@ -43,7 +43,7 @@ export function decodeOptions(argv: readonly string[]): AgentOptions | 'help' {
       'vni-range': { type: 'string', default: '4096-16777215' },
       socket: { type: 'string', default: DEFAULT_SOCKET },
       'state-dir': { type: 'string', default: '/var/lib/l2wire' },
-      help: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
     },
   })
   if (values.help) return 'help'

@@ -69,7 +69,10 @@ async function runLogged(node: Node, request: CniRequest): ReturnType<typeof run
     node.log.info({ ...facts, ms: Math.round(performance.now() - started) }, 'done')
     return output
   } catch (error) {
-    node.log.error({ ...facts, err: error }, 'failed')
+    // A refusal is an answer; only what nobody expects needs its stack.
+    if (error instanceof CniError && error.cause === undefined)
+      node.log.warn({ ...facts, code: error.code, msg: error.message }, 'refused')
+    else node.log.error({ ...facts, err: error }, 'failed')
     throw error
   }
 }

@@ -38,7 +38,7 @@ export async function newMacvtapStation(netns: LabNetns, ifname: string): Promis
   }
   return {
     label: 'macvtap',
-    readNic: () => Promise.resolve({ mac, mtuBytes: 9216 }),
+    readNic: () => Promise.resolve({ mac, mtuBytes: 9216, isUp: true }),
     startCapture: async () => {
       while ((await read()) !== undefined);
       const frames: Uint8Array[] = []

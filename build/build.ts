@@ -7,6 +7,7 @@ import {
   linkSync,
   mkdirSync,
   readdirSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
@@ -16,8 +17,11 @@ import { join, resolve } from 'node:path'
 import { build } from 'esbuild'
 
 const ROOT = resolve(import.meta.dirname, '..')
-const BIN = join(ROOT, 'dist/bin')
-const LIB = join(ROOT, 'dist/lib')
+const DIST = join(ROOT, 'dist')
+/** Built beside and swapped in: what runs from dist meanwhile keeps its files. */
+const NEXT = join(ROOT, 'dist.next')
+const BIN = join(NEXT, 'bin')
+const LIB = join(NEXT, 'lib')
 
 interface Program {
   readonly name: string
@@ -46,12 +50,14 @@ const PROGRAMS: readonly Program[] = [
   { name: 'kubectl-l2wire', entry: 'cli/main.ts', nodeFlags: [] },
 ]
 
-rmSync(join(ROOT, 'dist'), { recursive: true, force: true })
+rmSync(NEXT, { recursive: true, force: true })
 mkdirSync(BIN, { recursive: true })
 mkdirSync(LIB, { recursive: true })
 for (const program of PROGRAMS) await bundle(program)
 copyProtos()
 compileShim()
+rmSync(DIST, { recursive: true, force: true })
+renameSync(NEXT, DIST)
 
 async function bundle(program: Program): Promise<void> {
   await build({

@@ -2,7 +2,8 @@
 import { Command, CommanderError } from 'commander'
 
 import { renderCauses } from '../core/errors.ts'
-import { addCaptureCommand } from './capture.ts'
+import { addCaptureCommand, SpokenError } from './capture.ts'
+import { OptionError } from './option-error.ts'
 import { addTestCommand } from './test.ts'
 
 /** 0: done, 1: it did not work, 2: the command line is wrong, 3: the cable is not transparent. */
@@ -19,8 +20,9 @@ try {
   await program.parseAsync()
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE
+  else if (error instanceof SpokenError) process.exitCode = EXIT_FAILED
   else {
     process.stderr.write(`kubectl-l2wire: ${renderCauses(error)}\n`)
-    process.exitCode = EXIT_FAILED
+    process.exitCode = error instanceof OptionError ? EXIT_USAGE : EXIT_FAILED
   }
 }

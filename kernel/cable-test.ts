@@ -50,8 +50,14 @@ export async function testIdle(
   const columns = []
   for (const { a, b, atB, atA } of running)
     columns.push([
-      { title: toTitle(a, b), verdicts: [toSilenceVerdict(IDLE_WIRE, await atB.stop())] },
-      { title: toTitle(b, a), verdicts: [toSilenceVerdict(IDLE_WIRE, await atA.stop())] },
+      {
+        title: toTitle(a, b),
+        verdicts: [toSilenceVerdict(IDLE_WIRE, await atB.stop(), (await a.readNic()).mac)],
+      },
+      {
+        title: toTitle(b, a),
+        verdicts: [toSilenceVerdict(IDLE_WIRE, await atA.stop(), (await b.readNic()).mac)],
+      },
     ])
   return columns
 }

@@ -31,7 +31,11 @@ export function newNetnsStation(run: Run, nic: NetnsNic): Station {
     label: nic.label,
     readNic: async () => {
       const links = parseLinks(await run(inside(['ip', '-j', 'link', 'show', 'dev', nic.ifname])))
-      return { mac: links[0]?.mac ?? '', mtuBytes: links[0]?.mtuBytes ?? 0 }
+      return {
+        mac: links[0]?.mac ?? '',
+        mtuBytes: links[0]?.mtuBytes ?? 0,
+        isUp: links[0]?.isUp ?? false,
+      }
     },
     startCapture: async () =>
       startTcpdump(

@@ -17,7 +17,7 @@ export async function openNetns(path: string): Promise<NetnsRef> {
   if (inode === undefined)
     throw new CniError(
       CNI_CODE.UNKNOWN_CONTAINER,
-      `Cannot find the network namespace "${path}" (CNI_NETNS): no such file`,
+      `Cannot find the network namespace "${path}": no such file`,
     )
   // A pod with hostNetwork: its links would be the node's own.
   if (inode === (await readNetnsInode(HOST_NETNS)))

@@ -11,7 +11,7 @@ export interface Station {
   /** For people: "A:eth1". */
   readonly label: string
   /** The NIC's own MAC, "02:00:00:00:00:01", and its MTU as it is now. */
-  readNic(): Promise<{ readonly mac: string; readonly mtuBytes: number }>
+  readNic(): Promise<{ readonly mac: string; readonly mtuBytes: number; readonly isUp: boolean }>
   /** Resolves when the capture sees everything from now on. */
   startCapture(): Promise<Capture>
   /** Sends each frame once, in order, as it is (from the destination MAC on, without FCS). */

@@ -19,7 +19,7 @@ export async function newGuestStation(guest: Guest, label: string, mac: string):
   let captures = 0
   return {
     label,
-    readNic: () => Promise.resolve({ mac: nic.mac, mtuBytes: nic.mtu }),
+    readNic: () => Promise.resolve({ mac: nic.mac, mtuBytes: nic.mtu, isUp: true }),
     startCapture: async () => {
       captures += 1
       return startCapture(guest, nic.name, `/tmp/capture-${nic.name}-${captures}`)

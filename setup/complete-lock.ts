@@ -1,7 +1,7 @@
 // Completes package-lock.json after `npm install`: a registry mirror that carries only its own
 // platform's builds makes npm leave the other platforms' optional packages out of the lock, and
 // `npm ci` then refuses the lock on every platform. The entries written here say what npm itself
-// would: the version that is asked for, and the platform it is for. Run: node setup/complete-lock.ts
+// would: the version that is asked for, and the platform it is for. Run: npx node setup/complete-lock.ts
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 

@@ -1,5 +1,5 @@
 // What the documents promise and a test can look up.
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 
 import { expect } from 'chai'
@@ -10,6 +10,32 @@ import { FRAME_ROWS } from '../core/tester/frames.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
+
+function listMarkdown(): readonly string[] {
+  const files = readdirSync(ROOT, { recursive: true, encoding: 'utf8' })
+  return files.filter((file) => file.endsWith('.md') && !/(^|\/)(node_modules|\.lab)\//.test(file))
+}
+
+/** The keys of decodePluginConfig, as core/cni/config.ts lists them. */
+function listConfigKeys(): readonly string[] {
+  const [, list = ''] = /KNOWN_KEYS = \[([^\]]*)\]/.exec(read('core/cni/config.ts')) ?? []
+  return [...list.matchAll(/'([A-Za-z]+)'/g)].map((match) => match[1] ?? '')
+}
+
+describe('docs/configuration.md', () => {
+  const text = read('docs/configuration.md')
+  // What runtimes and the spec add is none of an author's business.
+  const others = ['cniVersions', 'type', 'args', 'prevResult', 'dns']
+  const keys = listConfigKeys().filter((key) => !others.includes(key))
+  for (const key of keys)
+    it(`explains "${key}"`, () => {
+      expect(text).to.match(new RegExp(`\`${key}\\b`))
+    })
+
+  it('has keys to explain', () => {
+    expect(keys).to.include.members(['wire', 'mtu', 'maxFrame', 'vni', 'socket', 'attach'])
+  })
+})
 
 describe('docs/errors.md', () => {
   const rows = [...read('docs/errors.md').matchAll(/^\| (\d+) +\|/gm)].map((match) =>
@@ -50,7 +76,7 @@ describe('README.md', () => {
 })
 
 describe('links', () => {
-  for (const file of ['README.md', 'CONTRIBUTING.md', 'docs/architecture.md', 'docs/errors.md'])
+  for (const file of listMarkdown())
     it(`of ${file} lead somewhere`, () => {
       const targets = [...read(file).matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map(
         (match) => match[1] ?? '',

@@ -37,5 +37,6 @@ function widthOf(column: VerdictColumn | undefined): number {
 
 function renderCell(verdict: RowVerdict | undefined): string {
   if (verdict === undefined) return '-'
-  return verdict.outcome === 'lost' ? 'LOST' : verdict.outcome
+  const isGood = verdict.outcome === 'delivered' || verdict.outcome === 'too long'
+  return isGood ? verdict.outcome : verdict.outcome.toUpperCase()
 }

@@ -3,8 +3,11 @@ import type { Ends, FrameRow } from './frames.ts'
 
 export interface RowVerdict {
   readonly name: string
-  /** "too long" is lost for no fault of the cable: a NIC's own MTU has no room for the frame. */
-  readonly outcome: 'delivered' | 'lost' | 'too long'
+  /**
+   * "too long" is lost for no fault of the cable: a NIC's own MTU has no room for the frame. "extra" is
+   * what nobody of the test sent.
+   */
+  readonly outcome: 'delivered' | 'lost' | 'too long' | 'extra'
   /** Empty when delivered; else what went wrong, for people. */
   readonly fault: string
 }
@@ -58,15 +61,22 @@ export function judge(
     }
   })
   const strange = received.filter((frame) => !sent.has(toKey(frame)))
-  return [...verdicts, toSilenceVerdict(NOTHING_ELSE, strange)]
+  return [...verdicts, toSilenceVerdict(NOTHING_ELSE, strange, ends.sender)]
 }
 
-/** Delivered means that nothing came. */
-export function toSilenceVerdict(name: string, received: readonly Uint8Array[]): RowVerdict {
+/** Delivered means that nothing came. Frames from the far NIC itself are its own stack's. */
+export function toSilenceVerdict(
+  name: string,
+  received: readonly Uint8Array[],
+  farMac?: string,
+): RowVerdict {
+  const own = farMac?.replaceAll(':', '')
+  const isOwn = received.some((frame) => toKey(frame).slice(12, 24) === own)
+  const hint = isOwn ? ['the far end itself speaks: switch IPv6 off in its namespace'] : []
   return {
     name,
-    outcome: received.length === 0 ? 'delivered' : 'lost',
-    fault: received.slice(0, 3).map(describeFrame).join('; '),
+    outcome: received.length === 0 ? 'delivered' : 'extra',
+    fault: [...received.slice(0, 3).map(describeFrame), ...hint].join('; '),
   }
 }
 

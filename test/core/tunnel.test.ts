@@ -28,17 +28,20 @@ function observe(alias: string): ObservedLink {
   return { isUp: true, mtuBytes: 9216, alias }
 }
 
+function renderGone(address: string, set: string, vni: number): readonly string[] {
+  return [
+    'ip link del dev lx1',
+    `nft add element inet l2wire ${set} { ${address} . ${vni} }`,
+    `nft delete element inet l2wire ${set} { ${address} . ${vni} }`,
+  ]
+}
+
 describe('planTunnel()', () => {
   const fresh = [
     'nft add element inet l2wire peers4 { 192.0.2.2 . 7 }',
     'ip link add name lx1 mtu 9216 type vxlan id 7 local 192.0.2.1 remote 192.0.2.2 dstport 14789 nolearning',
     'ip link set dev lx1 addrgenmode none arp off multicast off',
     `ip link set dev lx1 alias "${ALIAS}"`,
-  ]
-  const gone = (address: string, set: string, vni: number): readonly string[] => [
-    'ip link del dev lx1',
-    `nft add element inet l2wire ${set} { ${address} . ${vni} }`,
-    `nft delete element inet l2wire ${set} { ${address} . ${vni} }`,
   ]
   const rows: readonly { name: string; alias: string | undefined; want: readonly string[] }[] = [
     {
@@ -65,12 +68,12 @@ describe('planTunnel()', () => {
     {
       name: 'makes it anew for another VNI',
       alias: ALIAS.replace('vni 7', 'vni 8'),
-      want: [...gone('192.0.2.2', 'peers4', 8), ...fresh],
+      want: [...renderGone('192.0.2.2', 'peers4', 8), ...fresh],
     },
     {
       name: 'makes it anew for another address family',
       alias: ALIAS.replace(/192.0.2.2$/, '2001:db8::2'),
-      want: [...gone('2001:db8::2', 'peers6', 7), ...fresh],
+      want: [...renderGone('2001:db8::2', 'peers6', 7), ...fresh],
     },
     {
       name: 'makes it anew where nobody knows what it was for',
@@ -86,7 +89,7 @@ describe('planTunnel()', () => {
 
   it('is taken away with its permission', () => {
     expect(render(planUntunnel('lx1', observe(ALIAS)))).to.deep.equal(
-      gone('192.0.2.2', 'peers4', 7),
+      renderGone('192.0.2.2', 'peers4', 7),
     )
   })
 })

@@ -134,6 +134,24 @@ describe('a wire on one node', function () {
     await del(b, 'c2')
   })
 
+  it('tells a noisy end from a bad cable', async () => {
+    await using noisy = await newLabNetns('noisy', { ipv6: true })
+    await add(a, 'c1')
+    await add(noisy, 'c2')
+    const columns = await testCable(
+      { a: toStation(noisy, 'eth1'), b: toStation(a, 'eth1') },
+      FRAME_ROWS,
+    )
+    const [there, back] = columns.map(({ verdicts }) =>
+      verdicts.filter((row) => row.outcome !== 'delivered'),
+    )
+    expect(there?.map(({ outcome }) => outcome)).to.deep.equal(['extra'])
+    expect(there?.[0]?.fault).to.include('switch IPv6 off')
+    expect(back).to.deep.equal([])
+    await del(a, 'c1')
+    await del(noisy, 'c2')
+  })
+
   it('has no carrier alone, has it when joined, loses it when the far end goes', async () => {
     const states: unknown[] = []
     await add(b, 'c2')

@@ -106,11 +106,11 @@ describe('kubectl-l2wire', () => {
   const rows = [
     { name: 'no command', argv: [], exitCode: 2, word: 'Usage' },
     { name: 'an unknown command', argv: ['juggle'], exitCode: 2, word: 'juggle' },
-    { name: 'one end only', argv: ['test', '--netns', 'a:eth1'], exitCode: 1, word: 'two of them' },
+    { name: 'one end only', argv: ['test', '--netns', 'a:eth1'], exitCode: 2, word: 'two of them' },
     {
       name: 'an end without interface',
       argv: ['test', '--netns', 'a', '--netns', 'b'],
-      exitCode: 1,
+      exitCode: 2,
       word: 'A:eth1',
     },
     {
@@ -134,7 +134,7 @@ describe('kubectl-l2wire', () => {
     {
       name: 'a store it does not know',
       argv: ['capture', 'w', '--store', 'x'],
-      exitCode: 1,
+      exitCode: 2,
       word: 'file:///DIR',
     },
   ]

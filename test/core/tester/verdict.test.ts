@@ -127,6 +127,14 @@ describe('judge() with an MTU', () => {
   })
 })
 
+describe('toSilenceVerdict()', () => {
+  it('says so when the far end itself spoke', () => {
+    const [frame = new Uint8Array()] = SENT
+    expect(toSilenceVerdict(IDLE_WIRE, [frame], ENDS.sender).fault).to.include('switch IPv6 off')
+    expect(toSilenceVerdict(IDLE_WIRE, [frame], ENDS.receiver).fault).to.not.include('IPv6')
+  })
+})
+
 describe('renderVerdicts()', () => {
   it('has a row per class and a column per direction, and tells what went wrong', () => {
     const text = renderVerdicts([
@@ -138,7 +146,7 @@ describe('renderVerdicts()', () => {
     ])
     expect(text).to.match(/^frame class +A > B +B > A$/m)
     expect(text).to.match(/LLDP +delivered +-$/m)
-    expect(text).to.match(/^idle wire is silent +- +LOST$/m)
+    expect(text).to.match(/^idle wire is silent +- +EXTRA$/m)
     expect(text).to.match(/^B > A: idle wire is silent: 60 bytes/m)
   })
 })
