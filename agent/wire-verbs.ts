@@ -12,6 +12,7 @@ import {
   findDisplaced,
   findFarEnd,
   holdsEnd,
+  mayOpenTunnel,
   releaseEnd,
   restoreEnd,
   toWireKey,
@@ -86,6 +87,7 @@ export async function joinWire(node: Node, id: WireId): Promise<void> {
     const far = plugged.length === 1 ? findFarEnd(wire, node.name) : undefined
     try {
       if (end !== undefined && far !== undefined) {
+        if (!mayOpenTunnel(wire, node.name)) return
         const tunnel = await prepareTunnel(node, end, far)
         await applySteps(node.run, node.classifier, planWire(plugged, observed, tunnel))
       } else {

@@ -95,6 +95,14 @@ export function findFarEnd(wire: Wire | undefined, node: string): EndClaim | und
     : undefined
 }
 
+/**
+ * Whether this node may open a tunnel now: the wire has its VNI, or it is for this node to claim one,
+ * which is for the node of the newest end. The other one waits for the wire to change.
+ */
+export function mayOpenTunnel(wire: Wire | undefined, node: string): boolean {
+  return wire?.vni !== undefined || wire?.ends.at(-1)?.node === node
+}
+
 /** The wire with a tunnel on this node. A VNI that the wire has already stays. */
 export function openTunnel(wire: Wire | undefined, node: string, vni: number): Wire | undefined {
   if (wire === undefined) return undefined

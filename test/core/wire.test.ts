@@ -10,6 +10,7 @@ import {
   findDisplaced,
   findFarEnd,
   holdsEnd,
+  mayOpenTunnel,
   openTunnel,
   releaseEnd,
   restoreEnd,
@@ -115,6 +116,13 @@ describe('tunnels of a wire', () => {
     expect(findFarEnd(across, 'n3')).to.equal(undefined)
     expect(findFarEnd(claimEnd(undefined, ID, near), 'n1')).to.equal(undefined)
     expect(findFarEnd(undefined, 'n1')).to.equal(undefined)
+  })
+
+  it('are opened first by the node of the newest end, which claims the VNI', () => {
+    expect([mayOpenTunnel(across, 'n1'), mayOpenTunnel(across, 'n2')]).to.deep.equal([false, true])
+    const open = openTunnel(across, 'n2', 7)
+    expect([mayOpenTunnel(open, 'n1'), mayOpenTunnel(open, 'n2')]).to.deep.equal([true, true])
+    expect(mayOpenTunnel(undefined, 'n1')).to.equal(false)
   })
 
   it('keep the first VNI, and the wire until the last tunnel is closed', () => {
