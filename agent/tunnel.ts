@@ -7,6 +7,7 @@ import { toTunnelDeviceName } from '../core/name.ts'
 import type { ObservedLinks } from '../core/observed.ts'
 import { planDetach } from '../core/plan.ts'
 import { planUntunnel, type Tunnel } from '../core/tunnel.ts'
+import type { VniRange } from '../core/vni.ts'
 import {
   closeTunnel,
   openTunnel,
@@ -44,11 +45,7 @@ export async function prepareTunnel(
   }
 }
 
-async function holdVni(
-  node: Node,
-  range: { readonly first: number; readonly last: number },
-  end: WireAttachment,
-): Promise<number> {
+async function holdVni(node: Node, range: VniRange, end: WireAttachment): Promise<number> {
   const wire = await node.store.read(end.wire)
   if (wire?.vni !== undefined && wire.tunnelNodes.includes(node.name)) return wire.vni
   const claimed = wire?.vni ?? (await node.store.claimVni(end.wire, range, end.vni))

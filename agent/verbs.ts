@@ -42,7 +42,7 @@ function decodeConfig(node: Node, { args, config }: CniRequest): PluginConfig {
   const network = decoded.name
   if (decoded.unknownKeys.length > 0)
     node.log.warn({ network, keys: decoded.unknownKeys }, 'unknown keys are ignored')
-  if (config['vni'] !== undefined)
+  if (config['vni'] !== undefined && node.underlay === undefined)
     node.log.warn({ network, vni: config['vni'] }, 'a VNI has no effect on a single node')
   return decoded
 }

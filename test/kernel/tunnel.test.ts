@@ -13,6 +13,7 @@ import { run } from '../../kernel/run.ts'
 import type { Station } from '../../kernel/station.ts'
 import { newLabCluster, UNDERLAY, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
 import type { CniCall } from '../../lab/cni.ts'
+import { newCountedFrames } from '../../lab/counted-frames.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode } from '../../lab/node.ts'
 import { listTraces } from '../../lab/traces.ts'
@@ -214,14 +215,7 @@ describe('wires across nodes', function () {
         await add(n2, b, 'h2')
         await expectSoon('joined', bothHaveCarrier)
         await using capture = await toStation(b, 'b').startCapture()
-        const frames = Array.from({ length: 3000 }, (_, at) =>
-          Uint8Array.from([
-            ...Buffer.from('02000000000b02000000000a88b5', 'hex'),
-            at >> 8,
-            at & 255,
-            ...Buffer.alloc(44),
-          ]),
-        )
+        const frames = newCountedFrames(3000)
         const sending = toStation(a, 'a').send(frames)
         for (const { node } of [n1, n2]) {
           await node.stopAgent('SIGKILL')

@@ -20,6 +20,7 @@ import {
   readManifest,
   type Manifest,
 } from '../../lab/manifests.ts'
+import { newCountedFrames } from '../../lab/counted-frames.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { listTraces } from '../../lab/traces.ts'
@@ -252,14 +253,7 @@ describe('a wire on one node', function () {
     await add(a, 'c1')
     await add(b, 'c2')
     await using capture = await toStation(b, 'eth1').startCapture()
-    const frames = Array.from({ length: 3000 }, (_, at) =>
-      Uint8Array.from([
-        ...Buffer.from('02000000000b02000000000a88b5', 'hex'),
-        at >> 8,
-        at & 255,
-        ...Buffer.alloc(44),
-      ]),
-    )
+    const frames = newCountedFrames(3000)
     const sending = toStation(a, 'eth1').send(frames)
     await node.stopAgent('SIGKILL')
     await node.startAgent()
