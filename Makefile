@@ -1,15 +1,19 @@
 # What people type. Each target does all the set-up it needs on a fresh Debian machine.
-.PHONY: help demo test bench build check clean
+.PHONY: help demo test test-cluster bench build check clean
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 help: ## this text
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 demo: setup-demo build ## boot real VMs on wires, send every frame class through, print the table
 	@node lab/demo.ts
 
 test: setup-test build ## everything but the benchmarks
 	@npm run --silent ok && echo 'All suites passed.'
+
+test-cluster: setup-cluster build ## with a real API server and the real Multus, which it builds once
+	@node test/cluster/build.ts
+	@npm run --silent test:cluster
 
 bench: setup-bench build ## side by side with peers, ratios from one run
 	@node bench/run.ts

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Brings a Debian machine to where the project builds and runs: Debian packages, then npm's. It says
 # what it installs and why before it does. Without root or apt-get it lists what is missing and stops.
-# Usage: setup/setup.sh [build|demo|test|bench]
+# Usage: setup/setup.sh [build|demo|test|cluster|bench]
 set -eu
 # An ordinary user's PATH has not what an administrator's has.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -33,6 +33,11 @@ containernetworking-plugins|/usr/lib/cni/bridge|is the other CNI plugin that the
 [ "$what" = build ] || packages="$packages$machine"
 [ "$what" = bench ] && packages="$packages
 iperf3|iperf3|measures throughput"
+
+[ "$what" = cluster ] && packages="$packages
+curl|curl|fetches Go where there is none
+unzip|unzip|unpacks it
+ca-certificates|/etc/ssl/certs/ca-certificates.crt|checks whom it comes from"
 
 missing=
 list=
@@ -77,3 +82,5 @@ if ! cmp -s package-lock.json "$stamp" 2>/dev/null; then
   npm ci --no-audit --no-fund --loglevel=error
   cp package-lock.json "$stamp"
 fi
+
+if [ "$what" = cluster ]; then setup/go.sh; fi

@@ -1,0 +1,60 @@
+// The real programs of a cluster, for the tests: API server, etcd, kubectl, Multus, cnitool, built from
+// their Go modules. KUBEBUILDER_ASSETS may name a folder that has some of them already.
+import { join } from 'node:path'
+
+import { ensureGoProduct, exists, getGoModule, runGo, type Say } from './go-build.ts'
+import { ROOT } from './manifests.ts'
+
+/** Its go.mod pins their versions. */
+export const BINARIES_MODULE = join(ROOT, 'test/cluster/binaries')
+
+const KUBERNETES = 'k8s.io/kubernetes'
+const ETCD = 'go.etcd.io/etcd/server/v3'
+export const MULTUS = 'gopkg.in/k8snetworkplumbingwg/multus-cni.v4'
+const CNI = 'github.com/containernetworking/cni'
+
+const BINARIES = {
+  etcd: { module: ETCD, main: ETCD, why: 'keeps the objects of the API server' },
+  'kube-apiserver': {
+    module: KUBERNETES,
+    main: `${KUBERNETES}/cmd/kube-apiserver`,
+    why: 'validates our manifests and objects; takes minutes',
+  },
+  kubectl: {
+    module: KUBERNETES,
+    main: `${KUBERNETES}/cmd/kubectl`,
+    why: 'applies our manifests as an admin does',
+  },
+  multus: { module: MULTUS, main: `${MULTUS}/cmd/multus`, why: 'calls our plugins in a cluster' },
+  cnitool: { module: CNI, main: `${CNI}/cnitool`, why: 'calls our plugins by the CNI library' },
+} as const
+
+export type ClusterBinary = keyof typeof BINARIES
+
+export const CLUSTER_BINARIES = Object.keys(BINARIES) as readonly ClusterBinary[]
+
+/** The path of a program; builds it where it is not there yet. */
+export async function ensureClusterBinary(
+  name: ClusterBinary,
+  say: Say = () => undefined,
+): Promise<string> {
+  const assets = process.env['KUBEBUILDER_ASSETS']
+  if (assets !== undefined && (await exists(join(assets, name)))) return join(assets, name)
+  const { module, main, why } = BINARIES[name]
+  const make = async (target: string): Promise<void> => {
+    const { version } = await getGoModule(BINARIES_MODULE, module)
+    const flags = ['-trimpath', '-buildvcs=false', '-ldflags', toLinkFlags(version)]
+    await runGo(BINARIES_MODULE, ['build', ...flags, '-o', target, main])
+  }
+  return ensureGoProduct({ module: BINARIES_MODULE, name, why, make }, say)
+}
+
+/** Without symbols and debug data; Kubernetes' programs carry their version, as a release does. */
+function toLinkFlags(version: string): string {
+  const [major = '', minor = ''] = version.slice(1).split('.')
+  const fields = { gitVersion: version, gitMajor: major, gitMinor: minor }
+  const stamps = Object.entries(fields).map(
+    ([field, value]) => `-X k8s.io/component-base/version.${field}=${value}`,
+  )
+  return ['-s', '-w', ...stamps].join(' ')
+}

@@ -1,0 +1,50 @@
+// A long-lived child process of a test: it keeps what it says, and dies with us.
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+
+export interface Daemon {
+  /** Throws when the process has ended: its last words. */
+  readonly expectAlive: () => void
+  readonly readLog: () => string
+  readonly signal: (signal: NodeJS.Signals) => void
+  /** Sends the signal and waits for the end; nothing to do when it has ended. */
+  readonly end: (signal: NodeJS.Signals) => Promise<void>
+}
+
+const LAST_WORDS = 2000
+
+export function startDaemon(
+  argv: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Daemon {
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...argv], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // Ctrl-C is for us: what is being tested may still need it to clean up.
+    detached: true,
+    env: { ...process.env, ...env },
+  })
+  let log = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => (log += text))
+  child.on('error', (error) => (log += error.message))
+  return {
+    expectAlive: () => {
+      if (hasEnded(child))
+        throw new Error(`"${argv.join(' ')}" has ended: ${log.slice(-LAST_WORDS)}`)
+    },
+    readLog: () => log,
+    signal: (signal) => {
+      child.kill(signal)
+    },
+    end: async (signal) => {
+      if (hasEnded(child)) return
+      const ended = once(child, 'exit')
+      child.kill(signal)
+      await ended
+    },
+  }
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.pid === undefined || child.exitCode !== null || child.signalCode !== null
+}
