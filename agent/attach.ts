@@ -3,21 +3,30 @@
 import type { Attachment } from '../core/attachment.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
 import { explainAddFailure } from './explain.ts'
+import { toRefusal, type Notice } from '../core/notice.ts'
+import { toAttachmentKey } from '../core/wire.ts'
 import type { Node } from './node.ts'
 
 export interface Attaching<T extends Attachment> {
   readonly attachment: T
   /** The device whose name the request is about, for the words of an error. */
   readonly device: string
+  /** What it waits its turn for; the caller of attach() has that turn, a later try takes it again. */
+  readonly queueKey: string
   readonly make: () => Promise<void>
   /** Idempotent; takes whatever of it there is. */
   readonly takeBack: () => Promise<void>
+  /** Tells a refusal that users can mend. */
+  readonly refused?: (notice: Notice) => Promise<void>
 }
+
+/** How soon what could not be taken back is tried again. */
+const AGAIN_MS = 10_000
 
 /** Runs under the attachment's own queue. Throws CniError, with nothing half-made left behind. */
 export async function attach<T extends Attachment>(
   node: Node,
-  { attachment, device, make, takeBack }: Attaching<T>,
+  { attachment, device, queueKey, make, takeBack, refused }: Attaching<T>,
 ): Promise<void> {
   await refuseSecond(node, attachment)
   await node.state.put(attachment)
@@ -25,16 +34,41 @@ export async function attach<T extends Attachment>(
     await make()
     await node.state.put({ ...attachment, phase: 'ready' })
   } catch (error) {
-    try {
+    const finish = async (): Promise<void> => {
       await takeBack()
       await node.state.del(attachment)
-    } catch (failure) {
-      // The intent stays on disk in phase "adding": a DEL or the next start takes it back.
-      const { containerID, ifname } = attachment
-      node.log.error({ err: failure, containerID, ifname }, 'cannot take a failed ADD back yet')
     }
+    try {
+      await finish()
+    } catch (failure) {
+      retryLater(node, attachment, failure, async () => node.queue(queueKey, finish))
+    }
+    const notice = error instanceof CniError ? toRefusal(error) : undefined
+    // Not waited for: the runtime wants its answer.
+    if (notice !== undefined) void refused?.(notice)
     throw await explainAddFailure(node, attachment.netns.path, device, error)
   }
+}
+
+// The intent stays on disk in phase "adding": a DEL, the next ADD or the next start takes it back,
+// and else we do, as soon as the store lets us.
+function retryLater(
+  node: Node,
+  attachment: Attachment,
+  failure: unknown,
+  finish: () => Promise<void>,
+): void {
+  const { containerID, ifname } = attachment
+  node.log.error({ err: failure, containerID, ifname }, 'cannot take a failed ADD back yet')
+  const again = async (): Promise<void> =>
+    node.queue(`attachment ${toAttachmentKey(attachment)}`, async () => {
+      if ((await node.state.get(attachment))?.phase !== 'adding') return
+      await finish()
+      node.log.info({ containerID, ifname }, 'a failed ADD is taken back')
+    })
+  setTimeout(() => {
+    again().catch((error: unknown) => retryLater(node, attachment, error, finish))
+  }, AGAIN_MS).unref()
 }
 
 async function refuseSecond(node: Node, { containerID, ifname }: Attachment): Promise<void> {

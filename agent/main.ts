@@ -1,21 +1,22 @@
 // The node agent: every privileged step of every wire on this node. Wiring only.
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 import { pino } from 'pino'
 
 import { DEFAULT_MTU } from '../core/address.ts'
-import { renderCauses } from '../core/errors.ts'
+import { CNI_CODE, CniError, renderCauses } from '../core/errors.ts'
 import { getOverheadBytes } from '../core/tunnel.ts'
 import { applySteps } from '../kernel/apply.ts'
 import { probeClassifier } from '../kernel/probe.ts'
 import { runMortal } from '../kernel/run.ts'
 import { isLoopback, readUnderlayMtu } from '../kernel/underlay.ts'
-import { newFileStore } from '../store/file-store.ts'
 import { sweepTemporaryFiles } from '../store/json-file.ts'
 import { followStore } from './follow.ts'
 import { newKeyQueue } from './key-queue.ts'
 import { listen } from './listen.ts'
 import type { Node } from './node.ts'
+import { openStore } from './open-store.ts'
 import { decodeOptions, USAGE } from './options.ts'
 import { recover } from './recover.ts'
 import { newCniServer } from './serve.ts'
@@ -37,7 +38,8 @@ async function main(): Promise<void> {
     process.exit(1)
   })
   const attachments = join(options.stateDir, 'attachments')
-  for (const folder of [options.storeFolder, attachments]) await sweepTemporaryFiles(folder)
+  for (const folder of [options.storeFolder, attachments])
+    if (folder !== undefined) await sweepTemporaryFiles(folder)
   const { underlayAddress: address, vxlanPort: port, vniRange } = options
   const classifier = await probeClassifier(runMortal)
   const underlay = isLoopback(address) ? undefined : { address, port, vniRange }
@@ -56,13 +58,16 @@ async function main(): Promise<void> {
     underlay,
     run: runMortal,
     classifier,
-    store: newFileStore(options.storeFolder),
+    ...(await openStore(options)),
     state: newAttachmentState(attachments),
     queue: newKeyQueue(),
     log,
   }
+  await waitForStore(node)
   await recover(node)
-  const following = underlay === undefined ? undefined : await followStore(node)
+  // With a folder and no other node nobody else writes.
+  const isAlone = underlay === undefined && node.cluster === undefined
+  const following = isAlone ? undefined : await followStore(node)
   const { server, close } = newCniServer(node)
   const removeSocket = await listen(server, options.socketPath)
   log.info({ socket: options.socketPath, classifier: node.classifier }, 'ready')
@@ -74,6 +79,19 @@ async function main(): Promise<void> {
   }
   process.once('SIGTERM', stop)
   process.once('SIGINT', stop)
+}
+
+// Frames need no agent, and its plugins answer "try again later" meanwhile: it waits rather than fail.
+async function waitForStore(node: Node): Promise<void> {
+  for (let waitMs = 500; ; waitMs = Math.min(waitMs * 2, 15_000))
+    try {
+      await node.store.probe()
+      return
+    } catch (error) {
+      if (!(error instanceof CniError) || error.code !== CNI_CODE.TRY_AGAIN_LATER) throw error
+      node.log.error({ err: error, waitMs }, 'the store is not available')
+      await sleep(waitMs)
+    }
 }
 
 try {

@@ -5,6 +5,8 @@ import type { NodeFacts } from '../core/attachment.ts'
 import type { Classifier } from '../core/argv.ts'
 import type { VniRange } from '../core/vni.ts'
 import type { Run } from '../kernel/run.ts'
+import type { Notice } from '../core/notice.ts'
+import type { ObjectRef, PodOwner } from '../core/holder.ts'
 import type { WireStore } from '../store/wire-store.ts'
 import type { KeyQueue } from './key-queue.ts'
 import type { AttachmentState } from './state.ts'
@@ -17,12 +19,21 @@ export interface Underlay {
   readonly vniRange: VniRange
 }
 
+/** What a cluster knows besides wires. */
+export interface Cluster {
+  /** Undefined for a pod that is gone. */
+  readonly findPodOwner: (namespace: string, name: string) => Promise<PodOwner | undefined>
+  readonly tell: (subjects: readonly ObjectRef[], notice: Notice) => Promise<void>
+}
+
 export interface Node extends NodeFacts {
   /** Undefined on a single node, whose wires go nowhere else. */
   readonly underlay: Underlay | undefined
   readonly run: Run
   readonly classifier: Classifier
   readonly store: WireStore
+  /** Undefined where the store is a folder. */
+  readonly cluster: Cluster | undefined
   readonly state: AttachmentState
   readonly queue: KeyQueue
   readonly log: Logger

@@ -8,8 +8,8 @@ import { decodeVniRange, type VniRange } from '../core/vni.ts'
 import { decodeFileUrl } from '../store/file-url.ts'
 
 export interface AgentOptions {
-  /** Folder of the file store. */
-  readonly storeFolder: string
+  /** Folder of the file store; undefined keeps wires in the Kubernetes API. */
+  readonly storeFolder: string | undefined
   readonly nodeName: string
   readonly underlayAddress: string
   /** UDP port of the tunnels between nodes. */
@@ -19,9 +19,10 @@ export interface AgentOptions {
   readonly stateDir: string
 }
 
-export const USAGE = `Usage: l2wire-agent --store file:///DIR --node-name NAME [options]
+export const USAGE = `Usage: l2wire-agent --store file:///DIR|kubernetes --node-name NAME [options]
 
-  --store URL              where wires are kept: file:///DIR
+  --store URL              where wires are kept: file:///DIR, or kubernetes: the cluster of
+                           KUBECONFIG, ~/.kube/config or the pod's service account
   --node-name NAME         this node's name, unique among those that share the store
   --underlay-address IP    this node's address towards the others; default 127.0.0.1, a single node
   --vxlan-port PORT        UDP port of the wires between nodes, the same on all; default 14789
@@ -56,12 +57,21 @@ export function decodeOptions(argv: readonly string[]): AgentOptions | 'help' {
   if (!/^\d+$/.test(values['vxlan-port']) || vxlanPort < 1 || vxlanPort > 65535)
     throw new DecodeError('--vxlan-port', values['vxlan-port'], 'a UDP port from 1 to 65535')
   return {
-    storeFolder: decodeFileUrl(values.store),
+    storeFolder: decodeStore(values.store),
     nodeName,
     underlayAddress: values['underlay-address'],
     vxlanPort,
     vniRange: decodeVniRange(values['vni-range'], '--vni-range'),
     socketPath: values.socket,
     stateDir: values['state-dir'],
+  }
+}
+
+function decodeStore(store: string | undefined): string | undefined {
+  if (store === 'kubernetes') return undefined
+  try {
+    return decodeFileUrl(store)
+  } catch (cause) {
+    throw new DecodeError('--store', store, 'file:///DIR or kubernetes', { cause })
   }
 }

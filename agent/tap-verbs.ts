@@ -16,7 +16,8 @@ import type { Node } from './node.ts'
 export async function addTap(node: Node, args: CniArgs, config: BindConfig): Promise<void> {
   const netns = await openNetns(args.netns)
   // Taps of one sandbox are made one after the other: they look at the same list of links.
-  await node.queue(`sandbox ${args.containerID}`, async () => {
+  const queueKey = `sandbox ${args.containerID}`
+  await node.queue(queueKey, async () => {
     const links = await listLinks(node, args)
     const podLink = getPodLink(config.logicNetworkName, links)
     // The wire's own pod link: the VM is told the advertised MTU, the link carries all of maxFrame.
@@ -29,6 +30,7 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
     await attach(node, {
       attachment,
       device: attachment.tap,
+      queueKey,
       make: async () =>
         applySteps(node.run, node.classifier, planTap(attachment, wireEnd?.maxFrameBytes)),
       takeBack: async () => untap(node, attachment),

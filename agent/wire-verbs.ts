@@ -2,13 +2,16 @@
 // since most that can fail fails there and touches nobody; then it claims the end and joins it.
 import { toClaim, toWireAttachment, type WireAttachment } from '../core/attachment.ts'
 import type { WireConfig } from '../core/cni/config.ts'
-import type { CniArgs } from '../core/cni/env.ts'
+import { decodePodRef, type CniArgs } from '../core/cni/env.ts'
 import type { CniInterface } from '../core/cni/result.ts'
 import { CNI_CODE, CniError, CommandError, DecodeError } from '../core/errors.ts'
+import type { PodOwner } from '../core/holder.ts'
 import { toHostDeviceName, toTunnelDeviceName } from '../core/name.ts'
+import type { ObservedLinks } from '../core/observed.ts'
 import { planDetach, planEnd, planUnplug, planWire } from '../core/plan.ts'
 import {
   claimEnd,
+  ENDS_PER_WIRE,
   findDisplaced,
   findFarEnd,
   holdsEnd,
@@ -17,6 +20,7 @@ import {
   restoreEnd,
   toWireKey,
   type EndClaim,
+  type NodeReport,
   type Wire,
   type WireId,
 } from '../core/wire.ts'
@@ -26,6 +30,7 @@ import { openNetns } from '../kernel/netns.ts'
 import { attach } from './attach.ts'
 import { isGone } from './liveness.ts'
 import type { Node } from './node.ts'
+import { report, tell, toReport } from './report.ts'
 import { dropTunnel, prepareTunnel } from './tunnel.ts'
 
 export async function addWire(
@@ -34,13 +39,15 @@ export async function addWire(
   config: WireConfig,
 ): Promise<readonly CniInterface[]> {
   const netns = await openNetns(args.netns)
-  const attachment = toWireAttachment(args, config, netns, node)
+  const attachment = toWireAttachment(args, config, netns, node, await findOwner(node, args))
   const { wire, ifname, mac, mtuBytes } = attachment
-  await node.queue(toWireKey(wire), async () => {
+  const queueKey = toWireKey(wire)
+  await node.queue(queueKey, async () => {
     let displaced: readonly EndClaim[] = []
     await attach(node, {
       attachment,
       device: ifname,
+      queueKey,
       make: async () => {
         const left = await observeLinks([attachment.hostDevice])
         await applySteps(node.run, node.classifier, planEnd(attachment, left))
@@ -52,6 +59,7 @@ export async function addWire(
         await unplug(node, attachment)
         await restoreClaims(node, wire, displaced)
       },
+      refused: async (notice) => tell(node, attachment, notice),
     })
   })
   return [{ name: ifname, mac, mtuBytes, sandbox: args.netns }]
@@ -62,19 +70,38 @@ export async function addWire(
  * does not hold its end (refused, or taken over by a newer sandbox) goes without touching the wire.
  */
 export async function unplug(node: Node, attachment: WireAttachment): Promise<void> {
-  const wire = await readWire(node, attachment.wire)
+  let wire: Wire | undefined
+  try {
+    wire = await readWire(node, attachment.wire)
+  } catch (error) {
+    // A store out of reach: the devices go all the same, the claim when somebody asks again.
+    await removeDevices(node, attachment, [])
+    throw error
+  }
   const others = holdsEnd(wire, attachment)
     ? (await listEnds(node, wire)).filter((end) => end.hostDevice !== attachment.hostDevice)
     : []
+  await removeDevices(node, attachment, others)
+  if (wire === undefined) return
+  const left = await node.store.update(attachment.wire, (current) =>
+    releaseEnd(current, attachment),
+  )
+  if (wire.tunnelNodes.includes(node.name)) await joinWire(node, attachment.wire)
+  else if (left !== undefined && others.length > 0)
+    report(node, attachment.wire, others, toReport(node, left, 'waiting'))
+}
+
+async function removeDevices(
+  node: Node,
+  attachment: WireAttachment,
+  others: readonly WireAttachment[],
+): Promise<void> {
   const devices = [attachment, ...others].map((end) => end.hostDevice)
   const steps = planUnplug(attachment, others, await observeLinks(devices))
   await applyRemoval(node.run, node.classifier, steps)
-  if (wire === undefined) return
-  await node.store.update(attachment.wire, (current) => releaseEnd(current, attachment))
-  if (wire.tunnelNodes.includes(node.name)) await joinWire(node, attachment.wire)
 }
 
-/** Brings this node's part of a wire to where it should be. */
+/** Brings this node's part of a wire to where it should be, and says how that went. */
 export async function joinWire(node: Node, id: WireId): Promise<void> {
   for (let tries = 1; ; tries += 1) {
     const wire = await node.store.read(id)
@@ -83,28 +110,42 @@ export async function joinWire(node: Node, id: WireId): Promise<void> {
     const observed = await observeLinks([...devices, toTunnelDeviceName(toWireKey(id))])
     // An end whose devices died with its sandbox is unplugged, whatever its document says.
     const plugged = ends.filter((end) => observed.has(end.hostDevice))
-    const [end] = plugged
-    const far = plugged.length === 1 ? findFarEnd(wire, node.name) : undefined
     try {
-      if (end !== undefined && far !== undefined) {
-        if (!mayOpenTunnel(wire, node.name)) return
-        const tunnel = await prepareTunnel(node, end, far)
-        await applySteps(node.run, node.classifier, planWire(plugged, observed, tunnel))
-      } else {
-        await dropTunnel(node, id, wire, observed)
-        await applySteps(node.run, node.classifier, planWire(plugged, observed))
-      }
+      const state = await join(node, id, wire, plugged, observed)
+      if (wire !== undefined) report(node, id, plugged, toReport(node, wire, state))
       return
     } catch (error) {
       // The far end's sandbox may go away between our look and our step: look again.
       const still = await observeLinks(plugged.map(({ hostDevice }) => hostDevice))
       const isRace = error instanceof CommandError && still.size < plugged.length
-      if (!isRace || tries === JOIN_TRIES) throw error
+      if (isRace && tries < JOIN_TRIES) continue
+      if (wire !== undefined) report(node, id, plugged, toReport(node, wire, 'failed', error))
+      throw error
     }
   }
 }
 
 const JOIN_TRIES = 3
+
+async function join(
+  node: Node,
+  id: WireId,
+  wire: Wire | undefined,
+  plugged: readonly WireAttachment[],
+  observed: ObservedLinks,
+): Promise<NodeReport['state']> {
+  const [end] = plugged
+  const far = plugged.length === 1 ? findFarEnd(wire, node.name) : undefined
+  if (end !== undefined && far !== undefined) {
+    if (!mayOpenTunnel(wire, node.name)) return 'waiting'
+    const tunnel = await prepareTunnel(node, end, far)
+    await applySteps(node.run, node.classifier, planWire(plugged, observed, tunnel))
+    return 'joined'
+  }
+  await dropTunnel(node, id, wire, observed)
+  await applySteps(node.run, node.classifier, planWire(plugged, observed))
+  return plugged.length === ENDS_PER_WIRE ? 'joined' : 'waiting'
+}
 
 /** This node's ends of a wire that have a document: the work grows with one wire's ends, not with wires. */
 export async function listEnds(
@@ -169,6 +210,15 @@ async function readEnd(node: Node, end: EndClaim): Promise<WireAttachment | unde
     node.log.error({ err: error, end }, 'cannot read an attachment, it counts as unplugged')
     return undefined
   }
+}
+
+async function findOwner(node: Node, args: CniArgs): Promise<PodOwner | undefined> {
+  const { namespace, name } = decodePodRef(args.args)
+  if (node.cluster === undefined || name === undefined) return undefined
+  const owner = await node.cluster.findPodOwner(namespace, name)
+  if (owner === undefined)
+    node.log.warn({ namespace, pod: name }, 'a pod is gone already, its end is held by its name')
+  return owner
 }
 
 // For unplugging: a wire whose document cannot be read must not keep a pod.

@@ -1,7 +1,6 @@
 // MAC addresses and MTUs: text to value, value to text, and the arithmetic between them.
-import { createHash } from 'node:crypto'
-
 import { DecodeError } from './errors.ts'
+import { sha256 } from './hash.ts'
 
 /** Ethernet's smallest and veth's largest MTU: payload bytes after the 14-byte header. */
 export const MTU_MIN = 68
@@ -30,8 +29,7 @@ export function decodeMtu(value: unknown, path: string): number {
 
 /** A locally administered unicast MAC that depends on the words alone, so a restart keeps it. */
 export function deriveMac(...words: readonly string[]): string {
-  const digest = createHash('sha256').update(words.join('\n')).digest()
-  const octets = [...digest.subarray(0, 6)]
+  const octets = [...sha256(words.join('\n')).subarray(0, 6)]
   octets[0] = ((octets[0] ?? 0) & 0xfc) | 0x02
   return octets.map((octet) => octet.toString(16).padStart(2, '0')).join(':')
 }

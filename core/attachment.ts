@@ -5,6 +5,7 @@ import { decodePodRef } from './cni/env.ts'
 import type { BindConfig, WireConfig } from './cni/config.ts'
 import { isRecord } from './cni/config.ts'
 import { DecodeError } from './errors.ts'
+import type { ObjectRef, PodOwner } from './holder.ts'
 import { toHostDeviceName, toTapName } from './name.ts'
 import type { AttachmentId, EndClaim, WireId } from './wire.ts'
 
@@ -36,6 +37,9 @@ export interface WireAttachment extends CommonAttachment {
   readonly maxFrameBytes: number
   /** The VNI its configuration asks for. */
   readonly vni?: number
+  readonly pod?: string
+  /** Whom Events about this end are told to; none without a cluster. */
+  readonly subjects?: readonly ObjectRef[]
   /** The veth end in the node's namespace. */
   readonly hostDevice: string
 }
@@ -57,17 +61,18 @@ export interface NodeFacts {
   readonly mtuBytes: number
 }
 
-/** What an ADD of type l2wire asks for, as a value. */
+/** What an ADD of type l2wire asks for, as a value; owner is what a cluster knows of its pod. */
 export function toWireAttachment(
   args: CniArgs,
   config: WireConfig,
   netns: NetnsRef,
   node: NodeFacts,
+  owner?: PodOwner,
 ): WireAttachment {
   const pod = decodePodRef(args.args)
   const wire = { namespace: pod.namespace, name: config.wire }
-  const holder =
-    config.end ?? (pod.name === undefined ? `container/${args.containerID}` : `pod/${pod.name}`)
+  const unowned = pod.name === undefined ? `container/${args.containerID}` : `pod/${pod.name}`
+  const holder = config.end ?? owner?.holder ?? unowned
   return {
     version: 1,
     kind: 'wire',
@@ -83,13 +88,15 @@ export function toWireAttachment(
     mtuBytes: config.mtuBytes ?? Math.min(node.mtuBytes, config.maxFrameBytes),
     maxFrameBytes: config.maxFrameBytes,
     ...(config.vni === undefined ? {} : { vni: config.vni }),
+    ...(pod.name === undefined ? {} : { pod: pod.name }),
+    ...(owner === undefined ? {} : { subjects: owner.subjects }),
     hostDevice: toHostDeviceName(args.containerID, args.ifname),
   }
 }
 
 export function toClaim(attachment: WireAttachment, address: string): EndClaim {
-  const { containerID, ifname, holder, node } = attachment
-  return { containerID, ifname, holder, node, address }
+  const { containerID, ifname, holder, node, mtuBytes, pod } = attachment
+  return { containerID, ifname, holder, node, address, mtuBytes, pod }
 }
 
 /** What an ADD of type l2wire-bind asks for, once its pod link is found. */

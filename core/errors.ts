@@ -20,6 +20,7 @@ export const CNI_CODE = {
   NO_UNDERLAY: 106,
   VNI_EXHAUSTED: 107,
   VNI_TAKEN: 108,
+  STORE_REFUSED: 109,
   INTERNAL: 199,
 } as const
 

@@ -1,6 +1,6 @@
 // Names of network devices. Linux allows 15 bytes; what we make is a stable hash, so a half-made
 // thing is found again under the same name. The words stand in the device's alias (ifalias).
-import { createHash } from 'node:crypto'
+import { sha256Hex } from './hash.ts'
 
 /** Linux IFNAMSIZ less the closing NUL (linux/if.h). */
 export const IFNAME_BYTES = 15
@@ -11,13 +11,9 @@ const PRIMARY_TAP = 'tap0'
 
 const POD_PREFIX = 'pod'
 
-function sha256Hex(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
-}
-
 /** KubeVirt's name for the pod link of a secondary network: "pod" and 11 hex digits of the name's SHA-256. */
 export function toPodLinkName(networkName: string): string {
-  return `${POD_PREFIX}${sha256Hex(networkName).slice(0, 11)}`
+  return `${POD_PREFIX}${sha256Hex(networkName, 11)}`
 }
 
 /** The tap that belongs to a pod link: KubeVirt swaps the three-letter prefix; the primary one is "tap0". */
@@ -27,12 +23,12 @@ export function toTapName(podLink: string): string {
 
 /** The host end of an attachment. One name per (containerID, ifname): an old sandbox never clashes with a new one. */
 export function toHostDeviceName(containerID: string, ifname: string): string {
-  return `lw${sha256Hex(`${containerID}/${ifname}`).slice(0, IFNAME_BYTES - 2)}`
+  return `lw${sha256Hex(`${containerID}/${ifname}`, IFNAME_BYTES - 2)}`
 }
 
 /** The VXLAN device of a wire that crosses nodes: one per wire and node. */
 export function toTunnelDeviceName(wireKey: string): string {
-  return `lx${sha256Hex(wireKey).slice(0, IFNAME_BYTES - 2)}`
+  return `lx${sha256Hex(wireKey, IFNAME_BYTES - 2)}`
 }
 
 /** Whether the kernel takes this as a device name: 1 to 15 bytes, no "/", ":" or white space, not "." or ".." (dev_valid_name). */

@@ -1,5 +1,6 @@
 // VXLAN network identifiers: which ones we take, and the next one that is free.
 import { CNI_CODE, CniError, DecodeError } from './errors.ts'
+import { sha256 } from './hash.ts'
 
 /** A VNI has 24 bits (RFC 7348). */
 export const VNI_MAX = 0xff_ffff
@@ -29,4 +30,9 @@ export function* listFreeVnis(range: VniRange, taken: ReadonlySet<number>): Gene
     CNI_CODE.VNI_EXHAUSTED,
     `Cannot find a VNI: all of ${first} to ${last} are taken, expected a larger --vni-range`,
   )
+}
+
+/** A VNI of the range that follows from the wire's key: two wires seldom guess the same one. */
+export function guessVni({ first, last }: VniRange, wireKey: string): number {
+  return first + (sha256(wireKey).readUInt32BE(0) % (last - first + 1))
 }

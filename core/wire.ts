@@ -20,6 +20,20 @@ export interface EndClaim extends AttachmentId {
   readonly node: string
   /** The node's underlay address: where the far end sends to. */
   readonly address: string
+  /** What the end's owner was told. */
+  readonly mtuBytes: number
+  /** The pod's name, where a runtime gives one. */
+  readonly pod: string | undefined
+}
+
+/** What a node last did about its part of a wire. */
+export interface NodeReport {
+  readonly node: string
+  readonly state: 'joined' | 'waiting' | 'failed'
+  /** Keys of the attachments it saw: of others this says nothing. */
+  readonly ends: readonly string[]
+  /** Why it failed, or what it waits for. */
+  readonly message?: string | undefined
 }
 
 export interface Wire extends WireId {
@@ -29,6 +43,8 @@ export interface Wire extends WireId {
   readonly vni: number | undefined
   /** Nodes that may have a tunnel with this VNI: each takes itself out when its device is gone. */
   readonly tunnelNodes: readonly string[]
+  /** One per node that has an end or a tunnel, at most. */
+  readonly reports: readonly NodeReport[]
 }
 
 export const ENDS_PER_WIRE = 2
@@ -118,12 +134,34 @@ export function closeTunnel(wire: Wire | undefined, node: string): Wire | undefi
   return orNothing({ ...wire, tunnelNodes, vni: tunnelNodes.length === 0 ? undefined : wire.vni })
 }
 
-function newWire(id: WireId): Wire {
-  return { namespace: id.namespace, name: id.name, ends: [], vni: undefined, tunnelNodes: [] }
+/** The nodes that have an end or a tunnel of a wire: those whom a change of it concerns. */
+export function listNodes(wire: Wire): readonly string[] {
+  return [...new Set([...wire.ends.map((end) => end.node), ...wire.tunnelNodes])].sort()
 }
 
+/** The wire with a node's report in the place of its earlier one; the same wire when that says the same. */
+export function reportWire(wire: Wire | undefined, report: NodeReport): Wire | undefined {
+  if (wire === undefined || !listNodes(wire).includes(report.node)) return wire
+  const earlier = wire.reports.find(({ node }) => node === report.node)
+  if (earlier !== undefined && isSameReport(earlier, report)) return wire
+  const others = wire.reports.filter(({ node }) => node !== report.node)
+  return { ...wire, reports: [...others, report] }
+}
+
+function isSameReport(a: NodeReport, b: NodeReport): boolean {
+  return a.state === b.state && a.message === b.message && a.ends.join() === b.ends.join()
+}
+
+function newWire(id: WireId): Wire {
+  const { namespace, name } = id
+  return { namespace, name, ends: [], vni: undefined, tunnelNodes: [], reports: [] }
+}
+
+// With its last end and tunnel gone a node has no more to say.
 function orNothing(wire: Wire): Wire | undefined {
-  return wire.ends.length === 0 && wire.tunnelNodes.length === 0 ? undefined : wire
+  if (wire.ends.length === 0 && wire.tunnelNodes.length === 0) return undefined
+  const nodes = listNodes(wire)
+  return { ...wire, reports: wire.reports.filter(({ node }) => nodes.includes(node)) }
 }
 
 function isSameEnd(a: EndClaim, b: EndClaim): boolean {

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { isRecord } from '../core/cni/config.ts'
 import { DecodeError } from '../core/errors.ts'
 import type { Wire, WireId } from '../core/wire.ts'
+import { decodeWireFields } from '../core/wire-document.ts'
 import { withFileLock } from './file-lock.ts'
 import { listFolder, readJsonFile, writeJsonFile } from './json-file.ts'
 import { newVniFiles } from './vni-files.ts'
@@ -85,18 +86,8 @@ function decodeWire(value: unknown, path: string): Wire {
   if (!isRecord(value)) throw new DecodeError(path, value, 'a JSON object')
   if (value['version'] !== DOCUMENT_VERSION)
     throw new DecodeError(`${path}: version`, value['version'], String(DOCUMENT_VERSION))
-  const { namespace, name, ends } = value
-  if (typeof namespace !== 'string' || typeof name !== 'string' || !Array.isArray(ends))
-    throw new DecodeError(path, value, 'a wire with namespace, name and ends')
-  for (const end of ends as unknown[]) {
-    const keys = ['holder', 'ifname', 'containerID', 'node', 'address']
-    if (!isRecord(end) || keys.some((key) => typeof end[key] !== 'string'))
-      throw new DecodeError(`${path}: ends`, end, `text for ${keys.join(', ')}`)
-  }
-  const { vni, tunnelNodes = [] } = value
-  if (vni !== undefined && typeof vni !== 'number')
-    throw new DecodeError(`${path}: vni`, vni, 'a number')
-  if (!Array.isArray(tunnelNodes) || tunnelNodes.some((name) => typeof name !== 'string'))
-    throw new DecodeError(`${path}: tunnelNodes`, tunnelNodes, 'a list of node names')
-  return { namespace, name, ends: ends as Wire['ends'], vni, tunnelNodes: tunnelNodes as string[] }
+  const { namespace, name } = value
+  if (typeof namespace !== 'string' || typeof name !== 'string')
+    throw new DecodeError(path, value, 'a wire with namespace and name')
+  return { namespace, name, ...decodeWireFields(value, path) }
 }

@@ -63,8 +63,12 @@ const LAYERS: Readonly<Record<string, Layer>> = {
 /** Single files that may do what their folder may not, each for one reason. */
 const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
   // A hash is a pure function.
-  'core/name.ts': ['node:crypto'],
-  'core/address.ts': ['node:crypto'],
+  'core/hash.ts': ['node:crypto'],
+  // The only files that know the Kubernetes client.
+  'store/kubernetes/client.ts': ['@kubernetes/client-node'],
+  'store/kubernetes/errors.ts': ['@kubernetes/client-node'],
+  'store/kubernetes/events.ts': ['@kubernetes/client-node'],
+  'store/kubernetes/wire-watch.ts': ['@kubernetes/client-node'],
   // The only file that knows which XML parser we use.
   'core/domain/tree.ts': ['@rgrove/parse-xml'],
 }
@@ -116,6 +120,17 @@ describe('layers', () => {
       findFault('core/x.ts', 'core', LAYERS['core'] as Layer, '../kernel/run.ts'),
     ).to.have.length(1)
     expect(findFault('core/x.ts', 'core', LAYERS['core'] as Layer, 'node:fs')).to.have.length(1)
+  })
+
+  it('only what asks for a cluster loads its client', () => {
+    const folders = Object.keys(LAYERS).filter((name) => name !== 'store')
+    const loads = [...folders, 'lab', 'bench'].flatMap(listFiles).flatMap((file) => {
+      const text = readFileSync(join(ROOT, file), 'utf8')
+      return [...text.matchAll(/^import (?!type)[^;]*?from '[^']*store\/kubernetes\/[^']*'/gm)].map(
+        () => file,
+      )
+    })
+    expect(loads, 'static imports of store/kubernetes').to.deep.equal([])
   })
 
   it('no file is too long to be read', () => {

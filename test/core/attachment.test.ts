@@ -70,6 +70,8 @@ describe('toWireAttachment()', () => {
         ifname: 'eth1',
         node: 'n1',
         address: '127.0.0.1',
+        mtuBytes: attachment.mtuBytes,
+        pod: attachment.pod,
       })
     })
 

@@ -20,8 +20,10 @@ import {
 
 const ID = { namespace: 'lab', name: 'r1-r2' }
 
+const NODE = { node: 'n1', address: '192.0.2.1', mtuBytes: 1500, pod: undefined }
+
 function newClaim(holder: string, containerID: string, ifname = 'eth1'): EndClaim {
-  return { holder, containerID, ifname, node: 'n1', address: '192.0.2.1' }
+  return { holder, containerID, ifname, ...NODE }
 }
 
 describe('claimEnd()', () => {
@@ -159,9 +161,7 @@ describe('a wire, after any sequence of claims and releases', () => {
         let wire: Wire | undefined
         for (const { isClaim, ...claim } of operations) {
           try {
-            wire = isClaim
-              ? claimEnd(wire, ID, { ...claim, node: 'n1', address: '192.0.2.1' })
-              : releaseEnd(wire, claim)
+            wire = isClaim ? claimEnd(wire, ID, { ...claim, ...NODE }) : releaseEnd(wire, claim)
           } catch (error) {
             if (!(error instanceof CniError)) throw error
           }

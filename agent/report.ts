@@ -1,0 +1,78 @@
+// What this node made of a wire, told to the store and to the users of its ends. Behind the verbs'
+// backs: no ADD waits for it, and of several reports that wait only the last is written.
+import type { WireAttachment } from '../core/attachment.ts'
+import { renderCauses } from '../core/errors.ts'
+import { listNotices, type Notice } from '../core/notice.ts'
+import { reportWire, toWireKey, type NodeReport, type Wire, type WireId } from '../core/wire.ts'
+import { listEndKeys } from '../core/wire-summary.ts'
+import type { Node } from './node.ts'
+
+const waiting = new WeakMap<Node, Map<string, () => Promise<void>>>()
+
+/** The ends are this node's own, whose users are told. */
+export function report(
+  node: Node,
+  id: WireId,
+  ends: readonly WireAttachment[],
+  words: NodeReport,
+): void {
+  const key = toWireKey(id)
+  const mine = waiting.get(node) ?? new Map<string, () => Promise<void>>()
+  waiting.set(node, mine)
+  const isQueued = mine.has(key)
+  mine.set(key, async () => write(node, id, ends, words))
+  if (isQueued) return
+  void node.queue(`report ${key}`, async () => {
+    const last = mine.get(key)
+    mine.delete(key)
+    try {
+      await last?.()
+    } catch (error) {
+      node.log.error({ err: error, wire: key }, 'cannot report on a wire')
+    }
+  })
+}
+
+/** Tells the users of an end, where there is a cluster; never fails. */
+export async function tell(
+  node: Node,
+  { subjects = [] }: Pick<WireAttachment, 'subjects'>,
+  notice: Notice,
+): Promise<void> {
+  const log = { reason: notice.reason, msg: notice.message }
+  if (notice.type === 'Warning') node.log.warn(log)
+  else node.log.info(log)
+  try {
+    await node.cluster?.tell(subjects, notice)
+  } catch (error) {
+    node.log.error({ reason: renderCauses(error) }, 'cannot write an event')
+  }
+}
+
+async function write(
+  node: Node,
+  id: WireId,
+  ends: readonly WireAttachment[],
+  words: NodeReport,
+): Promise<void> {
+  let isNews = false
+  const wire = await node.store.update(id, (current) => {
+    const reported = reportWire(current, words)
+    isNews = reported !== current
+    return reported
+  })
+  if (!isNews || wire === undefined) return
+  for (const notice of listNotices(wire, words))
+    for (const end of ends) await tell(node, end, notice)
+}
+
+/** What is to be said of a wire whose joining is done, or failed with an error. */
+export function toReport(
+  node: Node,
+  wire: Wire,
+  state: NodeReport['state'],
+  error?: unknown,
+): NodeReport {
+  const message = error === undefined ? undefined : renderCauses(error)
+  return { node: node.name, state, ends: listEndKeys(wire), message }
+}

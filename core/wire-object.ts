@@ -1,0 +1,169 @@
+// A wire as an object of the Kubernetes API: kind Wire of l2wire.dev/v1alpha1. The spec is who is
+// plugged in where, written by the agents; the status is what each node made of it, and its summary.
+import { isRecord } from './cni/config.ts'
+import { DecodeError } from './errors.ts'
+import { sha256Hex } from './hash.ts'
+import { listNodes, type EndClaim, type Wire } from './wire.ts'
+import { decodeWireFields } from './wire-document.ts'
+import { summarizeWire } from './wire-summary.ts'
+
+export const GROUP = 'l2wire.dev'
+export const VERSION = 'v1alpha1'
+export const WIRES = 'wires'
+export const VNI_CLAIMS = 'vniclaims'
+
+export interface ObjectMeta {
+  readonly name: string
+  readonly namespace?: string
+  readonly uid?: string
+  readonly resourceVersion?: string
+  readonly labels?: Readonly<Record<string, string>>
+  readonly [key: string]: unknown
+}
+
+type Json = Readonly<Record<string, unknown>>
+
+export interface WireObject {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly metadata: ObjectMeta
+  readonly spec: Json
+  readonly status?: Json
+}
+
+/** Label values hold 63 bytes and a node's name may have 253, hence the hash in the key. */
+export function toNodeLabel(node: string): string {
+  return `${NODE_LABEL_PREFIX}${sha256Hex(node, 16)}`
+}
+
+const NODE_LABEL_PREFIX = 'node.l2wire.dev/'
+
+/**
+ * The object's name for a wire's: the same where Kubernetes takes it (RFC 1123 subdomain), else
+ * made fit, with a hash so that "A" and "a" stay two wires.
+ */
+export function toObjectName(wireName: string): string {
+  const isFit = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(wireName)
+  if (isFit) return wireName
+  const fit = wireName
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .replaceAll(/^-|-$/g, '')
+  return `${fit}-${sha256Hex(wireName, 10)}`
+}
+
+/** The object as it should be; what others keep in it (labels, annotations, fields not ours) stays. */
+export function toWireObject(wire: Wire, earlier: WireObject | undefined, now: Date): WireObject {
+  const { ends: _ends, vni: _vni, tunnelNodes: _nodes, ...foreign } = earlier?.spec ?? {}
+  const labels = Object.entries(earlier?.metadata.labels ?? {}).filter(
+    ([key]) => !key.startsWith(NODE_LABEL_PREFIX),
+  )
+  return {
+    apiVersion: `${GROUP}/${VERSION}`,
+    kind: 'Wire',
+    metadata: {
+      ...earlier?.metadata,
+      name: toObjectName(wire.name),
+      namespace: wire.namespace,
+      labels: Object.fromEntries([
+        ...labels,
+        ...listNodes(wire).map((node) => [toNodeLabel(node), '']),
+      ]) as Record<string, string>,
+    },
+    spec: {
+      ...foreign,
+      name: wire.name,
+      ends: wire.ends.map(toEndField),
+      ...(wire.vni === undefined ? {} : { vni: wire.vni }),
+      tunnelNodes: wire.tunnelNodes,
+    },
+    status: toStatus(wire, earlier?.status, now),
+  }
+}
+
+/** Throws DecodeError for an object that was edited into nonsense. */
+export function fromWireObject(object: unknown): Wire {
+  if (!isRecord(object) || !isRecord(object['metadata']))
+    throw new DecodeError('wire', object, 'an object with metadata')
+  const { namespace, name } = object['metadata']
+  const path = `wire ${String(namespace)}/${String(name)}`
+  const { spec, status } = object
+  if (!isRecord(spec)) throw new DecodeError(`${path}: spec`, spec, 'an object')
+  const wireName = spec['name']
+  if (
+    typeof namespace !== 'string' ||
+    typeof wireName !== 'string' ||
+    toObjectName(wireName) !== name
+  )
+    throw new DecodeError(
+      `${path}: spec.name`,
+      wireName,
+      `the name of wire object "${String(name)}"`,
+    )
+  const ends = Array.isArray(spec['ends']) ? (spec['ends'] as unknown[]).map(fromEndField) : []
+  const reports = isRecord(status) ? status['reports'] : undefined
+  const fields = decodeWireFields({ ...spec, ends, reports }, path)
+  return { namespace, name: wireName, ...fields }
+}
+
+/** Whether two objects differ in what is written to the main resource; the status is written apart. */
+export function hasSameClaims(a: WireObject, b: WireObject): boolean {
+  const pick = ({ metadata, spec }: WireObject): string =>
+    JSON.stringify([Object.entries(metadata.labels ?? {}).sort(), sortKeys(spec)])
+  return pick(a) === pick(b)
+}
+
+/** Whether two objects say the same in their status. */
+export function hasSameStatus(a: WireObject, b: WireObject): boolean {
+  return JSON.stringify(sortKeys(a.status ?? {})) === JSON.stringify(sortKeys(b.status ?? {}))
+}
+
+// The field is called as in a NetworkAttachmentDefinition.
+function toEndField({ mtuBytes, pod, ...end }: EndClaim): Json {
+  return { ...end, mtu: mtuBytes, ...(pod === undefined ? {} : { pod }) }
+}
+
+function fromEndField(field: unknown): unknown {
+  if (!isRecord(field)) return field
+  const { mtu, ...end } = field
+  return { ...end, mtuBytes: mtu }
+}
+
+function toStatus(wire: Wire, earlier: Json | undefined, now: Date): Json {
+  const { state, message, ends, nodes, mtu } = summarizeWire(wire)
+  const status = state === 'Connected' ? 'True' : 'False'
+  const [before] = Array.isArray(earlier?.['conditions'])
+    ? (earlier['conditions'] as unknown[])
+    : []
+  const since =
+    isRecord(before) && before['status'] === status ? before['lastTransitionTime'] : undefined
+  return {
+    state,
+    ends,
+    nodes,
+    mtu,
+    // For `kubectl wait --for=condition=Connected`.
+    conditions: [
+      {
+        type: 'Connected',
+        status,
+        reason: state,
+        message,
+        lastTransitionTime: since ?? `${now.toISOString().slice(0, 19)}Z`,
+      },
+    ],
+    reports: wire.reports.map(({ message: words, ...report }) =>
+      words === undefined ? report : { ...report, message: words },
+    ),
+  }
+}
+
+function sortKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sortKeys)
+  if (!isRecord(value)) return value
+  return Object.fromEntries(
+    Object.keys(value)
+      .sort()
+      .map((key) => [key, sortKeys(value[key])]),
+  )
+}

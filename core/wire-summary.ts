@@ -1,0 +1,63 @@
+// A wire in a few words, for `kubectl get wires` and for people: a pure function of its document.
+import { describeEnd, ENDS_PER_WIRE, toAttachmentKey, type NodeReport, type Wire } from './wire.ts'
+
+export const WIRE_STATES = ['Connected', 'Connecting', 'Waiting', 'Failed', 'Unplugged'] as const
+export type WireState = (typeof WIRE_STATES)[number]
+
+export interface WireSummary {
+  readonly state: WireState
+  /** Why it is so, as a sentence without its full stop. */
+  readonly message: string
+  /** "vm/r1 ge0, pod/h1 eth1". */
+  readonly ends: string
+  /** "n1, n2"; one name when both ends are on one node. */
+  readonly nodes: string
+  /** "1500", or "1500, 9000" where the ends were told different ones. */
+  readonly mtu: string
+}
+
+export function summarizeWire(wire: Wire): WireSummary {
+  const { ends } = wire
+  const list = (words: readonly (string | number)[]): string => [...new Set(words)].join(', ')
+  return {
+    ...summarizeState(wire),
+    ends: ends.map(describeEnd).join(', '),
+    nodes: list(ends.map(({ node }) => node)),
+    mtu: list(ends.map(({ mtuBytes }) => mtuBytes)),
+  }
+}
+
+/** Whether the ends were told different MTUs: what fits one of them the other may drop. */
+export function hasMtuMismatch(wire: Wire): boolean {
+  return new Set(wire.ends.map(({ mtuBytes }) => mtuBytes)).size > 1
+}
+
+/** Keys of a wire's attachments, in an order that all nodes agree on. */
+export function listEndKeys(wire: Wire): readonly string[] {
+  return wire.ends.map(toAttachmentKey).sort()
+}
+
+function summarizeState(wire: Wire): Pick<WireSummary, 'state' | 'message'> {
+  const { ends } = wire
+  const keys = listEndKeys(wire).join()
+  const isCurrent = (report: NodeReport): boolean => report.ends.join() === keys
+  const reports = wire.reports.filter(isCurrent)
+  const failed = reports.find(({ state }) => state === 'failed')
+  if (failed !== undefined)
+    return { state: 'Failed', message: `node ${failed.node}: ${failed.message ?? 'unknown'}` }
+  const [first] = ends
+  if (first === undefined)
+    return {
+      state: 'Unplugged',
+      message: `no end is plugged in; a tunnel is being taken down on ${wire.tunnelNodes.join(', ')}`,
+    }
+  if (ends.length < ENDS_PER_WIRE)
+    return { state: 'Waiting', message: `only ${describeEnd(first)} is plugged in` }
+  const missing = [...new Set(ends.map(({ node }) => node))].filter(
+    (node) => !reports.some((report) => report.node === node && report.state === 'joined'),
+  )
+  if (missing.length > 0)
+    return { state: 'Connecting', message: `node ${missing.join(' and ')} has not joined it yet` }
+  const mismatch = hasMtuMismatch(wire) ? '; its ends were told different MTUs' : ''
+  return { state: 'Connected', message: `both ends are joined${mismatch}` }
+}

@@ -1,0 +1,69 @@
+// What the API server said, in our terms: try again later, or a refusal that somebody must mend.
+import { ApiException } from '@kubernetes/client-node'
+
+import { isRecord } from '../../core/cni/config.ts'
+import { CNI_CODE, CniError } from '../../core/errors.ts'
+
+/** HTTP status of a failed call; undefined when there was no answer at all. */
+export function getStatus(error: unknown): number | undefined {
+  return error instanceof ApiException ? error.code : undefined
+}
+
+/** Runs a call; what fails comes out as a CniError that says what was tried and where. */
+export async function callApi<T>(server: string, what: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call()
+  } catch (error) {
+    throw explainApiError(server, what, error)
+  }
+}
+
+export function explainApiError(server: string, what: string, error: unknown): unknown {
+  if (error instanceof CniError) return error
+  const status = getStatus(error)
+  const cause = error instanceof ApiException ? new Error(readMessage(error)) : error
+  switch (status) {
+    case 403:
+      return new CniError(
+        CNI_CODE.STORE_REFUSED,
+        `Cannot ${what}: the Kubernetes API at ${server} forbids it, expected the permissions of deploy/base`,
+        { cause },
+      )
+    case 404:
+      return new CniError(
+        CNI_CODE.STORE_REFUSED,
+        `Cannot ${what}: the Kubernetes API at ${server} does not know it, expected the namespace and the kinds of l2wire.dev`,
+        { cause },
+      )
+    case 400:
+    case 422:
+      return new CniError(
+        CNI_CODE.STORE_REFUSED,
+        `Cannot ${what}: the Kubernetes API at ${server} finds it invalid`,
+        { cause },
+      )
+    default:
+      return new CniError(
+        CNI_CODE.TRY_AGAIN_LATER,
+        status === undefined
+          ? `Cannot ${what}: no answer from the Kubernetes API at ${server}`
+          : `Cannot ${what}: the Kubernetes API at ${server} answered ${status}`,
+        { cause },
+      )
+  }
+}
+
+// The body of a refusal is a Status object, as text.
+function readMessage(error: ApiException<unknown>): string {
+  const body: unknown = typeof error.body === 'string' ? parse(error.body) : error.body
+  if (isRecord(body) && typeof body['message'] === 'string') return body['message']
+  return typeof body === 'string' && body !== '' ? body.trim() : error.message
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}

@@ -1,0 +1,73 @@
+// The wires of this node as last seen, by watching or by our own writes. So most that is read costs
+// no request, and the echo of our own write is told from somebody else's.
+import { isRecord } from '../../core/cni/config.ts'
+import type { WireObject } from '../../core/wire-object.ts'
+
+export interface WireCache {
+  get(namespace: string, name: string): WireObject | undefined
+  /** What the API answered to a write of ours; false when the object is no longer of this node. */
+  wrote(object: WireObject, isOurs: boolean): void
+  /** We deleted this object. */
+  deleted(object: WireObject): void
+  /** A watch event; returns whether somebody else changed what matters. */
+  saw(object: WireObject): boolean
+  /** A watch event: gone, or no longer of this node. Returns whether somebody else did it. */
+  lost(object: WireObject): boolean
+}
+
+const DELETED = 'deleted'
+
+export function newWireCache(): WireCache {
+  const objects = new Map<string, WireObject>()
+  // By uid: the version of our last write, until the watch has shown a later one.
+  const ours = new Map<string, bigint | typeof DELETED>()
+
+  const isEcho = ({ metadata }: WireObject): boolean => {
+    const version = ours.get(metadata.uid ?? '')
+    return version === DELETED || (version !== undefined && getVersion(metadata) <= version)
+  }
+  return {
+    get: (namespace, name) => objects.get(`${namespace}/${name}`),
+    wrote: (object, isOurs) => {
+      ours.set(object.metadata.uid ?? '', getVersion(object.metadata))
+      if (isOurs) objects.set(toKey(object), object)
+      else objects.delete(toKey(object))
+    },
+    deleted: (object) => {
+      ours.set(object.metadata.uid ?? '', DELETED)
+      objects.delete(toKey(object))
+    },
+    saw: (object) => {
+      if (isEcho(object)) return false
+      const known = objects.get(toKey(object))
+      if (known !== undefined && getVersion(known.metadata) >= getVersion(object.metadata))
+        return false
+      objects.set(toKey(object), object)
+      // The generation counts changes of the spec: a node's report concerns nobody here.
+      const { generation, uid } = object.metadata
+      return known?.metadata['generation'] !== generation || known?.metadata.uid !== uid
+    },
+    lost: (object) => {
+      const wasOurs = isEcho(object)
+      ours.delete(object.metadata.uid ?? '')
+      const known = objects.get(toKey(object))
+      if (known?.metadata.uid === object.metadata.uid) objects.delete(toKey(object))
+      return !wasOurs
+    },
+  }
+}
+
+function toKey({ metadata }: WireObject): string {
+  return `${metadata.namespace ?? ''}/${metadata.name}`
+}
+
+// Kubernetes API concepts, "Resource versions": decimal, comparable within one kind (since 1.35 by
+// promise, before by etcd's nature).
+function getVersion(metadata: WireObject['metadata']): bigint {
+  return BigInt(metadata.resourceVersion ?? 0)
+}
+
+/** Whether a value from the API has what every object has. */
+export function isWireObject(value: unknown): value is WireObject {
+  return isRecord(value) && isRecord(value['metadata']) && isRecord(value['spec'])
+}
