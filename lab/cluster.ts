@@ -6,7 +6,7 @@ import { join } from 'node:path'
 
 import { listFolder } from '../store/json-file.ts'
 import { newLabNetns, type LabNetns } from './netns.ts'
-import { newLabNode, type LabNode } from './node.ts'
+import { listDocuments, newLabNode, type LabNode } from './node.ts'
 
 export interface ClusterNode {
   readonly node: LabNode
@@ -61,7 +61,7 @@ export async function newLabCluster(options: LabClusterOptions = {}): Promise<La
   return {
     nodes,
     listStore: async () => {
-      const wires = (await listFolder(storeFolder)).filter((file) => file !== 'vni')
+      const wires = (await listDocuments(storeFolder)).filter((file) => file !== 'vni')
       const vnis = await listFolder(join(storeFolder, 'vni'))
       return [...wires, ...vnis.map((vni) => `vni/${vni}`)]
     },

@@ -119,7 +119,7 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
     startAgent,
     readLog: () => log,
     listDocuments: async () => [
-      ...(await listFolder(storeFolder)),
+      ...(await listDocuments(storeFolder)),
       ...(await listFolder(join(stateDir, 'attachments'))),
     ],
     [Symbol.asyncDispose]: async () => {
@@ -127,4 +127,10 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
       await rm(folder, { recursive: true, force: true })
     },
   }
+}
+
+/** A store's files; what a write under way puts beside them for a moment is none of them. */
+export async function listDocuments(storeFolder: string): Promise<readonly string[]> {
+  const files = await listFolder(storeFolder)
+  return files.filter((file) => !/\.(lock|tmp)$/.test(file))
 }
