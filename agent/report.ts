@@ -55,13 +55,12 @@ async function write(
   ends: readonly WireAttachment[],
   words: NodeReport,
 ): Promise<void> {
-  let isNews = false
+  let before: Wire | undefined
   const wire = await node.store.update(id, (current) => {
-    const reported = reportWire(current, words)
-    isNews = reported !== current
-    return reported
+    before = current
+    return reportWire(current, words)
   })
-  if (!isNews || wire === undefined) return
+  if (wire === undefined || wire === before) return
   for (const notice of listNotices(wire, words))
     for (const end of ends) await tell(node, end, notice)
 }

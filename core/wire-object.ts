@@ -103,13 +103,16 @@ export function fromWireObject(object: unknown): Wire {
   const ends = Array.isArray(spec['ends']) ? (spec['ends'] as unknown[]).map(fromEndField) : []
   const reports = isRecord(status) ? status['reports'] : undefined
   const fields = decodeWireFields({ ...spec, ends, reports }, path)
-  return { namespace, name: wireName, ...fields }
+  const wire = { namespace, name: wireName, ...fields }
+  // The status is written after the spec: what it says of nodes that have gone is over.
+  const nodes = listNodes(wire)
+  return { ...wire, reports: wire.reports.filter(({ node }) => nodes.includes(node)) }
 }
 
 /** Whether two objects differ in what is written to the main resource; the status is written apart. */
 export function hasSameClaims(a: WireObject, b: WireObject): boolean {
   const pick = ({ metadata, spec }: WireObject): string =>
-    JSON.stringify([Object.entries(metadata.labels ?? {}).sort(), sortKeys(spec)])
+    JSON.stringify(sortKeys([metadata.labels ?? {}, spec]))
   return pick(a) === pick(b)
 }
 

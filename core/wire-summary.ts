@@ -18,12 +18,11 @@ export interface WireSummary {
 
 export function summarizeWire(wire: Wire): WireSummary {
   const { ends } = wire
-  const list = (words: readonly (string | number)[]): string => [...new Set(words)].join(', ')
   return {
     ...summarizeState(wire),
     ends: ends.map(describeEnd).join(', '),
-    nodes: list(ends.map(({ node }) => node)),
-    mtu: list(ends.map(({ mtuBytes }) => mtuBytes)),
+    nodes: listOnce(ends.map(({ node }) => node)),
+    mtu: listOnce(ends.map(({ mtuBytes }) => mtuBytes)),
   }
 }
 
@@ -35,6 +34,10 @@ export function hasMtuMismatch(wire: Wire): boolean {
 /** Keys of a wire's attachments, in an order that all nodes agree on. */
 export function listEndKeys(wire: Wire): readonly string[] {
   return wire.ends.map(toAttachmentKey).sort()
+}
+
+function listOnce(words: readonly (string | number)[]): string {
+  return [...new Set(words)].join(', ')
 }
 
 function summarizeState(wire: Wire): Pick<WireSummary, 'state' | 'message'> {

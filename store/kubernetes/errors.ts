@@ -22,35 +22,26 @@ export function explainApiError(server: string, what: string, error: unknown): u
   if (error instanceof CniError) return error
   const status = getStatus(error)
   const cause = error instanceof ApiException ? new Error(readMessage(error)) : error
-  switch (status) {
-    case 403:
-      return new CniError(
-        CNI_CODE.STORE_REFUSED,
-        `Cannot ${what}: the Kubernetes API at ${server} forbids it, expected the permissions of deploy/base`,
-        { cause },
-      )
-    case 404:
-      return new CniError(
-        CNI_CODE.STORE_REFUSED,
-        `Cannot ${what}: the Kubernetes API at ${server} does not know it, expected the namespace and the kinds of l2wire.dev`,
-        { cause },
-      )
-    case 400:
-    case 422:
-      return new CniError(
-        CNI_CODE.STORE_REFUSED,
-        `Cannot ${what}: the Kubernetes API at ${server} finds it invalid`,
-        { cause },
-      )
-    default:
-      return new CniError(
-        CNI_CODE.TRY_AGAIN_LATER,
-        status === undefined
-          ? `Cannot ${what}: no answer from the Kubernetes API at ${server}`
-          : `Cannot ${what}: the Kubernetes API at ${server} answered ${status}`,
-        { cause },
-      )
-  }
+  const refusal = status === undefined ? undefined : REFUSALS[status]
+  if (refusal !== undefined)
+    return new CniError(
+      CNI_CODE.STORE_REFUSED,
+      `Cannot ${what}: the Kubernetes API at ${server} ${refusal}`,
+      { cause },
+    )
+  const answer = status === undefined ? 'gave no answer' : `answered ${status}`
+  return new CniError(
+    CNI_CODE.TRY_AGAIN_LATER,
+    `Cannot ${what}: the Kubernetes API at ${server} ${answer}`,
+    { cause },
+  )
+}
+
+const REFUSALS: Readonly<Record<number, string>> = {
+  400: 'finds it invalid',
+  403: 'forbids it, expected the permissions of deploy/base',
+  404: 'does not know it, expected the namespace and the kinds of l2wire.dev',
+  422: 'finds it invalid',
 }
 
 // The body of a refusal is a Status object, as text.

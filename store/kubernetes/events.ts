@@ -49,9 +49,9 @@ async function tell(
     } catch (error) {
       if (getStatus(error) !== 409) throw error
       const earlier = await core.readNamespacedEvent({ namespace, name })
-      const count = (earlier.count ?? 1) + 1
-      const again = { ...earlier, count, lastTimestamp: now }
-      await core.replaceNamespacedEvent({ namespace, name, body: again })
+      earlier.count = (earlier.count ?? 1) + 1
+      earlier.lastTimestamp = now
+      await core.replaceNamespacedEvent({ namespace, name, body: earlier })
     }
   })
 }

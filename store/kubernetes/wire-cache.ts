@@ -5,6 +5,10 @@ import type { WireObject } from '../../core/wire-object.ts'
 
 export interface WireCache {
   get(namespace: string, name: string): WireObject | undefined
+  /** Runs a write of ours; events about that object wait, since they may be faster than its answer. */
+  writing<T>(namespace: string, name: string, write: () => Promise<T>): Promise<T>
+  /** Handles an event: now, or when the write under way has its answer. */
+  arrived(object: WireObject, handle: () => void): void
   /** What the API answered to a write of ours; false when the object is no longer of this node. */
   wrote(object: WireObject, isOurs: boolean): void
   /** We deleted this object. */
@@ -22,12 +26,31 @@ export function newWireCache(): WireCache {
   // By uid: the version of our last write, until the watch has shown a later one.
   const ours = new Map<string, bigint | typeof DELETED>()
 
+  const late = new Map<string, (() => void)[]>()
+
   const isEcho = ({ metadata }: WireObject): boolean => {
     const version = ours.get(metadata.uid ?? '')
     return version === DELETED || (version !== undefined && getVersion(metadata) <= version)
   }
   return {
     get: (namespace, name) => objects.get(`${namespace}/${name}`),
+    writing: async (namespace, name, write) => {
+      const key = `${namespace}/${name}`
+      // Two writes to one object at once share the events that wait: the first to end handles them.
+      const waiting = late.get(key) ?? []
+      late.set(key, waiting)
+      try {
+        return await write()
+      } finally {
+        if (late.get(key) === waiting) late.delete(key)
+        for (const handle of waiting.splice(0)) handle()
+      }
+    },
+    arrived: (object, handle) => {
+      const waiting = late.get(toKey(object))
+      if (waiting === undefined) handle()
+      else waiting.push(handle)
+    },
     wrote: (object, isOurs) => {
       ours.set(object.metadata.uid ?? '', getVersion(object.metadata))
       if (isOurs) objects.set(toKey(object), object)

@@ -50,10 +50,14 @@ export async function watchWires(watch: WireWatch): Promise<Disposable> {
   for (const verb of ['add', 'update'] as const)
     informer.on(verb, (object) => {
       waitMs = RETRY_FIRST_MS
-      if (cache.saw(object)) tell(object)
+      cache.arrived(object, () => {
+        if (cache.saw(object)) tell(object)
+      })
     })
   informer.on('delete', (object) => {
-    if (cache.lost(object)) tell(object)
+    cache.arrived(object, () => {
+      if (cache.lost(object)) tell(object)
+    })
   })
   const stopped = new AbortController()
   const restart = async (): Promise<void> => {

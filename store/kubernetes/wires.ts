@@ -75,7 +75,9 @@ export function newKubernetesStore(
         if (cached === undefined) throw error
         continue
       }
-      if (await write(id, object, changed)) return changed
+      const isWritten = async (): Promise<boolean> => write(id, object, changed)
+      const name = toObjectName(id.name)
+      if (await (cache?.writing(id.namespace, name, isWritten) ?? isWritten())) return changed
     }
     throw new CniError(
       CNI_CODE.TRY_AGAIN_LATER,

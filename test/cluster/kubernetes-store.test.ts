@@ -1,0 +1,212 @@
+// The Kubernetes store on a real API server: the suite of every store, and what is Kubernetes' own.
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import { expect } from 'chai'
+import { before, beforeEach, describe, it } from 'mocha'
+
+import { CniError, DecodeError } from '../../core/errors.ts'
+import { claimEnd, openTunnel, releaseEnd, reportWire, type WireId } from '../../core/wire.ts'
+import type { LabApiServer } from '../../lab/api-server.ts'
+import type { WireStore } from '../../store/wire-store.ts'
+import { describeWireStore, newClaim } from '../process/wire-store-suite.ts'
+import { getApi } from './fixture-api.ts'
+
+const { openCluster, openNodeCluster } = await import('../../store/kubernetes/open-cluster.ts')
+
+function openStore(kubeconfig: string, namespace: string, node?: string): WireStore {
+  return node === undefined
+    ? openCluster({ kubeconfig }, { namespace }).store
+    : openNodeCluster({ kubeconfig }, node).store
+}
+
+describeWireStore('the Kubernetes store', async () => {
+  const api = await getApi()
+  const namespace = await api.newNamespace('store')
+  return {
+    namespace,
+    open: (node) => openStore(api.kubeconfig, namespace, node),
+    // The namespace is nobody else's, and dies with the API server.
+    [Symbol.asyncDispose]: async () => {
+      await api.kubectl(['delete', 'wires', '--all', '-n', namespace])
+      await api.kubectl(['delete', 'vniclaims', '--all'])
+    },
+  }
+})
+
+describe('the Kubernetes store, as Kubernetes sees it', () => {
+  let api: LabApiServer
+  let id: WireId
+  let store: WireStore
+
+  before(async () => {
+    api = await getApi()
+  })
+  beforeEach(async () => {
+    id = { namespace: await api.newNamespace('wire'), name: 'r1-r2' }
+    store = openStore(api.kubeconfig, id.namespace)
+  })
+
+  const plug = async (): Promise<void> => {
+    const ge0 = newClaim('vm/r1', { ifname: 'ge0' })
+    const eth1 = newClaim('pod/h1', { node: 'n2', mtuBytes: 9000 })
+    await store.update(id, (wire) => claimEnd(claimEnd(wire, id, ge0), id, eth1))
+    await store.update(id, (wire) => openTunnel(openTunnel(wire, 'n1', 4711), 'n2', 4711))
+    const wire = await store.read(id)
+    const ends = wire?.ends.map((end) => `${end.containerID}@${end.ifname}`).sort() ?? []
+    for (const node of ['n1', 'n2'])
+      await store.update(id, (old) => reportWire(old, { node, state: 'joined', ends }))
+  }
+
+  const patch = async (body: unknown): Promise<string> => {
+    const where = ['wire', id.name, '-n', id.namespace, '--type', 'merge']
+    return api.kubectl(['patch', ...where, '-p', JSON.stringify(body)]).catch(String)
+  }
+
+  it('prints ends, nodes, state, VNI, MTU and age, and waits for a condition', async () => {
+    await plug()
+    const table = await api.kubectl(['get', 'lw', '-n', id.namespace])
+    const [head = '', row = ''] = table.split('\n')
+    expect(head.trim().split(/ +/).join(' ')).to.equal('NAME ENDS NODES STATE VNI MTU AGE')
+    expect(row).to.match(
+      /^r1-r2 +vm\/r1 ge0, pod\/h1 eth1 +n1, n2 +Connected +4711 +1500, 9000 +\d+s/,
+    )
+    await api.kubectl([
+      'wait',
+      '--for=condition=Connected',
+      'wire/r1-r2',
+      '-n',
+      id.namespace,
+      '--timeout=1s',
+    ])
+    const wide = await api.kubectl(['get', 'wires', '-n', id.namespace, '-o', 'wide'])
+    expect(wide).to.include('both ends are joined; its ends were told different MTUs')
+  })
+
+  it('explains itself', async () => {
+    const text = await api.kubectl(['explain', 'wire.spec.ends'])
+    for (const field of ['holder', 'ifname', 'containerID', 'node', 'address', 'mtu', 'pod'])
+      expect(text).to.match(new RegExp(`${field}\\t<`))
+    expect(text).to.include('A third one is refused')
+    expect(await api.kubectl(['explain', 'vniclaim.spec'])).to.include('The wire that the VNI')
+  })
+
+  const nonsense = [
+    { name: 'a third end', spec: { ends: ['a', 'b', 'c'].map(toEndField) }, want: 'Too many' },
+    { name: 'one end twice', spec: { ends: ['a', 'a'].map(toEndField) }, want: 'Duplicate' },
+    {
+      name: 'an address that is none',
+      spec: { ends: [{ ...toEndField('a'), address: 'x' }] },
+      want: 'IP address',
+    },
+    {
+      name: 'an end without a node',
+      spec: { ends: [{ ...toEndField('a'), node: null }] },
+      want: 'node',
+    },
+    { name: 'another name', spec: { name: 'w2' }, want: 'cannot be changed' },
+    { name: 'another VNI', spec: { vni: 5 }, want: 'cannot be changed' },
+    { name: 'no list of ends', spec: { ends: 'r1' }, want: 'ends' },
+    { name: 'a VNI that has no 24 bits', spec: { vni: 16777216 }, want: '16777215' },
+  ]
+  it('lets nobody edit a wire into nonsense', async () => {
+    await plug()
+    const before = await store.read(id)
+    for (const { name, spec, want } of nonsense)
+      expect(await patch({ spec }), name).to.include(want)
+    expect(await store.read(id)).to.deep.equal(before)
+  })
+
+  it('says which field is at fault where the schema lets it through, and loses nothing', async () => {
+    await plug()
+    await api.kubectl(['label', 'wire', id.name, 'course=ccna', '-n', id.namespace])
+    await patch({ spec: { vni: null, ends: [] } })
+    expect((await store.read(id))?.ends).to.deep.equal([])
+    // A name that the schema takes, on an object that is not called so.
+    await api.apply({
+      apiVersion: 'l2wire.dev/v1alpha1',
+      kind: 'Wire',
+      metadata: { namespace: id.namespace, name: 'other' },
+      spec: { name: 'r7', ends: [] },
+    })
+    const unreadable: unknown[] = []
+    expect(await store.list((error) => unreadable.push(error))).to.have.length(1)
+    expect(unreadable[0])
+      .to.be.instanceOf(DecodeError)
+      .with.property('message')
+      .that.includes('"r7"')
+    const error = await store
+      .update({ ...id, name: 'other' }, (wire) => wire)
+      .then(String, (thrown: unknown) => thrown)
+    expect(error).to.be.instanceOf(DecodeError)
+    await store.update(id, (wire) => claimEnd(wire, id, newClaim('vm/r9')))
+    const object = await api.getObject('wire', id.name, id.namespace)
+    expect(object['metadata']).to.have.nested.property('labels.course', 'ccna')
+  })
+
+  it('a claim of a VNI is named after it and for one wire only', async () => {
+    for (const name of ['0', 'w1', '16777216', '007'])
+      expect(await api.apply(newVniClaim(name, 'w')).catch(String), name).to.include(
+        'must be a VNI',
+      )
+    await api.apply(newVniClaim('77', 'w'))
+    expect(await api.apply(newVniClaim('77', 'v')).catch(String)).to.include('make a new one')
+    await store.releaseVni(77)
+  })
+
+  it('a service account that lacks a verb is told which, with error 109', async () => {
+    const kubeconfig = await api.newServiceAccountKubeconfig(id.namespace, 'nobody')
+    const refused = openStore(kubeconfig, id.namespace)
+    const errors = await Promise.all(
+      [
+        refused.read(id),
+        refused.update(id, (wire) => claimEnd(wire, id, newClaim('vm/r1'))),
+        refused.list(() => undefined),
+        refused.claimVni(id, { first: 1, last: 2 }, undefined),
+        refused.probe(),
+      ].map(async (action) => action.then(String, (error: unknown) => error)),
+    )
+    for (const error of errors) expect(error).to.be.instanceOf(CniError).with.property('code', 109)
+    expect(String((errors[0] as Error).cause)).to.match(/cannot get resource "wires"/)
+    expect((errors[0] as Error).message).to.include('deploy/base')
+  })
+
+  it('an agent hears of its own wires only, and of its own doing never', async () => {
+    const node = `node-of-${id.namespace}`
+    const mine = openStore(api.kubeconfig, id.namespace, node)
+    const heard: string[] = []
+    using watching = await mine.watch(
+      ({ name }) => heard.push(name),
+      (error) => {
+        throw error
+      },
+    )
+    void watching
+    for (let at = 0; at < 20; at += 1) {
+      const foreign = { ...id, name: `foreign-${at}` }
+      const claim = newClaim(`pod/p${at}`, { node: 'n2' })
+      await store.update(foreign, (wire) => claimEnd(wire, foreign, claim))
+      await store.update(foreign, (wire) => releaseEnd(wire, claim))
+    }
+    await mine.update(id, (wire) => claimEnd(wire, id, newClaim('vm/r1', { node })))
+    await store.update(id, (wire) => claimEnd(wire, id, newClaim('pod/h1', { node: 'n2' })))
+    for (let wait = 0; heard.length === 0 && wait < 300; wait += 1) await sleep(10)
+    expect(heard).to.deep.equal(['r1-r2'])
+    await mine.update(id, (wire) => releaseEnd(wire, newClaim('vm/r1', { node })))
+    await sleep(200)
+    expect(heard).to.deep.equal(['r1-r2'])
+  })
+})
+
+function toEndField(holder: string): Readonly<Record<string, unknown>> {
+  const { mtuBytes: mtu, pod: _pod, ...end } = newClaim(`pod/${holder}`)
+  return { ...end, mtu }
+}
+
+function newVniClaim(name: string, wire: string): Readonly<Record<string, unknown>> {
+  return {
+    apiVersion: 'l2wire.dev/v1alpha1',
+    kind: 'VniClaim',
+    metadata: { name },
+    spec: { namespace: 'lab', wire },
+  }
+}
