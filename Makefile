@@ -21,7 +21,7 @@ bench: setup-bench build ## side by side with peers, ratios from one run
 setup-%:
 	@setup/setup.sh $*
 
-build: setup-build ## the five executables in dist/bin
+build: setup-build ## the executables in dist/bin
 	@echo 'Building dist/bin.'
 	@node build/build.ts
 

@@ -66,7 +66,9 @@ async function runLogged(node: Node, request: CniRequest): ReturnType<typeof run
   const started = performance.now()
   try {
     const output = await runVerb(node, request)
-    node.log.info({ ...facts, ms: Math.round(performance.now() - started) }, 'done')
+    const ms = Math.round(performance.now() - started)
+    // STATUS is the readiness probe, too: a line every few seconds would bury the rest.
+    node.log[command === 'STATUS' ? 'debug' : 'info']({ ...facts, ms }, 'done')
     return output
   } catch (error) {
     // A refusal is an answer; only what nobody expects needs its stack.

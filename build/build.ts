@@ -1,18 +1,20 @@
-// Makes the five executables in dist/bin. The CNI plugins are one self-contained file under two
-// names: a host has no Node. The others are a bundle each in dist/lib and a small wrapper that finds
-// Node 24, here or in an image.
+// Makes the executables in dist/bin. The CNI plugins are one self-contained file under two names: a
+// host has no Node. The others are a bundle each in dist/lib and a small wrapper that finds Node 24,
+// here or in an image. --bun-runtime PATH compiles the plugins for that runtime's architecture.
 import {
   chmodSync,
   copyFileSync,
   linkSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
 import { execFileSync } from 'node:child_process'
 import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
 
 import { build } from 'esbuild'
 
@@ -32,6 +34,7 @@ interface Program {
 
 const PROGRAMS: readonly Program[] = [
   { name: 'l2wire-agent', entry: 'agent/main.ts', nodeFlags: ['--max-semi-space-size=2'] },
+  { name: 'l2wire-node', entry: 'agent/node-tool.ts', nodeFlags: [] },
   {
     name: 'l2wire-sidecar',
     entry: 'sidecar/main.ts',
@@ -49,6 +52,8 @@ const PROGRAMS: readonly Program[] = [
   },
   { name: 'kubectl-l2wire', entry: 'cli/main.ts', nodeFlags: [] },
 ]
+
+const { values: options } = parseArgs({ options: { 'bun-runtime': { type: 'string' } } })
 
 rmSync(NEXT, { recursive: true, force: true })
 mkdirSync(BIN, { recursive: true })
@@ -100,6 +105,12 @@ function compileShim(): void {
   const bun = join(ROOT, 'node_modules/bun/bin/bun.exe')
   // What the runtime's working directory holds must not configure a program that runs as root.
   const isolation = ['--no-compile-autoload-dotenv', '--no-compile-autoload-bunfig']
+  const runtime = options['bun-runtime']
+  // Without a target Bun takes its own architecture; the runtime's file says nothing of it to Bun.
+  const target =
+    runtime === undefined
+      ? []
+      : [`--target=bun-linux-${readArchitecture(runtime)}`, `--compile-executable-path=${runtime}`]
   execFileSync(
     bun,
     [
@@ -107,6 +118,7 @@ function compileShim(): void {
       '--compile',
       '--minify',
       ...isolation,
+      ...target,
       join(ROOT, 'cni-shim/main.ts'),
       '--outfile',
       path,
@@ -114,4 +126,13 @@ function compileShim(): void {
     { stdio: ['ignore', 'ignore', 'inherit'], cwd: ROOT },
   )
   linkSync(path, join(BIN, 'l2wire-bind'))
+}
+
+/** Of an ELF file: e_machine is two bytes at 18 (elf.h). */
+function readArchitecture(path: string): string {
+  const machine = readFileSync(path).readUInt16LE(18)
+  const architecture = { 62: 'x64', 183: 'arm64' }[machine]
+  if (architecture === undefined)
+    throw new Error(`Cannot compile for "${path}": machine ${machine}, expected x86-64 or AArch64`)
+  return architecture
 }

@@ -118,7 +118,8 @@ function renderStep(step: Step, options: RenderOptions): Batch {
   }
 }
 
-const TABLE = 'inet l2wire'
+/** Everything of ours in nftables; removing it removes all. */
+export const TABLE = 'inet l2wire'
 
 function getPeerSet(address: string): string {
   return address.includes(':') ? 'peers6' : 'peers4'

@@ -27,7 +27,15 @@ async function runCommand(name: string, argv: readonly string[]): Promise<Ended>
 }
 
 describe('dist/bin', () => {
-  for (const name of ['l2wire', 'l2wire-bind', 'l2wire-agent', 'l2wire-sidecar', 'kubectl-l2wire'])
+  const names = [
+    'l2wire',
+    'l2wire-bind',
+    'l2wire-agent',
+    'l2wire-node',
+    'l2wire-sidecar',
+    'kubectl-l2wire',
+  ]
+  for (const name of names)
     it(`has ${name}, executable`, async () => {
       const { mode } = await stat(join(ROOT, 'dist/bin', name))
       expect(mode & 0o111).to.equal(0o111)

@@ -1,0 +1,76 @@
+// l2wire-node: what the agent's DaemonSet runs beside the agent: install, uninstall and the probes.
+// A bundle of its own: a probe every few seconds must not load the Kubernetes client.
+import { parseArgs } from 'node:util'
+
+import { DEFAULT_SOCKET } from '../core/cni/config.ts'
+import { DecodeError, renderCauses } from '../core/errors.ts'
+import { run } from '../kernel/run.ts'
+import { installPlugins } from './install.ts'
+import { probeAlive, probeReady } from './probe.ts'
+import { uninstall } from './uninstall.ts'
+
+const USAGE = `Usage: l2wire-node install|uninstall|alive|ready [options]
+
+  install      puts the CNI plugins into the node's folder
+  uninstall    takes them and what the agent keeps off the node; not while pods are plugged in
+  alive        exit code 0 when the agent answers
+  ready        exit code 0 when the agent can plug wires, its store included
+
+  --from DIR        where install finds the plugins; default: beside this program
+  --plugins DIR     the node's folder of CNI plugins; default /opt/cni/bin
+  --socket PATH     the agent's socket; default ${DEFAULT_SOCKET}
+  --state-dir DIR   what the agent remembers; default /var/lib/l2wire
+  -h, --help        this text
+`
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      from: { type: 'string' },
+      plugins: { type: 'string', default: '/opt/cni/bin' },
+      socket: { type: 'string', default: DEFAULT_SOCKET },
+      'state-dir': { type: 'string', default: '/var/lib/l2wire' },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+  if (values.help) {
+    process.stdout.write(USAGE)
+    return
+  }
+  const [command, ...more] = positionals
+  if (more.length > 0) throw new DecodeError('command', positionals, 'one command')
+  switch (command) {
+    case 'install': {
+      // The bundle is in lib/, the plugins are in bin/.
+      const from = values.from ?? `${import.meta.dirname}/../bin`
+      const replaced = await installPlugins(run, from, values.plugins)
+      process.stdout.write(
+        `${values.plugins}: ${replaced.length > 0 ? `installed ${replaced.join(' and ')}` : 'up to date'}\n`,
+      )
+      return
+    }
+    case 'uninstall':
+      await uninstall(run, {
+        pluginFolder: values.plugins,
+        stateDir: values['state-dir'],
+        socketPath: values.socket,
+      })
+      process.stdout.write('l2wire is off this node\n')
+      return
+    case 'alive':
+      return probeAlive(values.socket)
+    case 'ready':
+      return probeReady(values.socket)
+    case undefined:
+    default:
+      throw new DecodeError('command', command, 'install, uninstall, alive or ready')
+  }
+}
+
+try {
+  await main()
+} catch (error) {
+  process.stderr.write(`l2wire-node: ${renderCauses(error)}\n`)
+  process.exitCode = 1
+}
