@@ -32,7 +32,7 @@ export interface VmPod extends AsyncDisposable {
 }
 
 const REGISTRATION = 'kubevirt-patches/register-binding.yaml'
-const BINDING_NAD = 'deploy/binding-nad.yaml'
+const BINDING_NAD = 'deploy/base/binding-nad.yaml'
 
 /** The binding as the project's own patch registers it, its sidecar the one built here. */
 export async function readRegistration(): Promise<Readonly<Record<string, BindingRegistration>>> {

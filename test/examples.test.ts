@@ -42,7 +42,7 @@ describe('kubevirt-patches', () => {
     const vmi = toVmi(await readManifest('examples/vm-and-container/vm.yaml'))
     const bindings = vmi.spec.domain.devices.interfaces?.flatMap((nic) => nic.binding?.name ?? [])
     expect(bindings).to.deep.equal([name])
-    const nad = await readManifest('deploy/binding-nad.yaml')
+    const nad = await readManifest('deploy/base/binding-nad.yaml')
     const metadata = getMapping(nad, 'metadata')
     expect(plugin['networkAttachmentDefinition']).to.equal(
       `${String(metadata['namespace'])}/${String(metadata['name'])}`,

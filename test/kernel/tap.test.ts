@@ -46,7 +46,7 @@ describe('the binding plugin', function () {
     node = await newLabNode()
     pod = await newLabNetns('launcher')
     bind = {
-      ...getNadConfig(await readManifest('deploy/binding-nad.yaml')),
+      ...getNadConfig(await readManifest('deploy/base/binding-nad.yaml')),
       args: { cni: { logicNetworkName: NETWORK } },
     }
   })

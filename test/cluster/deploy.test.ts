@@ -1,0 +1,164 @@
+// What an admin applies, asked of a real API server: every kustomization passes its schemas and checks,
+// the agent's pod is admitted where it belongs, and its account may do what it needs and no more.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
+
+import { expect } from 'chai'
+import { before, describe, it } from 'mocha'
+import { parseAllDocuments } from 'yaml'
+
+import { CommandError } from '../../core/errors.ts'
+import type { LabApiServer } from '../../lab/api-server.ts'
+import { getMapping, ROOT, type Manifest } from '../../lab/manifests.ts'
+import { getApi } from './fixture-api.ts'
+
+const DEPLOY = join(ROOT, 'deploy')
+const FOLDERS = [
+  '.',
+  'overlays/kind',
+  'overlays/k3s',
+  'overlays/rke2',
+  'uninstall',
+  'overlays/k3s-uninstall',
+]
+const AGENT = 'system:serviceaccount:l2wire:l2wire-agent'
+
+describe('deploy', function () {
+  this.timeout(90_000)
+  let api: LabApiServer
+
+  before(async () => {
+    api = await getApi()
+    // For real, so that what is namespaced below finds its namespace.
+    await api.kubectl(['apply', '-k', DEPLOY])
+  })
+
+  const render = async (folder: string): Promise<readonly Manifest[]> => {
+    const documents = parseAllDocuments(await api.kubectl(['kustomize', folder]))
+    return documents.map((document) => document.toJS() as Manifest)
+  }
+  const getDaemonSet = async (folder: string): Promise<Manifest> => {
+    const found = (await render(join(DEPLOY, folder))).filter(({ kind }) => kind === 'DaemonSet')
+    expect(found).to.have.length(1)
+    return found[0] as Manifest
+  }
+  const getPluginPath = async (folder: string): Promise<unknown> => {
+    const { volumes } = getMapping(await getDaemonSet(folder), 'spec', 'template', 'spec')
+    const plugins = (volumes as readonly Manifest[]).find(({ name }) => name === 'plugins')
+    return getMapping(plugins ?? {}, 'hostPath')['path']
+  }
+
+  for (const folder of FOLDERS)
+    it(`${folder} is accepted as a whole`, async () => {
+      const path = join(DEPLOY, folder)
+      const argv = ['apply', '-k', path, '--dry-run=server', '--validate=strict']
+      const said = await api.kubectl(argv)
+      const names = said.split('\n').filter((line) => line.includes('l2wire'))
+      expect(names).to.have.length((await render(path)).length)
+    })
+
+  it('takes the component for nodes that keep taps from unprivileged containers', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'l2w-kustomize-'))
+    try {
+      const kustomization = {
+        kind: 'Kustomization',
+        resources: [relative(folder, join(DEPLOY, 'base'))],
+        components: [relative(folder, join(DEPLOY, 'components/privileged'))],
+      }
+      await writeFile(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization))
+      await api.kubectl(['apply', '-k', folder, '--dry-run=server', '--validate=strict'])
+      const [daemonSet] = (await render(folder)).filter(({ kind }) => kind === 'DaemonSet')
+      const { containers } = getMapping(daemonSet ?? {}, 'spec', 'template', 'spec')
+      const [agent] = containers as readonly Manifest[]
+      expect(agent?.['securityContext']).to.deep.equal({ privileged: true })
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  it('is applied a second time without a change', async () => {
+    const said = await api.kubectl(['apply', '-k', DEPLOY])
+    expect(said).to.include('daemonset.apps/l2wire-agent unchanged')
+    expect(said).to.not.include('configured')
+  })
+
+  it('puts the plugins where each distribution looks for them', async () => {
+    expect(await getPluginPath('.')).to.equal('/opt/cni/bin')
+    expect(await getPluginPath('overlays/rke2')).to.equal('/opt/cni/bin')
+    for (const folder of ['overlays/k3s', 'overlays/k3s-uninstall'])
+      expect(await getPluginPath(folder)).to.equal('/var/lib/rancher/k3s/data/cni')
+  })
+
+  it("the agent's pod is admitted in its namespace, and would not be in an ordinary one", async () => {
+    const namespace = await api.newNamespace('baseline')
+    const label = 'pod-security.kubernetes.io/enforce=baseline'
+    await api.kubectl(['label', 'namespace', namespace, label])
+    for (const folder of ['.', 'uninstall']) {
+      const template = getMapping(await getDaemonSet(folder), 'spec', 'template')
+      const pod = { apiVersion: 'v1', kind: 'Pod', ...template }
+      const labels = getMapping(template, 'metadata')['labels']
+      const place = (where: string): Manifest => ({
+        ...pod,
+        metadata: { name: `agent-${folder === '.' ? 'run' : folder}`, namespace: where, labels },
+      })
+      await api.apply(place('l2wire'))
+      let refusal = ''
+      try {
+        await api.apply(place(namespace))
+      } catch (error) {
+        refusal = error instanceof CommandError ? error.stderr : String(error)
+      }
+      expect(refusal).to.include('violates PodSecurity "baseline')
+      expect(refusal).to.include('host namespaces').and.include('non-default capabilities')
+    }
+  })
+
+  describe("the agent's account", () => {
+    const verbs = [
+      'get',
+      'list',
+      'watch',
+      'create',
+      'update',
+      'patch',
+      'delete',
+      'deletecollection',
+    ]
+    const rows = [
+      { resource: 'wires.l2wire.dev', may: ['get', 'list', 'watch', 'create', 'update', 'delete'] },
+      { resource: 'wires.l2wire.dev', subresource: 'status', may: ['get', 'update', 'patch'] },
+      { resource: 'vniclaims.l2wire.dev', may: ['get', 'list', 'create', 'delete'] },
+      { resource: 'pods', may: ['get'] },
+      { resource: 'events', may: ['create', 'patch'] },
+      { resource: 'secrets', may: [] },
+      { resource: 'nodes', may: [] },
+      { resource: 'network-attachment-definitions.k8s.cni.cncf.io', may: [] },
+      { resource: 'virtualmachineinstances.kubevirt.io', may: [] },
+    ]
+    for (const { resource, subresource, may } of rows)
+      it(`may ${may.join(', ') || 'do nothing with'} ${resource}${subresource === undefined ? '' : `/${subresource}`}`, async () => {
+        const allowed: string[] = []
+        for (const verb of verbs)
+          if (await mayDo(api, verb, resource, subresource)) allowed.push(verb)
+        expect(allowed).to.deep.equal(may)
+      })
+  })
+})
+
+async function mayDo(
+  api: LabApiServer,
+  verb: string,
+  resource: string,
+  subresource?: string,
+): Promise<boolean> {
+  const more = subresource === undefined ? [] : [`--subresource=${subresource}`]
+  try {
+    const argv = ['auth', 'can-i', verb, resource, ...more, '-A', '--as', AGENT]
+    return (await api.kubectl(argv)).trim() === 'yes'
+  } catch (error) {
+    // Its exit code is its answer.
+    if (error instanceof CommandError && error.exitCode === 1) return false
+    throw error
+  }
+}
