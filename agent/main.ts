@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
 
 import { DEFAULT_MTU } from '../core/address.ts'
-import { CNI_CODE, CniError, renderCauses } from '../core/errors.ts'
+import { CniError, renderCauses } from '../core/errors.ts'
 import { getOverheadBytes } from '../core/tunnel.ts'
 import { applySteps } from '../kernel/apply.ts'
 import { probeClassifier } from '../kernel/probe.ts'
@@ -88,7 +88,8 @@ async function waitForStore(node: Node): Promise<void> {
       await node.store.probe()
       return
     } catch (error) {
-      if (!(error instanceof CniError) || error.code !== CNI_CODE.TRY_AGAIN_LATER) throw error
+      // A permission that is missing may be on its way, too: what is wrong is said either way.
+      if (!(error instanceof CniError)) throw error
       node.log.error({ err: error, waitMs }, 'the store is not available')
       await sleep(waitMs)
     }

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { listFolder } from '../store/json-file.ts'
+import type { LabApiServer } from './api-server.ts'
+import { reachApi } from './api-reach.ts'
 import { newLabNetns, type LabNetns } from './netns.ts'
 import { listDocuments, newLabNode, type LabNode } from './node.ts'
 
@@ -22,10 +24,16 @@ export interface LabCluster extends AsyncDisposable {
 
 export interface LabClusterOptions {
   readonly count?: number
+  /** Nodes are called n1, n2, …; where several clusters share an API, each has a prefix of its own. */
+  readonly prefix?: string
   readonly ipVersion?: 4 | 6
   readonly underlayMtuBytes?: number
   /** Further options of the agents. */
   readonly more?: readonly string[]
+  /** Wires in the Kubernetes API instead of a folder. */
+  readonly api?: LabApiServer
+  /** Who the agents are there; default: the administrator. */
+  readonly kubeconfig?: string
 }
 
 /** The underlay's link in every node. */
@@ -51,10 +59,12 @@ export async function newLabCluster(options: LabClusterOptions = {}): Promise<La
     await netns.run(['ip', 'address', 'add', `${address}/${prefix}`, 'dev', UNDERLAY, ...nodad])
     await netns.run(['ip', 'link', 'set', 'dev', UNDERLAY, 'up'])
     await fabric.run(['ip', 'link', 'set', 'dev', `port${at}`, 'master', 'l2wfab', 'up'])
-    const more = options.more ?? []
-    const node = made.use(
-      await newLabNode({ nodeName: `n${at}`, netns, address, storeFolder, more }),
-    )
+    const { api, more = [] } = options
+    if (api !== undefined) made.use(await reachApi(api, netns))
+    const kubeconfig = options.kubeconfig ?? api?.kubeconfig
+    const nodeName = `${options.prefix ?? 'n'}${at}`
+    const store = kubeconfig === undefined ? { storeFolder } : { kubeconfig }
+    const node = made.use(await newLabNode({ nodeName, netns, address, more, ...store }))
     nodes.push({ node, netns, address })
   }
   const resources = made.move()

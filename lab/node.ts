@@ -38,6 +38,8 @@ export interface LabNodeOptions {
   readonly address?: string
   /** A store that several nodes share; default: one of its own. */
   readonly storeFolder?: string
+  /** Wires in the cluster of this kubeconfig instead of a folder. */
+  readonly kubeconfig?: string
   /** Further options of the agent. */
   readonly more?: readonly string[]
 }
@@ -48,7 +50,7 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
   const folder = await mkdtemp(join(tmpdir(), 'l2w-node-'))
   const socket = join(folder, 'agent.sock')
   const storeFolder = options.storeFolder ?? join(folder, 'store')
-  const storeUrl = `file://${storeFolder}`
+  const storeUrl = options.kubeconfig === undefined ? `file://${storeFolder}` : 'kubernetes'
   const stateDir = join(folder, 'state')
   const argv = [
     // The agent must not outlive a killed test.
@@ -80,6 +82,7 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
       env: {
         ...process.env,
         PATH: [options.pathFirst, process.env['PATH']].filter(Boolean).join(':'),
+        ...(options.kubeconfig === undefined ? {} : { KUBECONFIG: options.kubeconfig }),
       },
     })
     agent = child

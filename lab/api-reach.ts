@@ -1,0 +1,63 @@
+// The lab's API server, reachable from inside a namespace under the same address: a kubeconfig then holds
+// there, too. Disposing of it cuts that node off from the API, established connections included.
+import { spawn } from 'node:child_process'
+import { connect, type Server, type Socket } from 'node:net'
+import { once } from 'node:events'
+
+import type { LabApiServer } from './api-server.ts'
+import type { LabNetns } from './netns.ts'
+
+// A socket belongs to the namespace it was made in, whoever holds it: a child listens inside and hands
+// the listening socket over.
+const LISTEN = `
+const [, port, host] = process.argv
+const server = require('node:net').createServer()
+server.listen(Number(port), host, () => process.send('listening', server, () => process.exit()))
+`
+
+export async function reachApi(api: LabApiServer, netns: LabNetns): Promise<AsyncDisposable> {
+  const { hostname, port } = new URL(api.url)
+  const server = await listenInside(netns, Number(port), hostname)
+  const sockets = new Set<Socket>()
+  server.on('connection', (inside: Socket) => {
+    const outside = connect(Number(port), hostname)
+    for (const [from, to] of [
+      [inside, outside],
+      [outside, inside],
+    ] as const) {
+      sockets.add(from)
+      // Either side may be cut off at any time; the other then is, too.
+      from.on('error', () => undefined)
+      from.on('close', () => {
+        sockets.delete(from)
+        to.destroy()
+      })
+      from.pipe(to)
+    }
+  })
+  return {
+    [Symbol.asyncDispose]: async () => {
+      const closed = once(server, 'close')
+      server.close()
+      for (const socket of sockets) socket.destroy()
+      await closed
+    },
+  }
+}
+
+async function listenInside(netns: LabNetns, port: number, host: string): Promise<Server> {
+  const child = spawn(
+    'nsenter',
+    [`--net=${netns.path}`, process.execPath, '-e', LISTEN, String(port), host],
+    { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] },
+  )
+  let said = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (said += text))
+  return new Promise((resolve, reject) => {
+    child.on('message', (_, server) => resolve(server as Server))
+    child.on('error', reject)
+    child.on('exit', (code) => {
+      if (code !== 0) reject(new Error(`Cannot listen in ${netns.name}: ${said}`))
+    })
+  })
+}
