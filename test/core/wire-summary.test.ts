@@ -85,17 +85,18 @@ describe('summarizeWire()', () => {
   })
 })
 
-describe('listNotices()', () => {
-  const reasons = (wire: Wire, report: NodeReport): readonly string[] =>
-    listNotices(wire, report).map(({ type, reason }) => `${type} ${reason}`)
+function listReasons(wire: Wire, report: NodeReport): readonly string[] {
+  return listNotices(wire, report).map(({ type, reason }) => `${type} ${reason}`)
+}
 
+describe('listNotices()', () => {
   it('tells of a connection, of a failure, of MTUs that differ, and of waiting nothing', () => {
     const wire = newWire([R1, H1])
-    expect(reasons(wire, newReport('n1', 'waiting'))).to.deep.equal([])
-    expect(reasons(wire, newReport('n1', 'joined'))).to.deep.equal(['Normal WireConnected'])
-    expect(reasons(wire, newReport('n1', 'failed'))).to.deep.equal(['Warning WireFailed'])
+    expect(listReasons(wire, newReport('n1', 'waiting'))).to.deep.equal([])
+    expect(listReasons(wire, newReport('n1', 'joined'))).to.deep.equal(['Normal WireConnected'])
+    expect(listReasons(wire, newReport('n1', 'failed'))).to.deep.equal(['Warning WireFailed'])
     const mixed = newWire([R1, { ...H1, mtuBytes: 9000 }])
-    expect(reasons(mixed, newReport('n1', 'joined'))).to.deep.equal([
+    expect(listReasons(mixed, newReport('n1', 'joined'))).to.deep.equal([
       'Normal WireConnected',
       'Warning WireMtuMismatch',
     ])
