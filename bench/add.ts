@@ -35,7 +35,7 @@ async function time(
     CNI_PATH: '/usr/lib/cni',
   }
   const started = performance.now()
-  const answer = await execPlugin(plugin, env, config)
+  const answer = await execPlugin([plugin], env, config)
   const ms = performance.now() - started
   if (answer.exitCode !== 0) throw new Error(`${plugin} ${verb}: ${answer.stdout}${answer.stderr}`)
   return ms
@@ -98,7 +98,7 @@ async function benchShims(): Promise<readonly Row[]> {
     for (let round = 0; round < ROUNDS; round += 1)
       for (const [at, shim] of shims.entries()) {
         const started = performance.now()
-        await execPlugin(shim.path, { CNI_COMMAND: 'VERSION' }, '')
+        await execPlugin([shim.path], { CNI_COMMAND: 'VERSION' }, '')
         times[at]?.push(performance.now() - started)
       }
     const rows: Row[] = []

@@ -7,6 +7,7 @@
 //   const pod = await api.getObject('pod', 'h1', namespace)
 //   const kubeconfig = await api.newServiceAccountKubeconfig(namespace, 'agent')   // RBAC applies to it
 //   await api.kubectl(['get', 'pods'], { kubeconfig })
+//   await using reach = await reachApi(api, netns)   // lab/api-reach.ts: the same kubeconfigs hold in a namespace
 //   api.pause(); api.resume(); await api.kill(); await api.start()   // an API that hangs, and one that is away
 //
 // There is no controller manager and no kubelet: pods stay Pending, namespaces are not emptied, a

@@ -39,17 +39,18 @@ export async function callPlugin(
     ...(call.ifname === undefined ? {} : { CNI_IFNAME: call.ifname }),
     ...(call.args === undefined ? {} : { CNI_ARGS: call.args }),
   }
-  return execPlugin(executable, env, stdin)
+  return execPlugin([executable], env, stdin)
 }
 
 /** As callPlugin, with the environment just as given. */
 export async function execPlugin(
-  executable: string,
+  argv: readonly string[],
   env: Readonly<Record<string, string>>,
   stdin: string | Uint8Array,
 ): Promise<CniAnswer> {
   return new Promise((resolve, reject) => {
-    const child = spawn(executable, [], { env: { ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
+    const [file = '', ...args] = argv
+    const child = spawn(file, args, { env: { ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
     let stdout = ''
     let stderr = ''
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))

@@ -7,7 +7,9 @@ import { before, describe, it } from 'mocha'
 
 import { CommandError } from '../../core/errors.ts'
 import { newLabApiServer, type LabApiServer } from '../../lab/api-server.ts'
+import { reachApi } from '../../lab/api-reach.ts'
 import type { Manifest } from '../../lab/manifests.ts'
+import { newLabNetns } from '../../lab/netns.ts'
 import { run } from '../../kernel/run.ts'
 import { getApi } from './fixture-api.ts'
 
@@ -93,6 +95,20 @@ describe("the lab's API server", function () {
     expect(await expectRefusal(own.kubectl(ask))).to.include('refused')
     await own.start()
     expect(await own.kubectl(ask)).to.equal('w')
+  })
+
+  it('is in reach of a namespace under the same address, until that is cut off', async () => {
+    await using netns = await newLabNetns('reach')
+    const ask = async (): Promise<string> =>
+      netns.run([api.kubectlPath, '--kubeconfig', api.kubeconfig, 'get', '--raw', '/readyz'])
+    expect(await expectRefusal(ask())).to.include('refused')
+    const reach = await reachApi(api, netns)
+    try {
+      expect(await ask()).to.equal('ok')
+    } finally {
+      await reach[Symbol.asyncDispose]()
+    }
+    expect(await expectRefusal(ask())).to.include('refused')
   })
 
   it('leaves nothing behind, also when it was paused', async () => {

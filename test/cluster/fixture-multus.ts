@@ -1,0 +1,68 @@
+// Nodes with Multus, their pods and cables in the shared API server: what the Multus tests start from.
+import type { LabApiServer } from '../../lab/api-server.ts'
+import { reachApi } from '../../lab/api-reach.ts'
+import { newLabCluster, type LabCluster } from '../../lab/cluster.ts'
+import type { Manifest } from '../../lab/manifests.ts'
+import { newLabMultus, newLabPod, type LabMultus, type LabPod } from '../../lab/multus.ts'
+import type { LabNetns } from '../../lab/netns.ts'
+import type { LabNode } from '../../lab/node.ts'
+
+export interface MultusNode {
+  readonly multus: LabMultus
+  readonly node: LabNode
+  readonly netns: LabNetns
+}
+
+export interface MultusNodes extends AsyncDisposable {
+  readonly list: readonly MultusNode[]
+  readonly listStore: LabCluster['listStore']
+}
+
+/** Nodes that share an underlay, and reach the API. */
+export async function newMultusNodes(api: LabApiServer, count: number): Promise<MultusNodes> {
+  await using made = new AsyncDisposableStack()
+  const cluster = made.use(await newLabCluster({ count }))
+  const list: MultusNode[] = []
+  for (const { node, netns } of cluster.nodes) {
+    made.use(await reachApi(api, netns))
+    list.push({ node, netns, multus: made.use(await newLabMultus(api, netns)) })
+  }
+  const resources = made.move()
+  return {
+    list,
+    listStore: cluster.listStore,
+    [Symbol.asyncDispose]: async () => resources.disposeAsync(),
+  }
+}
+
+/** A cable, or a binding. The socket is the node's: tests have more than one agent on a machine. */
+export function newNad(namespace: string, config: Manifest): Manifest {
+  return {
+    apiVersion: 'k8s.cni.cncf.io/v1',
+    kind: 'NetworkAttachmentDefinition',
+    metadata: { namespace, name: config['name'] },
+    spec: { config: JSON.stringify({ cniVersion: '1.1.0', ...config }) },
+  }
+}
+
+export interface PluggedPodOptions {
+  readonly namespace: string
+  readonly name: string
+  readonly networks: readonly Manifest[]
+}
+
+/** A pod that Multus has plugged in, unplugged when it is disposed of. */
+export async function newPluggedPod(
+  api: LabApiServer,
+  multus: LabMultus,
+  options: PluggedPodOptions,
+): Promise<LabPod> {
+  await using made = new AsyncDisposableStack()
+  const pod = made.use(await newLabPod(api, options))
+  made.defer(async () => {
+    await multus.mustCall('DEL', pod)
+  })
+  await multus.mustCall('ADD', pod)
+  const resources = made.move()
+  return { ...pod, [Symbol.asyncDispose]: async () => resources.disposeAsync() }
+}
