@@ -1,9 +1,9 @@
 # What people type. Each target does all the set-up it needs on a fresh Debian machine.
-.PHONY: help demo test test-cluster bench build check clean
+.PHONY: help demo test test-cluster test-examples bench build check clean
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 help: ## this text
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 demo: setup-demo build ## boot real VMs on wires, send every frame class through, print the table
 	@node lab/demo.ts
@@ -14,6 +14,12 @@ test: setup-test build ## everything but the benchmarks
 test-cluster: setup-cluster build ## with a real API server and the real Multus, which it builds once
 	@node test/cluster/build.ts
 	@npm run --silent test:cluster
+
+test-examples: setup-test build ## every example on this machine, and with a cable out
+	@npm run --silent test:examples
+
+example-%: setup-test build ## one of them: make example-lldp
+	@node lab/run-example.ts $*
 
 bench: setup-bench build ## side by side with peers, ratios from one run
 	@node bench/run.ts

@@ -28,6 +28,11 @@ export interface VmiDisk {
   readonly disk?: { readonly bus?: string }
 }
 
+export interface VmiVolume {
+  readonly name: string
+  readonly cloudInitNoCloud?: { readonly userData?: string; readonly networkData?: string }
+}
+
 export interface Vmi {
   readonly apiVersion: 'kubevirt.io/v1'
   readonly kind: 'VirtualMachineInstance'
@@ -52,6 +57,7 @@ export interface Vmi {
       }
     }
     readonly networks?: readonly VmiNetwork[]
+    readonly volumes?: readonly VmiVolume[]
   }
   readonly status: object
 }

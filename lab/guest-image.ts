@@ -1,5 +1,5 @@
-// The guest as QEMU boots it: a kernel and an initramfs with busybox, tcpdump and tcpreplay. Made below
-// .lab/ under a name that says what went in, so it is rebuilt when that changes.
+// The guest as QEMU boots it: a kernel and an initramfs with busybox, tcpdump, tcpreplay and what a VM
+// asks for. Made below .lab/ under a name that says what went in, so it is rebuilt when that changes.
 import { createHash } from 'node:crypto'
 import { chmod, cp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 
 import { run } from '../kernel/run.ts'
 import { ensureGuestKernel, type KernelFlavour } from './guest-kernel.ts'
+import { findGuestFiles, GUEST_GROUP, GUEST_PASSWD, type GuestFiles } from './guest-packages.ts'
 import { ensureDirectory, LAB_DIRECTORY } from './lab-directory.ts'
 
 const INIT_SCRIPT = fileURLToPath(new URL('guest-init.sh', import.meta.url))
@@ -18,49 +19,50 @@ export interface GuestImage {
   readonly initrd: string
 }
 
-/** The image, made if it is not there. */
-export async function ensureGuestImage(flavour: KernelFlavour = 'small'): Promise<GuestImage> {
+/** The image with these Debian packages in it, made if it is not there. */
+export async function ensureGuestImage(
+  flavour: KernelFlavour = 'small',
+  packages: readonly string[] = [],
+): Promise<GuestImage> {
   const kernel = await ensureGuestKernel(flavour)
-  const programs = await findPrograms()
-  const inputs = [fileURLToPath(import.meta.url), INIT_SCRIPT, ...programs]
+  const files = new Map([...(await findPrograms()), ...(await findGuestFiles(packages))])
+  const inputs = [fileURLToPath(import.meta.url), INIT_SCRIPT, ...files.values()]
   const digest = createHash('sha256').update(kernel)
   for (const file of inputs) digest.update(file).update(await readFile(file))
   const image = path.join(LAB_DIRECTORY, `guest-${digest.digest('hex').slice(0, 16)}`)
-  await ensureDirectory(image, (directory) => buildInitrd(kernel, programs, directory))
+  await ensureDirectory(image, (directory) => buildInitrd(kernel, files, directory))
   return { kernel: path.join(kernel, 'vmlinuz'), initrd: path.join(image, 'initrd') }
 }
 
 /** The programs and the libraries that the dynamic linker wants for them. */
-async function findPrograms(): Promise<readonly string[]> {
+async function findPrograms(): Promise<GuestFiles> {
   const files = new Set<string>([BUSYBOX, ...PROGRAMS])
   for (const program of PROGRAMS) {
     const linked = await run(['ldd', program])
     for (const match of linked.matchAll(/(?:=> )?(\/\S+) \(0x/g)) files.add(match[1] ?? '')
   }
-  return [...files]
+  return new Map([...files].map((file) => [file, file]))
 }
 
-async function buildInitrd(
-  kernel: string,
-  programs: readonly string[],
-  directory: string,
-): Promise<void> {
+async function buildInitrd(kernel: string, files: GuestFiles, directory: string): Promise<void> {
   const root = path.join(directory, 'root')
-  for (const folder of ['bin', 'dev', 'etc', 'proc', 'sys', 'tmp']) {
+  for (const folder of ['bin', 'dev', 'etc', 'proc', 'run', 'sys', 'tmp', 'var']) {
     await mkdir(path.join(root, folder), { recursive: true })
   }
-  for (const file of programs) {
+  for (const [file, source] of files) {
     const target = path.join(root, file)
     await mkdir(path.dirname(target), { recursive: true })
-    await cp(file, target, { dereference: true })
+    await cp(source, target, { dereference: true })
   }
+  await symlink('../run', path.join(root, 'var/run'))
   const applets = await run([BUSYBOX, '--list'])
   for (const applet of applets.trim().split('\n')) {
     if (applet !== 'busybox') await symlink('busybox', path.join(root, 'bin', applet))
   }
   await cp(path.join(kernel, 'modules'), path.join(root, 'modules'), { recursive: true })
-  // tcpdump looks up whoever it is to run as.
-  await writeFile(path.join(root, 'etc/passwd'), 'root:x:0:0:root:/:/bin/sh\n')
+  // tcpdump looks up whoever it is to run as, and so do daemons.
+  await writeFile(path.join(root, 'etc/passwd'), `${GUEST_PASSWD.join('\n')}\n`)
+  await writeFile(path.join(root, 'etc/group'), `${GUEST_GROUP.join('\n')}\n`)
   await cp(INIT_SCRIPT, path.join(root, 'init'))
   await chmod(path.join(root, 'init'), 0o755)
   // Not compressed: unpacking costs more under emulation than loading does.

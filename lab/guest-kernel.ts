@@ -17,6 +17,7 @@ const MODULES = [
   'virtio_console',
   'virtio_net',
   'af_packet',
+  '8021q',
   // The other NIC models that KubeVirt admits.
   'e1000',
   'e1000e',

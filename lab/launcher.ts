@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises'
 import { toPodLinkName, toTapName } from '../core/name.ts'
 import { run } from '../kernel/run.ts'
 import { chooseAccelerator } from './accelerator.ts'
+import { listGuestPackages } from './cloud-init.ts'
 import {
   isGenerated,
   toDiskNames,
@@ -43,6 +44,8 @@ export interface Launcher extends AsyncDisposable {
   /** What virt-launcher generated, and what the sidecars made of it. */
   readonly generatedXml: string
   readonly definedXml: string
+  /** Where the guest's shell is reached, by one at a time. */
+  readonly guestSocket: string
   /** The guest's shell; waits for the boot. Each call is a connection, one at a time. */
   connectGuest(): Promise<Guest>
   /** libvirt's shell on the launcher's own daemon; the domain is toDomainName(vmi). */
@@ -50,6 +53,9 @@ export interface Launcher extends AsyncDisposable {
   /** The guest's serial console, libvirtd's log and the sidecars' logs so far. */
   readLog(): Promise<string>
 }
+
+/** The packages and their libraries are in memory twice while the guest boots. */
+const PACKAGES_MEMORY_BYTES = 384 * 2 ** 20
 
 const SIDECAR = 'dist/bin/l2wire-sidecar'
 export const DEFAULT_BINDINGS: Readonly<Record<string, BindingRegistration>> = {
@@ -67,22 +73,27 @@ export async function newLauncher(options: LauncherOptions): Promise<Launcher> {
   const podLinks = await listPodLinks(netnsName)
   const privateDirectory = toPrivateDirectory(vmi)
   const diskNames = toDiskNames(vmi)
-  const image = await ensureGuestImage(needsWholeKernel(vmi) ? 'whole' : 'small')
+  const flavour = needsWholeKernel(vmi) ? 'whole' : 'small'
+  const guestPackages = listGuestPackages(vmi)
+  const image = await ensureGuestImage(flavour, guestPackages)
   const sandbox = started.use(await newSandbox({ netnsName, image, privateDirectory, diskNames }))
   const sidecars = await startSidecars(sandbox, vmi, bindings, started)
   const generatedXml = toDomainXml(vmi, {
     accelerator,
     podLinks,
     domainAttachments: toAttachments(bindings),
+    ...(guestPackages.length === 0 ? {} : { memoryBytes: PACKAGES_MEMORY_BYTES }),
   })
   const definedXml = await defineDomain({ ...options, sandbox, sidecars, generatedXml })
   await sandbox.virsh(['start', toDomainName(vmi)])
   await sandbox.saveCapabilities()
+  const guestSocket = sandbox.toOutsidePath(toGuestSocketPath(vmi))
   const resources = started.move()
   return {
     generatedXml,
     definedXml,
-    connectGuest: async () => connectGuest(sandbox.toOutsidePath(toGuestSocketPath(vmi))),
+    guestSocket,
+    connectGuest: async () => connectGuest(guestSocket),
     virsh: async (argv) => sandbox.virsh(argv),
     readLog: async () => {
       const console = sandbox.toOutsidePath(`${toPrivateDirectory(vmi)}/virt-serial0-log`)

@@ -42,6 +42,7 @@ export interface NetworkSelection {
   readonly name: string
   readonly interface: string
   readonly mac?: string
+  readonly ips?: readonly string[]
 }
 
 /** What a pod asks Multus for. Throws DecodeError. */

@@ -3,6 +3,8 @@
 import { run } from '../kernel/run.ts'
 import { ROOT } from './manifests.ts'
 
+const PROGRAMS = 'l2wire-(agent|sidecar)|qemu-system|libvirtd|lldpd|keepalived|/usr/lib/frr/'
+
 /** Sorted lines; empty on a machine where nothing of ours is. */
 export async function listTraces(): Promise<readonly string[]> {
   const [links, netns, processes, mounts] = await Promise.all([
@@ -14,11 +16,7 @@ export async function listTraces(): Promise<readonly string[]> {
   return [
     ...pick('link', links, /^(lw|l2w)/),
     ...pick('netns', netns, /^l2w/),
-    ...pick(
-      'process',
-      processes,
-      new RegExp(`${ROOT}/dist/|l2wire-(agent|sidecar)|qemu-system|libvirtd|tcpdump -i (lw|eth)`),
-    ),
+    ...pick('process', processes, new RegExp(`${ROOT}/dist/|${PROGRAMS}|tcpdump -i (lw|eth)`)),
     ...pick('mount', mounts, /l2w/),
   ]
 }

@@ -29,6 +29,8 @@ export interface VmPod extends AsyncDisposable {
   readonly getGuest: () => Promise<Guest>
   /** The guest's NIC on this network of the VMI, as a place to plug the cable tester in. */
   readonly getStation: (network: string) => Promise<Station>
+  /** Takes the VM's end of the cable out of this NetworkAttachmentDefinition's network. */
+  readonly pull: (network: string) => Promise<void>
 }
 
 const REGISTRATION = 'kubevirt-patches/register-binding.yaml'
@@ -43,6 +45,8 @@ export async function readRegistration(): Promise<Readonly<Record<string, Bindin
 }
 
 interface Delegate {
+  /** The network attachment that it plugs in; none for a binding's. */
+  readonly network?: string
   readonly config: Manifest
   readonly ifname: string
 }
@@ -53,6 +57,7 @@ export async function newVmPod(options: VmPodOptions): Promise<VmPod> {
   await using started = new AsyncDisposableStack()
   const netns = started.use(await newLabNetns(vmi.metadata.name))
   const bindings = options.bindings ?? (await readRegistration())
+  const unplugs = new Map<string, () => Promise<void>>()
   for (const delegate of await toDelegates(vmi, options.networks, bindings)) {
     const call = {
       containerID: `sandbox-${netns.name}`,
@@ -60,9 +65,11 @@ export async function newVmPod(options: VmPodOptions): Promise<VmPod> {
       ifname: delegate.ifname,
       args: `IgnoreUnknown=true;K8S_POD_NAMESPACE=${vmi.metadata.namespace};K8S_POD_NAME=virt-launcher-${vmi.metadata.name}-x7f2k`,
     }
-    started.defer(async () => {
+    const unplug = async (): Promise<void> => {
       await runDelegate(options.node, delegate, { command: 'DEL', ...call })
-    })
+    }
+    started.defer(unplug)
+    if (delegate.network !== undefined) unplugs.set(delegate.network, unplug)
     await runDelegate(options.node, delegate, { command: 'ADD', ...call })
   }
   const launcher = started.use(await newLauncher({ netnsName: netns.name, vmi, bindings }))
@@ -80,6 +87,12 @@ export async function newVmPod(options: VmPodOptions): Promise<VmPod> {
     getStation: async (network) => {
       const mac = await readGuestMac(launcher, network)
       return newGuestStation(await getGuest(), vmi.metadata.name, mac)
+    },
+    pull: async (network) => {
+      const unplug = unplugs.get(network)
+      if (unplug === undefined)
+        throw new Error(`VM "${vmi.metadata.name}" is not on network "${network}"`)
+      await unplug()
     },
     [Symbol.asyncDispose]: async () => resources.disposeAsync(),
   }
@@ -112,7 +125,8 @@ async function toDelegates(
       throw new Error(
         `Cannot plug "${network.name}" in: no NetworkAttachmentDefinition "${network.multus.networkName}"`,
       )
-    delegates.push({ config, ifname: toPodLinkName(network.name) })
+    const { networkName } = network.multus
+    delegates.push({ network: networkName, config, ifname: toPodLinkName(network.name) })
     const nic = vmi.spec.domain.devices.interfaces?.find(({ name }) => name === network.name)
     if (nic?.binding === undefined || bindings[nic.binding.name] === undefined) continue
     const args = { cni: { logicNetworkName: network.name } }

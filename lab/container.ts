@@ -1,0 +1,156 @@
+// A container of a pod without a runtime: its command in the pod's network namespace, in a root made of
+// this machine and Debian's packages, with the volumes and the capabilities that the manifest gives it.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+
+import { run } from '../kernel/run.ts'
+import { ensurePackages } from './debian-packages.ts'
+
+const SCRIPT = fileURLToPath(new URL('container-sandbox.sh', import.meta.url))
+const START_MS = 20_000
+const INIT_CONTAINER_MS = 60_000
+
+/** What containerd and CRI-O give a container that asks for nothing. */
+const DEFAULT_CAPABILITIES = (
+  'AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP ' +
+  'SETGID SETPCAP SETUID SYS_CHROOT'
+).split(' ')
+const ENTER = 'nsenter --mount --pid --uts --net --target'
+/** "ip netns exec" mounts the namespace's own /sys; unshare dies with us and the container with unshare. */
+const IN_NETNS = 'setpriv --pdeathsig KILL ip netns exec'
+const ISOLATE = 'unshare --mount --pid --uts --fork --kill-child=KILL sh'
+
+export interface ContainerSpec {
+  readonly name: string
+  readonly command?: readonly string[]
+  readonly args?: readonly string[]
+  readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[]
+  readonly securityContext?: {
+    readonly privileged?: boolean
+    readonly capabilities?: { readonly add?: readonly string[]; readonly drop?: readonly string[] }
+  }
+}
+
+export interface ContainerOptions {
+  readonly netnsName: string
+  readonly hostname: string
+  readonly spec: ContainerSpec
+  /** Folders by the name of their volume. */
+  readonly volumes: Readonly<Record<string, string>>
+}
+
+export interface Container extends AsyncDisposable {
+  /** argv that runs another argv inside, as "kubectl exec" would. */
+  readonly toInsideArgv: (argv: readonly string[]) => readonly string[]
+  /** What the command wrote. */
+  readonly readLog: () => string
+}
+
+/** The capabilities that a container of this specification has; undefined: all of them. */
+function toCapabilities({ securityContext }: ContainerSpec): readonly string[] | undefined {
+  if (securityContext?.privileged === true) return undefined
+  const { add = [], drop = [] } = securityContext?.capabilities ?? {}
+  const kept = drop.includes('ALL')
+    ? []
+    : DEFAULT_CAPABILITIES.filter((capability) => !drop.includes(capability))
+  return [...new Set([...kept, ...add])]
+}
+
+/** argv that takes away what is not asked for, and runs another argv. */
+function toConfined(spec: ContainerSpec): readonly string[] {
+  const capabilities = toCapabilities(spec)
+  if (capabilities === undefined) return []
+  const set = ['-all', ...capabilities.map((name) => `+${name.toLowerCase()}`)].join(',')
+  return ['setpriv', '--bounding-set', set, '--inh-caps', '-all', '--']
+}
+
+function toArgv(options: ContainerOptions, packages: string): readonly string[] {
+  const { spec } = options
+  const command = [...(spec.command ?? []), ...(spec.args ?? [])]
+  // An image's own command is not known here.
+  if (spec.command === undefined)
+    throw new Error(`Cannot start container "${spec.name}": it has no command`)
+  const mounts = (spec.volumeMounts ?? []).map(({ name, mountPath }) => {
+    const folder = options.volumes[name]
+    if (folder !== undefined) return [folder, mountPath]
+    throw new Error(`Cannot start container "${spec.name}": no volume "${name}"`)
+  })
+  const isPrivileged = spec.securityContext?.privileged === true
+  return [
+    ...IN_NETNS.split(' '),
+    options.netnsName,
+    ...ISOLATE.split(' '),
+    SCRIPT,
+    options.hostname,
+    packages,
+    isPrivileged ? 'rw' : 'ro',
+    String(mounts.length),
+    ...mounts.flat(),
+    ...toConfined(spec),
+    ...command,
+  ]
+}
+
+/** Runs an init container to its end. */
+export async function runInitContainer(options: ContainerOptions): Promise<void> {
+  await run(toArgv(options, await ensurePackages()), { timeoutMs: INIT_CONTAINER_MS })
+}
+
+/** Resolves when the container's command runs. */
+export async function newContainer(options: ContainerOptions): Promise<Container> {
+  const { spec } = options
+  const [file = '', ...args] = toArgv(options, await ensurePackages())
+  // A session of its own: ^C is for us, and we take the container down.
+  const child = spawn(file, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+    env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
+  })
+  const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null
+  let log = ''
+  const keep = (chunk: Buffer): void => {
+    log = (log + chunk.toString('utf8')).slice(-65_536)
+  }
+  child.stdout.on('data', keep)
+  child.stderr.on('data', keep)
+  const dispose = async (): Promise<void> => {
+    if (hasEnded()) return
+    const ended = once(child, 'close')
+    const pid = await findFirst(child.pid).catch(() => undefined)
+    // The first process takes all others of its namespace along, and then its parent ends.
+    if (pid === undefined) child.kill('SIGKILL')
+    else process.kill(Number(pid), 'SIGKILL')
+    await ended
+  }
+  const deadline = Date.now() + START_MS
+  for (;;) {
+    const pid = await findFirst(child.pid)
+    if (pid !== undefined && (await hasPivoted(pid)))
+      return {
+        toInsideArgv: (argv) => [...ENTER.split(' '), pid, '--', ...toConfined(spec), ...argv],
+        readLog: () => log,
+        [Symbol.asyncDispose]: dispose,
+      }
+    if (hasEnded() || Date.now() > deadline) {
+      await dispose()
+      throw new Error(`Cannot start container "${options.hostname}/${spec.name}": ${log.trim()}`)
+    }
+    await sleep(10)
+  }
+}
+
+/** The first process of the container, by the number it has out here. */
+async function findFirst(parent: number | undefined): Promise<string | undefined> {
+  const listed = await readFile(`/proc/${parent}/task/${parent}/children`, 'utf8').catch(() => '')
+  const [pid = ''] = listed.trim().split(' ')
+  return pid === '' ? undefined : pid
+}
+
+/** Whether the set-up is behind it: then it is no shell with our script any more. */
+async function hasPivoted(pid: string): Promise<boolean> {
+  const argv = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+  return argv !== '' && !argv.split('\0').includes(SCRIPT) && !argv.startsWith('unshare')
+}
