@@ -11,9 +11,10 @@ export interface Attaching<T extends Attachment> {
   readonly attachment: T
   /** The device whose name the request is about, for the words of an error. */
   readonly device: string
-  /** What it waits its turn for; the caller of attach() has that turn, a later try takes it again. */
-  readonly queueKey: string
-  readonly make: () => Promise<void>
+  /** The queue whose turn the caller has: a later try takes it again. None where takeBack sees to it. */
+  readonly queueKey?: string
+  /** Returns the attachment as it is then to be remembered. */
+  readonly make: () => Promise<T>
   /** Idempotent; takes whatever of it there is. */
   readonly takeBack: () => Promise<void>
   /** Tells a refusal that users can mend. */
@@ -31,8 +32,7 @@ export async function attach<T extends Attachment>(
   await refuseSecond(node, attachment)
   await node.state.put(attachment)
   try {
-    await make()
-    await node.state.put({ ...attachment, phase: 'ready' })
+    await node.state.put({ ...(await make()), phase: 'ready' })
   } catch (error) {
     const finish = async (): Promise<void> => {
       await takeBack()
@@ -41,7 +41,9 @@ export async function attach<T extends Attachment>(
     try {
       await finish()
     } catch (failure) {
-      retryLater(node, attachment, failure, async () => node.queue(queueKey, finish))
+      const retry = async (): Promise<void> =>
+        queueKey === undefined ? finish() : node.queue(queueKey, finish)
+      retryLater(node, attachment, failure, retry)
     }
     const notice = error instanceof CniError ? toRefusal(error) : undefined
     // Not waited for: the runtime wants its answer.

@@ -17,6 +17,12 @@ export async function explainAddFailure(
       `Cannot enter CNI_NETNS "${netnsPath}": the kernel refuses it, expected a network namespace`,
       { cause: error },
     )
+  if (/\bip (address|route) |\/ipv6\/conf\//.test(error.argv.join(' ')))
+    return new CniError(
+      CNI_CODE.KERNEL_REFUSED,
+      `Cannot give "${ifname}" in "${netnsPath}" its addresses and routes: the kernel refused one`,
+      { cause: error },
+    )
   if (error.stderr.includes('File exists') && (await hasLink(node, netnsPath, ifname)))
     return new CniError(
       CNI_CODE.IFNAME_TAKEN,

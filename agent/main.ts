@@ -57,6 +57,7 @@ async function main(): Promise<void> {
           ),
     underlay,
     run: runMortal,
+    netSysctls: options.netSysctls,
     classifier,
     ...(await openStore(options)),
     state: newAttachmentState(attachments),

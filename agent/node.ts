@@ -30,6 +30,8 @@ export interface Node extends NodeFacts {
   /** Undefined on a single node, whose wires go nowhere else. */
   readonly underlay: Underlay | undefined
   readonly run: Run
+  /** The folder that is /proc/sys/net, where it can be written. */
+  readonly netSysctls: string
   readonly classifier: Classifier
   readonly store: WireStore
   /** Undefined where the store is a folder. */

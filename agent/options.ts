@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { DEFAULT_SOCKET } from '../core/cni/config.ts'
 import { DecodeError } from '../core/errors.ts'
 import { decodeVniRange, type VniRange } from '../core/vni.ts'
+import { NET_SYSCTLS } from '../kernel/ipv6.ts'
 import { decodeFileUrl } from '../store/file-url.ts'
 
 export interface AgentOptions {
@@ -17,6 +18,8 @@ export interface AgentOptions {
   readonly vniRange: VniRange
   readonly socketPath: string
   readonly stateDir: string
+  /** Where the network's sysctls can be written. */
+  readonly netSysctls: string
 }
 
 export const USAGE = `Usage: l2wire-agent --store file:///DIR|kubernetes --node-name NAME [options]
@@ -29,6 +32,7 @@ export const USAGE = `Usage: l2wire-agent --store file:///DIR|kubernetes --node-
   --vni-range FIRST-LAST   VNIs of the wires between nodes; default 4096-16777215
   --socket PATH            where the CNI plugins reach the agent; default ${DEFAULT_SOCKET}
   --state-dir DIR          what the agent remembers of its attachments; default /var/lib/l2wire
+  --net-sysctls DIR        where the sysctls under net can be written; default ${NET_SYSCTLS}
   -h, --help               this text
 `
 
@@ -44,6 +48,7 @@ export function decodeOptions(argv: readonly string[]): AgentOptions | 'help' {
       'vni-range': { type: 'string', default: '4096-16777215' },
       socket: { type: 'string', default: DEFAULT_SOCKET },
       'state-dir': { type: 'string', default: '/var/lib/l2wire' },
+      'net-sysctls': { type: 'string', default: NET_SYSCTLS },
       help: { type: 'boolean', short: 'h', default: false },
     },
   })
@@ -64,6 +69,7 @@ export function decodeOptions(argv: readonly string[]): AgentOptions | 'help' {
     vniRange: decodeVniRange(values['vni-range'], '--vni-range'),
     socketPath: values.socket,
     stateDir: values['state-dir'],
+    netSysctls: values['net-sysctls'],
   }
 }
 

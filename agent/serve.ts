@@ -1,16 +1,20 @@
-// What the CNI shims talk to: one line in, one line out. The one place where errors become CNI errors.
-import { createServer, type Server, type Socket } from 'node:net'
+// What the CNI shims talk to: a line in, a line out. The one place where errors become CNI errors.
+import { createServer, type Server } from 'node:net'
 
 import { toErrorResult } from '../core/cni/result.ts'
 import { isCniVersion, NEWEST_CNI_VERSION } from '../core/cni/version.ts'
 import { CNI_CODE, CniError, CommandError, DecodeError } from '../core/errors.ts'
 import {
+  decodeIpamAnswer,
   decodeRequest,
-  LINE_BYTES_MAX,
+  IPAM_MS,
+  IPAM_QUESTION,
   PROTOCOL,
   type CniRequest,
   type CniResponse,
 } from '../core/protocol.ts'
+import type { AskIpam } from './addresses.ts'
+import { HungUpError, newConversation, type Conversation } from './conversation.ts'
 import type { Node } from './node.ts'
 import { runVerb } from './verbs.ts'
 
@@ -24,63 +28,70 @@ export interface CniServer {
 const ASK_MS = 10_000
 
 export function newCniServer(node: Node): CniServer {
-  const asking = new Set<Socket>()
+  const conversations = new Map<Conversation, Promise<void>>()
   const server = createServer({ allowHalfOpen: true }, (socket) => {
-    asking.add(socket)
-    socket.on('close', () => asking.delete(socket))
-    // A shim that was killed: what it asked is finished all the same, its DEL comes after.
-    socket.on('error', () => socket.destroy())
-    socket.setTimeout(ASK_MS, () => socket.destroy())
-    readLine(socket, (line) => {
-      asking.delete(socket)
-      socket.setTimeout(0)
-      answer(node, line).then(
-        (text) => socket.end(text),
-        () => socket.destroy(),
-      )
-    })
+    const conversation = newConversation(socket)
+    const answered = answer(node, conversation).finally(() => conversations.delete(conversation))
+    conversations.set(conversation, answered)
   })
-  const close = async (): Promise<void> =>
-    new Promise((resolve) => {
-      server.close(() => resolve())
-      for (const socket of asking) socket.destroy()
-    })
+  const close = async (): Promise<void> => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+    for (const conversation of conversations.keys())
+      if (conversation.isListening()) conversation.hangUp()
+    await Promise.all([closed, ...conversations.values()])
+  }
   return { server, close }
 }
 
-async function answer(node: Node, line: string): Promise<string> {
+/** Never throws. What a client that hangs up has asked for is finished, or taken back, all the same. */
+async function answer(node: Node, conversation: Conversation): Promise<void> {
   let version: string = NEWEST_CNI_VERSION
   try {
-    const request = decodeRequest(line)
+    const request = decodeRequest(await conversation.listen(ASK_MS))
     if (isCniVersion(request.config['cniVersion'])) version = request.config['cniVersion']
-    const output = await runLogged(node, request)
-    return renderResponse({ isError: false, ...(output === undefined ? {} : { output }) })
+    const output = await runLogged(node, request, async () => askIpam(conversation))
+    sayLast(conversation, { isError: false, ...(output === undefined ? {} : { output }) })
   } catch (error) {
-    return renderResponse({ isError: true, output: toErrorResult(version, toCniError(error)) })
+    if (error instanceof HungUpError) conversation.hangUp()
+    else sayLast(conversation, { isError: true, output: toErrorResult(version, toCniError(error)) })
   }
 }
 
-async function runLogged(node: Node, request: CniRequest): ReturnType<typeof runVerb> {
+function sayLast(conversation: Conversation, response: Omit<CniResponse, 'protocol'>): void {
+  conversation.end({ protocol: PROTOCOL, ...response })
+}
+
+async function askIpam(conversation: Conversation): Promise<Readonly<Record<string, unknown>>> {
+  conversation.say(IPAM_QUESTION)
+  const reply = decodeIpamAnswer(await conversation.listen(IPAM_MS + ASK_MS))
+  if ('result' in reply) return reply.result
+  const { code, message, details } = reply.error
+  throw new CniError(code, message, details === undefined ? {} : { details })
+}
+
+async function runLogged(
+  node: Node,
+  request: CniRequest,
+  askIpam: AskIpam,
+): ReturnType<typeof runVerb> {
   const { command, containerID, ifname } = request.args
   const facts = { command, containerID, ifname, network: request.config['name'] }
   const started = performance.now()
   try {
-    const output = await runVerb(node, request)
+    const output = await runVerb(node, request, askIpam)
     const ms = Math.round(performance.now() - started)
     // STATUS is the readiness probe, too: a line every few seconds would bury the rest.
     node.log[command === 'STATUS' ? 'debug' : 'info']({ ...facts, ms }, 'done')
     return output
   } catch (error) {
     // A refusal is an answer; only what nobody expects needs its stack.
-    if (error instanceof CniError && error.cause === undefined)
+    if (error instanceof HungUpError)
+      node.log.warn(facts, 'the client hung up in the middle, what was done is taken back')
+    else if (error instanceof CniError && error.cause === undefined)
       node.log.warn({ ...facts, code: error.code, msg: error.message }, 'refused')
     else node.log.error({ ...facts, err: error }, 'failed')
     throw error
   }
-}
-
-function renderResponse(response: Omit<CniResponse, 'protocol'>): string {
-  return `${JSON.stringify({ protocol: PROTOCOL, ...response })}\n`
 }
 
 function toCniError(error: unknown): CniError {
@@ -97,24 +108,4 @@ function toCniError(error: unknown): CniError {
       cause: error,
     })
   return new CniError(CNI_CODE.INTERNAL, 'Cannot go on: this is a bug in l2wire', { cause: error })
-}
-
-function readLine(socket: Socket, onLine: (line: string) => void): void {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  let isRead = false
-  socket.on('data', (chunk: Buffer) => {
-    if (isRead) return
-    chunks.push(chunk)
-    bytes += chunk.length
-    if (bytes > LINE_BYTES_MAX) socket.destroy()
-    else if (chunk.includes(0x0a)) {
-      isRead = true
-      onLine(Buffer.concat(chunks).toString('utf8'))
-    }
-  })
-  // Half-open sockets are ours to close: a client that ends without a line asks nothing.
-  socket.on('end', () => {
-    if (!isRead) socket.destroy()
-  })
 }

@@ -31,8 +31,11 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
       attachment,
       device: attachment.tap,
       queueKey,
-      make: async () =>
-        applySteps(node.run, node.classifier, planTap(attachment, wireEnd?.maxFrameBytes)),
+      make: async () => {
+        const steps = planTap(attachment, wireEnd?.maxFrameBytes)
+        await applySteps(node.run, node.classifier, steps)
+        return attachment
+      },
       takeBack: async () => untap(node, attachment),
     })
   })

@@ -2,10 +2,11 @@
 // sees what an ADD before it has done.
 import { decodePluginConfig, type PluginConfig } from '../core/cni/config.ts'
 import type { CniArgs } from '../core/cni/env.ts'
-import { toAddResult } from '../core/cni/result.ts'
+import { NOTHING_ADDED, toAddResult } from '../core/cni/result.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
 import type { CniRequest } from '../core/protocol.ts'
 import { toAttachmentKey } from '../core/wire.ts'
+import type { AskIpam } from './addresses.ts'
 import { detach, readOrDrop } from './detach.ts'
 import type { Node } from './node.ts'
 import { addTap, checkTap } from './tap-verbs.ts'
@@ -15,13 +16,17 @@ import { addWire } from './wire-verbs.ts'
 type Output = Readonly<Record<string, unknown>>
 
 /** Returns what the plugin prints; undefined prints nothing. Throws CniError. */
-export async function runVerb(node: Node, request: CniRequest): Promise<Output | undefined> {
+export async function runVerb(
+  node: Node,
+  request: CniRequest,
+  askIpam: AskIpam,
+): Promise<Output | undefined> {
   const { args } = request
   if (args.command === 'STATUS') return status(node)
   return node.queue(`attachment ${toAttachmentKey(args)}`, async () => {
     switch (args.command) {
       case 'ADD':
-        return add(node, args, decodeConfig(node, request))
+        return add(node, args, decodeConfig(node, request), askIpam)
       case 'CHECK':
         return check(node, args, decodeConfig(node, request))
       case 'DEL':
@@ -47,16 +52,21 @@ function decodeConfig(node: Node, { args, config }: CniRequest): PluginConfig {
   return decoded
 }
 
-async function add(node: Node, args: CniArgs, config: PluginConfig): Promise<Output> {
+async function add(
+  node: Node,
+  args: CniArgs,
+  config: PluginConfig,
+  askIpam: AskIpam,
+): Promise<Output> {
   await takeBackUnfinished(node, args)
   if (config.type === 'l2wire') {
-    const interfaces = await addWire(node, args, config)
-    return toAddResult(config.cniVersion, interfaces, config.prevResult)
+    const added = await addWire(node, args, config, askIpam)
+    return toAddResult(config.cniVersion, added, config.prevResult)
   }
   await addTap(node, args, config)
   // No interface named "netN" with a sandbox may appear in the pod's network-status: KubeVirt would
   // take it for its ordinal name scheme and look for the wrong pod links (networknamescheme.go).
-  return toAddResult(config.cniVersion, [], config.prevResult)
+  return toAddResult(config.cniVersion, NOTHING_ADDED, config.prevResult)
 }
 
 // Nothing else of this attachment is under way, so "adding" is what a failed ADD could not take back.
@@ -83,13 +93,13 @@ async function check(node: Node, args: CniArgs, config: PluginConfig): Promise<u
       'Cannot run CHECK: "prevResult" is missing, expected the result of the ADD',
     )
   const attachment = await node.state.get(args)
-  if (attachment?.kind === 'wire') await checkWire(node, attachment)
-  else if (attachment?.kind === 'tap') await checkTap(node, attachment)
-  else
+  if (attachment === undefined || attachment.phase === 'adding')
     throw new CniError(
       CNI_CODE.CHECK_FAILED,
       `Cannot confirm "${args.ifname}" of container "${args.containerID}": it was never added, or deleted`,
     )
+  if (attachment.kind === 'wire') await checkWire(node, attachment, config.prevResult)
+  else await checkTap(node, attachment)
 }
 
 // Whoever can read this answer has reached a working agent; its store is asked too.

@@ -1,9 +1,11 @@
 // ADD and CHECK of type l2wire, and how an end is unplugged. An ADD makes its own devices first,
 // since most that can fail fails there and touches nobody; then it claims the end and joins it.
+import { withNextHops } from '../core/addressing.ts'
 import { toClaim, toWireAttachment, type WireAttachment } from '../core/attachment.ts'
 import type { WireConfig } from '../core/cni/config.ts'
 import { decodePodRef, type CniArgs } from '../core/cni/env.ts'
-import type { CniInterface } from '../core/cni/result.ts'
+import type { IpamResult } from '../core/cni/ipam.ts'
+import type { Added, CniInterface } from '../core/cni/result.ts'
 import { CNI_CODE, CniError, CommandError, DecodeError } from '../core/errors.ts'
 import type { PodOwner } from '../core/holder.ts'
 import { toHostDeviceName, toTunnelDeviceName } from '../core/name.ts'
@@ -27,6 +29,7 @@ import {
 import { applyRemoval, applySteps } from '../kernel/apply.ts'
 import { observeLinks } from '../kernel/links.ts'
 import { openNetns } from '../kernel/netns.ts'
+import { giveAddresses, NOTHING_GIVEN, type AskIpam } from './addresses.ts'
 import { attach } from './attach.ts'
 import { isGone } from './liveness.ts'
 import type { Node } from './node.ts'
@@ -37,32 +40,51 @@ export async function addWire(
   node: Node,
   args: CniArgs,
   config: WireConfig,
-): Promise<readonly CniInterface[]> {
+  askIpam: AskIpam,
+): Promise<Added> {
   const netns = await openNetns(args.netns)
   const attachment = toWireAttachment(args, config, netns, node, await findOwner(node, args))
-  const { wire, ifname, mac, mtuBytes } = attachment
-  const queueKey = toWireKey(wire)
-  await node.queue(queueKey, async () => {
-    let displaced: readonly EndClaim[] = []
-    await attach(node, {
-      attachment,
-      device: ifname,
-      queueKey,
-      make: async () => {
-        const left = await observeLinks([attachment.hostDevice])
+  const { wire, ifname, hostDevice } = attachment
+  const onWire = async (action: () => Promise<void>): Promise<void> =>
+    node.queue(toWireKey(wire), action)
+  let displaced: readonly EndClaim[] = []
+  let given: IpamResult = NOTHING_GIVEN
+  await attach(node, {
+    attachment,
+    device: ifname,
+    make: async () => {
+      await onWire(async () => {
+        const left = await observeLinks([hostDevice])
         await applySteps(node.run, node.classifier, planEnd(attachment, left))
         displaced = await claim(node, attachment)
         await detachClaims(node, displaced)
         await joinWire(node, wire)
-      },
-      takeBack: async () => {
+      })
+      // Not on the wire's time: who gives addresses may be the far end, still to be plugged.
+      given = await giveAddresses(node, attachment, config, askIpam)
+      return { ...attachment, addressing: withNextHops(given) }
+    },
+    takeBack: async () =>
+      onWire(async () => {
         await unplug(node, attachment)
         await restoreClaims(node, wire, displaced)
-      },
-      refused: async (notice) => tell(node, attachment, notice),
-    })
+      }),
+    refused: async (notice) => tell(node, attachment, notice),
   })
-  return [{ name: ifname, mac, mtuBytes, sandbox: args.netns }]
+  return {
+    interfaces: describeLinks(attachment),
+    addressing: given,
+    dns: config.dns ?? given.dns,
+  }
+}
+
+// CNI's bandwidth plugin looks for the host end in the result of who comes before it.
+function describeLinks(attachment: WireAttachment): readonly CniInterface[] {
+  const { ifname, mac, mtuBytes, hostDevice, maxFrameBytes, netns } = attachment
+  return [
+    { name: hostDevice, mtuBytes: maxFrameBytes },
+    { name: ifname, mac, mtuBytes, sandbox: netns.path },
+  ]
 }
 
 /**

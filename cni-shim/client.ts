@@ -1,53 +1,72 @@
-// One question, one answer, over the agent's unix socket.
+// One request, one answer, over the agent's unix socket; in between the agent may ask back.
 import { connect } from 'node:net'
 
 import { CNI_CODE, CniError, DecodeError } from '../core/errors.ts'
-import { decodeResponse, type CniRequest, type CniResponse } from '../core/protocol.ts'
+import {
+  decodeResponse,
+  isIpamQuestion,
+  type CniRequest,
+  type CniResponse,
+  type IpamAnswer,
+} from '../core/protocol.ts'
 
 /** Below the 90 s after which runtimes give a plugin up; an ADD takes milliseconds. */
 const TIMEOUT_MS = 60_000
 
-/** Sends the request and returns the answer. Throws CniError 11 (50 for STATUS) without a live agent. */
-export async function callAgent(socketPath: string, request: CniRequest): Promise<CniResponse> {
-  const line = await exchangeLine(socketPath, `${JSON.stringify(request)}\n`, request.args.command)
-  try {
-    return decodeResponse(line)
-  } catch (cause) {
-    if (!(cause instanceof DecodeError)) throw cause
-    throw toUnavailable(
-      request.args.command,
-      `the agent on "${socketPath}" answered wrongly`,
-      cause,
-    )
-  }
-}
+/** What the agent asks for in the middle of an ADD. Must not throw. */
+export type AnswerIpam = () => Promise<IpamAnswer>
 
-async function exchangeLine(
+/** Sends the request and returns the answer. Throws CniError 11 (50 for STATUS) without a live agent. */
+export async function callAgent(
   socketPath: string,
-  question: string,
-  command: string,
-): Promise<string> {
+  request: CniRequest,
+  answerIpam?: AnswerIpam,
+): Promise<CniResponse> {
+  const { command } = request.args
   return new Promise((resolve, reject) => {
     const socket = connect({ path: socketPath })
-    const chunks: Buffer[] = []
+    let text = ''
     const fail = (what: string, cause?: unknown): void => {
       socket.destroy()
       reject(toUnavailable(command, what, cause))
     }
+    const takeLine = (line: string): void => {
+      if (!isIpamQuestion(line)) resolve(decodeResponse(line))
+      else if (answerIpam === undefined)
+        fail(`the agent on "${socketPath}" asks for what is not there`)
+      else {
+        socket.setTimeout(0)
+        void answerIpam().then((answer) => {
+          socket.setTimeout(TIMEOUT_MS)
+          socket.write(renderLine(answer))
+        })
+      }
+    }
     socket.setTimeout(TIMEOUT_MS, () => {
       fail(`the agent on "${socketPath}" did not answer within ${TIMEOUT_MS / 1000} s`)
     })
-    socket.on('connect', () => socket.write(question))
+    socket.on('connect', () => socket.write(renderLine(request)))
     socket.on('error', (cause) => {
       fail(`the node agent is not reachable on "${socketPath}"`, cause)
     })
-    socket.on('data', (chunk: Buffer) => chunks.push(chunk))
-    socket.on('end', () => {
-      const answer = Buffer.concat(chunks).toString('utf8')
-      if (answer.endsWith('\n')) resolve(answer)
-      else fail(`the node agent on "${socketPath}" went away before it answered`)
+    socket.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk
+      if (!text.endsWith('\n')) return
+      try {
+        takeLine(text)
+      } catch (cause) {
+        if (!(cause instanceof DecodeError)) throw cause
+        fail(`the agent on "${socketPath}" answered wrongly`, cause)
+      }
+      text = ''
     })
+    // After the answer this changes nothing any more.
+    socket.on('end', () => fail(`the node agent on "${socketPath}" went away before it answered`))
   })
+}
+
+function renderLine(value: object): string {
+  return `${JSON.stringify(value)}\n`
 }
 
 // CNI spec: 11 asks the runtime to try again later, 50 is STATUS' own "not available".

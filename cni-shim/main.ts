@@ -1,10 +1,10 @@
 // What the container runtime executes as "l2wire" and "l2wire-bind", once per verb. It checks the
-// environment and the JSON, answers VERSION, and leaves the rest to the node agent.
+// environment and the JSON, answers VERSION, runs the IPAM plugin, and leaves the rest to the node agent.
 // stdout is the CNI result and nothing else.
 import { writeSync } from 'node:fs'
 import { buffer } from 'node:stream/consumers'
 
-import { decodeCniVersion, decodeSocket, parseConfig } from '../core/cni/config.ts'
+import { decodeCniVersion, decodeIpam, decodeSocket, parseConfig } from '../core/cni/config.ts'
 import { decodeEnv, type CniArgs } from '../core/cni/env.ts'
 import { toErrorResult } from '../core/cni/result.ts'
 import {
@@ -16,7 +16,8 @@ import {
 } from '../core/cni/version.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
 import { LINE_BYTES_MAX, type CniResponse } from '../core/protocol.ts'
-import { callAgent } from './client.ts'
+import { renderAbout } from './about.ts'
+import { callAgent, type AnswerIpam } from './client.ts'
 
 /** The version errors are told in: the configuration's as soon as it is known. */
 let cniVersion: string = NEWEST_CNI_VERSION
@@ -26,7 +27,8 @@ async function runVerb(args: CniArgs): Promise<CniResponse> {
     const output = { cniVersion: NEWEST_CNI_VERSION, supportedVersions: CNI_VERSIONS }
     return { protocol: 1, output, isError: false }
   }
-  const config = parseConfig(await readInput())
+  const input = await readInput()
+  const config = parseConfig(input)
   if (isCniVersion(config['cniVersion'])) cniVersion = config['cniVersion']
   const version = decodeCniVersion(config, CNI_VERSIONS)
   if (!allowsCommand(version, args.command)) {
@@ -35,7 +37,26 @@ async function runVerb(args: CniArgs): Promise<CniResponse> {
       `Cannot run ${args.command}: "cniVersion" is "${version}", expected ${getCommandVersion(args.command)} or newer`,
     )
   }
-  return callAgent(decodeSocket(config), { protocol: 1, args, config })
+  const socket = decodeSocket(config)
+  const ask = async (answerIpam?: AnswerIpam): Promise<CniResponse> =>
+    callAgent(socket, { protocol: 1, args, config }, answerIpam)
+  const ipam = findIpam(args, config)
+  if (ipam === undefined) return ask()
+  // What most ends do without is not loaded for them.
+  const { runDelegated } = await import('./delegate.ts')
+  return runDelegated({ ipam, args, input, ask })
+}
+
+function findIpam(args: CniArgs, config: Readonly<Record<string, unknown>>): string | undefined {
+  // The binding gives nobody an address.
+  if (config['type'] !== 'l2wire') return undefined
+  try {
+    return decodeIpam(config)
+  } catch (error) {
+    // A DEL needs no valid configuration, and what is not valid was never run.
+    if (args.command === 'DEL') return undefined
+    throw error
+  }
 }
 
 async function readInput(): Promise<string> {
@@ -62,6 +83,10 @@ function toResponse(error: unknown): CniResponse {
 }
 
 async function main(): Promise<number> {
+  if ((process.env['CNI_COMMAND'] ?? '') === '') {
+    process.stderr.write(renderAbout(process.execPath))
+    return 0
+  }
   let response: CniResponse
   try {
     response = await runVerb(decodeEnv(process.env))

@@ -1,5 +1,7 @@
 // Steps spelled for iproute2's batch mode. Always "dev X" and "name X": a bare name may be read as
 // an abbreviated keyword.
+import type { NicRoute } from './addressing.ts'
+import { getFamily } from './ip.ts'
 import type { Step } from './step.ts'
 
 /** Match-all classifiers in order of preference; which one a kernel has is probed once. */
@@ -48,6 +50,16 @@ function renderStep(step: Step, options: RenderOptions): Batch {
           `link set dev ${step.dev} up`,
         ],
       }
+    case 'claim-ingress':
+      return { tool: 'tc', netns: step.netns, lines: [renderIngress(step.dev)] }
+    case 'add-address':
+      return {
+        tool: 'ip',
+        netns: step.netns,
+        lines: [`address add ${step.address} ${renderAddressWords(step.address)}dev ${step.dev}`],
+      }
+    case 'add-route':
+      return { tool: 'ip', netns: step.netns, lines: [renderRoute(step.route, step.dev)] }
     case 'add-tap':
       return {
         tool: 'ip',
@@ -96,7 +108,7 @@ function renderStep(step: Step, options: RenderOptions): Batch {
         tool: 'tc',
         netns: step.netns,
         lines: [
-          `qdisc replace dev ${step.dev} clsact`,
+          renderIngress(step.dev),
           `filter replace dev ${step.dev} ${FILTER} protocol all ${renderHandle(options.classifier)}` +
             `${renderClassifier(options.classifier)} action mirred egress redirect dev ${step.target}`,
         ],
@@ -116,6 +128,29 @@ function renderStep(step: Step, options: RenderOptions): Batch {
     case 'del-link':
       return { tool: 'ip', netns: step.netns, lines: [`link del dev ${step.dev}`] }
   }
+}
+
+function renderIngress(dev: string): string {
+  return `qdisc replace dev ${dev} clsact`
+}
+
+// Without "nodad" an IPv6 address waits for a cable that may lead nowhere yet. An IPv4 network of one
+// or two addresses has no broadcast address (RFC 3021).
+function renderAddressWords(address: string): string {
+  if (getFamily(address) === 6) return 'nodad '
+  return Number(address.split('/')[1]) < 31 ? 'broadcast + ' : ''
+}
+
+// "append": a route of the owner's other networks to the same destination keeps its precedence.
+function renderRoute(
+  { dst, gw, mtu, advmss, priority, table, scope }: NicRoute,
+  dev: string,
+): string {
+  const words = { via: gw, mtu, advmss, metric: priority, table, scope }
+  const given = Object.entries(words).flatMap(([word, value]) =>
+    value === undefined ? [] : [`${word} ${value}`],
+  )
+  return ['route append', dst, `dev ${dev}`, ...given].join(' ')
 }
 
 /** Everything of ours in nftables; removing it removes all. */

@@ -1,5 +1,6 @@
 // What the agent remembers of one ADD: enough to take it back, to check it and to rebuild it.
 import { deriveMac } from './address.ts'
+import type { Addressing } from './addressing.ts'
 import type { CniArgs } from './cni/env.ts'
 import { decodePodRef } from './cni/env.ts'
 import type { BindConfig, WireConfig } from './cni/config.ts'
@@ -40,6 +41,8 @@ export interface WireAttachment extends CommonAttachment {
   readonly pod?: string
   /** Whom Events about this end are told to; none without a cluster. */
   readonly subjects?: readonly ObjectRef[]
+  /** What it was given by us: for CHECK, since a veth takes it all along when it goes. */
+  readonly addressing?: Addressing
   /** The veth end in the node's namespace. */
   readonly hostDevice: string
 }

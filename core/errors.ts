@@ -21,10 +21,9 @@ export const CNI_CODE = {
   VNI_EXHAUSTED: 107,
   VNI_TAKEN: 108,
   STORE_REFUSED: 109,
+  IPAM_FAILED: 110,
   INTERNAL: 199,
 } as const
-
-export type CniCode = (typeof CNI_CODE)[keyof typeof CNI_CODE]
 
 /** Input from outside that is not what its contract says: the path in it, what it is, what it should be. */
 export class DecodeError extends TypeError {
@@ -67,10 +66,11 @@ export class CommandError extends Error {
 /** An answer in the CNI protocol's own terms. */
 export class CniError extends Error {
   override readonly name = 'CniError'
-  readonly code: CniCode
+  /** One of CNI_CODE, or what a plugin we asked has said. */
+  readonly code: number
   readonly details: string | undefined
 
-  constructor(code: CniCode, message: string, options?: ErrorOptions & { details?: string }) {
+  constructor(code: number, message: string, options?: ErrorOptions & { details?: string }) {
     super(message, options)
     this.code = code
     this.details = options?.details

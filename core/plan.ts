@@ -22,7 +22,13 @@ export function planEnd(end: WireAttachment, observed: ObservedLinks): readonly 
   const left: readonly Step[] = observed.has(end.hostDevice)
     ? [{ op: 'del-link', netns: undefined, dev: end.hostDevice }]
     : []
-  return [...left, toVeth(end)]
+  return [
+    ...left,
+    toVeth(end),
+    // From the start: whoever else wants this hook (CNI's bandwidth plugin, for what a container sends)
+    // is refused at once, and not the far end when it comes to be joined.
+    { op: 'claim-ingress', netns: undefined, dev: end.hostDevice },
+  ]
 }
 
 /**

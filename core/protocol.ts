@@ -1,4 +1,5 @@
-// What shim and agent say to each other over the unix socket: one JSON line each way.
+// What shim and agent say to each other over the unix socket: one JSON line each way, and on an ADD
+// with "ipam" two more in between: the agent asks for what the IPAM plugin gives.
 import { decodeEnv, type CniArgs } from './cni/env.ts'
 import { isRecord } from './cni/config.ts'
 import { DecodeError } from './errors.ts'
@@ -20,6 +21,28 @@ export interface CniResponse {
   /** What the plugin prints; undefined prints nothing. */
   readonly output?: Readonly<Record<string, unknown>>
   readonly isError: boolean
+}
+
+/** Milliseconds an IPAM plugin may take. With all else below the 90 s after which runtimes give up. */
+export const IPAM_MS = 60_000
+
+/** The agent's question in the middle of an ADD. The interface is there, and its wire where it has a far end. */
+export interface IpamQuestion {
+  readonly protocol: typeof PROTOCOL
+  readonly question: 'ipam'
+}
+
+export const IPAM_QUESTION: IpamQuestion = { protocol: PROTOCOL, question: 'ipam' }
+
+/** What the IPAM plugin printed, or why it gave nothing. */
+export type IpamAnswer = { readonly protocol: typeof PROTOCOL } & (
+  { readonly result: Readonly<Record<string, unknown>> } | { readonly error: IpamFailure }
+)
+
+interface IpamFailure {
+  readonly code: number
+  readonly message: string
+  readonly details?: string
 }
 
 /** Throws DecodeError, or CniError 4 for arguments the plugin itself would have refused. */
@@ -45,11 +68,28 @@ function toEnv(args: Readonly<Record<string, unknown>>): Record<string, string |
   }
 }
 
+/** Whether the agent asks, before it answers. Throws DecodeError. */
+export function isIpamQuestion(line: string): boolean {
+  return parseLine(line)['question'] === IPAM_QUESTION.question
+}
+
 export function decodeResponse(line: string): CniResponse {
   const value = parseLine(line)
   if (typeof value['isError'] !== 'boolean')
     throw new DecodeError('isError', value['isError'], 'true or false')
   return value as unknown as CniResponse
+}
+
+/** Throws DecodeError. */
+export function decodeIpamAnswer(line: string): IpamAnswer {
+  const { result, error } = parseLine(line)
+  if (isRecord(result)) return { protocol: PROTOCOL, result }
+  if (!isRecord(error)) throw new DecodeError('result', result, 'a JSON object')
+  const { code, message, details } = error
+  if (typeof code !== 'number' || typeof message !== 'string')
+    throw new DecodeError('error', error, 'a code and a message')
+  const more = typeof details === 'string' ? { details } : {}
+  return { protocol: PROTOCOL, error: { code, message, ...more } }
 }
 
 function parseLine(line: string): Readonly<Record<string, unknown>> {

@@ -1,5 +1,6 @@
 // Every change we make to a kernel, as data. Steps are idempotent where the kernel lets them be;
 // argv.ts says how each is spelled for iproute2.
+import type { NicRoute } from './addressing.ts'
 
 /** Where a step happens: a network namespace by path, or the agent's own when undefined. */
 interface InNetns {
@@ -15,6 +16,26 @@ export interface AddVethStep extends InNetns {
   readonly mtuBytes: number
   readonly hostDevice: string
   readonly hostMtuBytes: number
+}
+
+/** Claims a device's ingress hook, where redirects go: nobody else's discipline fits there then. */
+export interface ClaimIngressStep extends InNetns {
+  readonly op: 'claim-ingress'
+  readonly dev: string
+}
+
+/** Gives an interface an address, "10.0.0.2/24", that can be used at once. */
+export interface AddAddressStep extends InNetns {
+  readonly op: 'add-address'
+  readonly dev: string
+  readonly address: string
+}
+
+/** A route through an interface, behind those to the same destination that are there already. */
+export interface AddRouteStep extends InNetns {
+  readonly op: 'add-route'
+  readonly dev: string
+  readonly route: NicRoute
 }
 
 export interface AddTapStep extends InNetns {
@@ -96,6 +117,9 @@ export type Step =
   | GuardPortStep
   | PeerStep
   | AddVethStep
+  | ClaimIngressStep
+  | AddAddressStep
+  | AddRouteStep
   | AddTapStep
   | SetLinkStep
   | AddRedirectStep

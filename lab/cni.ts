@@ -12,6 +12,8 @@ export interface CniCall {
   readonly netns?: string
   readonly ifname?: string
   readonly args?: string
+  /** CNI_PATH; default: PLUGIN_FOLDERS. */
+  readonly path?: string
 }
 
 export interface CniAnswer {
@@ -33,7 +35,7 @@ export async function callPlugin(
 ): Promise<CniAnswer> {
   const env = {
     CNI_COMMAND: call.command,
-    CNI_PATH: PLUGIN_FOLDERS.join(':'),
+    CNI_PATH: call.path ?? PLUGIN_FOLDERS.join(':'),
     ...(call.containerID === undefined ? {} : { CNI_CONTAINERID: call.containerID }),
     ...(call.netns === undefined ? {} : { CNI_NETNS: call.netns }),
     ...(call.ifname === undefined ? {} : { CNI_IFNAME: call.ifname }),

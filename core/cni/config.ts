@@ -3,6 +3,7 @@
 // wrong type is CNI error 7.
 import { DEFAULT_MAX_FRAME, decodeMac, decodeMtu } from '../address.ts'
 import { CNI_CODE, CniError, DecodeError, renderValue } from '../errors.ts'
+import { decodeNicAddress, renderCidr } from '../ip.ts'
 import { VNI_MAX } from '../vni.ts'
 import type { CniArgs } from './env.ts'
 import { parseCniArgs } from './env.ts'
@@ -32,6 +33,12 @@ export interface WireConfig extends CommonConfig {
   /** The VNI to use where the wire crosses nodes; undefined takes one from the range. */
   readonly vni: number | undefined
   readonly requestedMac: string | undefined
+  /** The IPAM plugin to ask for addresses and routes. */
+  readonly ipam: string | undefined
+  /** Addresses to set without asking anybody, in the kernel's spelling. */
+  readonly addresses: readonly string[]
+  /** What the result says of DNS, if anything. */
+  readonly dns: Record_ | undefined
   /** args.cni.end: who holds the end, where the default does not fit. */
   readonly end: string | undefined
 }
@@ -148,7 +155,7 @@ function decodeWire(
   cni: Record_,
   args: CniArgs,
 ): WireConfig {
-  refuseAddresses(config)
+  const ipam = decodeIpamType(config)
   const vni = config['vni']
   if (vni !== undefined && !(Number.isInteger(vni) && Number(vni) >= 1 && Number(vni) <= VNI_MAX))
     throw new DecodeError('vni', vni, `a whole number from 1 to ${VNI_MAX}`)
@@ -169,6 +176,10 @@ function decodeWire(
     maxFrameBytes,
     vni: vni === undefined ? undefined : Number(vni),
     requestedMac: decodeRequestedMac(config, args),
+    ipam,
+    // An IPAM plugin reads the same keys and decides on them.
+    addresses: ipam === undefined ? decodeRequestedAddresses(config, cni, args) : [],
+    dns: decodeRecord(config['dns'], 'dns'),
     end,
   }
 }
@@ -205,12 +216,53 @@ function decodeRequestedMac(config: Record_, args: CniArgs): string | undefined 
   return legacy === undefined || legacy === '' ? undefined : decodeMac(legacy, 'CNI_ARGS MAC')
 }
 
-function refuseAddresses(config: Record_): void {
+/** The IPAM plugin that "ipam" names, if any. Throws CniError 7. */
+export function decodeIpam(config: Record_): string | undefined {
+  try {
+    return decodeIpamType(config)
+  } catch (error) {
+    throw error instanceof DecodeError ? invalid(error) : error
+  }
+}
+
+function decodeIpamType(config: Record_): string | undefined {
   const ipam = decodeRecord(config['ipam'], 'ipam') ?? {}
-  if (Object.keys(ipam).length > 0) throw unsupported('ipam', ipam, 'no "ipam" key')
-  const ips = decodeRecord(config['runtimeConfig'], 'runtimeConfig')?.['ips']
-  if (ips !== undefined && !(Array.isArray(ips) && ips.length === 0))
-    throw unsupported('runtimeConfig.ips', ips, 'no addresses')
+  const type = ipam['type']
+  if (type === '' || Object.keys(ipam).length === 0) return undefined
+  // A file name in CNI_PATH, and not ourselves, who would ask ourselves again.
+  const isPlugin = typeof type === 'string' && /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(type)
+  if (isPlugin && !isPluginType(type)) return type
+  throw new DecodeError('ipam.type', type, 'the name of an IPAM plugin like "host-local"')
+}
+
+function isPluginType(type: string): boolean {
+  return PLUGIN_TYPES.some((one) => one === type)
+}
+
+// CNI CONVENTIONS.md, each before the next: the capability "ips", args.cni.ips, and IP= in CNI_ARGS,
+// which Multus sends in any case.
+function decodeRequestedAddresses(config: Record_, cni: Record_, args: CniArgs): readonly string[] {
+  const runtimeConfig = decodeRecord(config['runtimeConfig'], 'runtimeConfig') ?? {}
+  const requests: readonly (readonly [string, unknown])[] = [
+    ['runtimeConfig.ips', runtimeConfig['ips']],
+    ['args.cni.ips', cni['ips']],
+    ['CNI_ARGS IP', parseCniArgs(args.args).get('IP')?.split(',').filter(Boolean)],
+  ]
+  const [path, list] =
+    requests.find(
+      ([, value]) => value !== undefined && !(Array.isArray(value) && value.length === 0),
+    ) ?? []
+  return path === undefined ? [] : decodeAddresses(list, path)
+}
+
+function decodeAddresses(list: unknown, path: string): readonly string[] {
+  if (!Array.isArray(list))
+    throw new DecodeError(path, list, 'a list of addresses like "10.0.0.2/24"')
+  const addresses = list.map((value, at) => decodeNicAddress(value, `${path}[${at}]`))
+  for (const [at, { address }] of addresses.entries())
+    if (addresses.findIndex((one) => one.address === address) !== at)
+      throw new DecodeError(`${path}[${at}]`, list[at], 'each address once')
+  return addresses.map(renderCidr)
 }
 
 // CNI spec: error 2 must name the key and its value.

@@ -32,6 +32,9 @@ const CONFIG: WireConfig = {
   maxFrameBytes: 9216,
   vni: undefined,
   requestedMac: undefined,
+  ipam: undefined,
+  addresses: [],
+  dns: undefined,
   end: undefined,
 }
 
@@ -40,6 +43,9 @@ describe('toWireAttachment()', () => {
     {
       name: 'names an unknown container by its id',
       args: '',
+      ipam: undefined,
+      addresses: [],
+      dns: undefined,
       end: undefined,
       holder: 'container/c1',
       namespace: 'default',
@@ -47,6 +53,9 @@ describe('toWireAttachment()', () => {
     {
       name: 'names a pod',
       args: 'K8S_POD_NAMESPACE=lab;K8S_POD_NAME=h1',
+      ipam: undefined,
+      addresses: [],
+      dns: undefined,
       end: undefined,
       holder: 'pod/h1',
       namespace: 'lab',

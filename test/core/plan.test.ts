@@ -36,6 +36,9 @@ function newEnd(containerID: string): WireAttachment {
       maxFrameBytes: 9216,
       vni: undefined,
       requestedMac: `02:00:00:00:00:0${containerID.slice(1)}`,
+      ipam: undefined,
+      addresses: [],
+      dns: undefined,
       end: undefined,
     },
     { path: `/run/netns/${containerID}`, inode: 1, bootId: 'b' },
@@ -77,6 +80,7 @@ describe('planEnd()', () => {
     expect(render(planEnd(A, new Map()))).to.deep.equal([
       `/run/netns/c1: ip link add name eth1 address 02:00:00:00:00:01 mtu 1500 type veth peer name ${A.hostDevice} mtu 9216 arp off multicast off netns /proc/1/ns/net`,
       '/run/netns/c1: ip link set dev eth1 up',
+      `host: tc qdisc replace dev ${A.hostDevice} clsact`,
     ])
   })
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { after, afterEach, before, describe, it } from 'mocha'
 
-import { callPlugin, type CniAnswer, type CniCall } from '../../lab/cni.ts'
+import { callPlugin, execPlugin, type CniAnswer, type CniCall } from '../../lab/cni.ts'
 import { ROOT, type Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
@@ -91,9 +91,21 @@ describe('bad input', function () {
     },
     {
       name: 'an unsupported field',
-      config: { ...CONFIG, ipam: { type: 'static' } },
+      config: { ...BIND, attach: 'macvtap' },
       code: 2,
+      words: ['attach', 'macvtap'],
+    },
+    {
+      name: 'an ipam of the wrong type',
+      config: { ...CONFIG, ipam: 'static' },
+      code: 7,
       words: ['ipam', 'static'],
+    },
+    {
+      name: 'an IPAM plugin that is not there',
+      config: { ...CONFIG, ipam: { type: 'l2w-none' } },
+      code: 110,
+      words: ['l2w-none', 'CNI_PATH', '/usr/lib/cni'],
     },
     {
       name: 'an unsupported cniVersion',
@@ -317,7 +329,6 @@ describe('bad input to the plugin itself', () => {
       code: 4,
       words: ['CNI_CONTAINERID', 'CNI_NETNS', 'CNI_IFNAME'],
     },
-    { name: 'no verb', call: { command: '' }, stdin: '{}', code: 4, words: ['CNI_COMMAND'] },
     {
       name: 'an ifname of 16 bytes',
       call: { ...add, ifname: 'abcdefghijklmnop' },
@@ -384,6 +395,15 @@ describe('bad input to the plugin itself', () => {
     const answer = await callPlugin(plugin, add, '{"cniVersion":"0.4.0","socket":"/nowhere.sock"}')
     expect(answer.output).to.include({ cniVersion: '0.4.0' })
   })
+
+  for (const name of ['l2wire', 'l2wire-bind'])
+    it(`${name} says what it is when no verb asks for more`, async () => {
+      const answer = await execPlugin(join(ROOT, 'dist/bin', name), {}, '')
+      expect(answer).to.include({ exitCode: 0, stdout: '' })
+      const [about, versions] = answer.stderr.split('\n')
+      expect(about).to.match(new RegExp(`^CNI ${name} plugin v\\d+\\.\\d+\\.\\d+$`))
+      expect(versions).to.equal('CNI protocol versions supported: 0.3.1, 0.4.0, 1.0.0, 1.1.0')
+    })
 
   it('VERSION needs nothing, under either name', async () => {
     for (const name of ['l2wire', 'l2wire-bind']) {

@@ -74,7 +74,8 @@ describe('trouble', function () {
 
   describe('DEL gets through', () => {
     const edits: readonly { name: string; config: object; call?: Partial<CniCall> }[] = [
-      { name: 'with an ipam that ADD would refuse', config: { ipam: { type: 'static' } } },
+      { name: 'with an ipam that ADD would refuse', config: { ipam: { type: 5 } } },
+      { name: 'with an IPAM plugin that is not there', config: { ipam: { type: 'l2w-none' } } },
       { name: 'with an mtu of the wrong type', config: { mtu: 'big' } },
       { name: 'with CNI_ARGS that are nonsense', config: {}, call: { args: 'nonsense' } },
       { name: 'with a CNI_NETNS that is nonsense', config: {}, call: { netns: 'x"y' } },

@@ -20,6 +20,7 @@ import {
   readManifest,
   type Manifest,
 } from '../../lab/manifests.ts'
+import { toHostDeviceName } from '../../core/name.ts'
 import { newCountedFrames } from '../../lab/counted-frames.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
@@ -182,6 +183,10 @@ describe('a wire on one node', function () {
       expect(result).to.deep.equal({
         cniVersion,
         interfaces: [
+          {
+            name: toHostDeviceName('c1', 'eth1'),
+            ...(cniVersion === '1.1.0' ? { mtu: 9216 } : {}),
+          },
           {
             name: 'eth1',
             mac: link['address'],

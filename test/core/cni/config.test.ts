@@ -3,6 +3,7 @@ import { describe, it } from 'mocha'
 
 import {
   decodeCniVersion,
+  decodeIpam,
   decodePluginConfig,
   decodeSocket,
   parseConfig,
@@ -80,6 +81,9 @@ describe('decodePluginConfig() of l2wire', () => {
       type: 'l2wire',
       prevResult: undefined,
       unknownKeys: [],
+      ipam: undefined,
+      addresses: [],
+      dns: undefined,
       wire: 'r1-r2',
       mtuBytes: undefined,
       maxFrameBytes: 9216,
@@ -178,17 +182,61 @@ describe('decodePluginConfig() of l2wire', () => {
       words: ['"runtimeConfig"'],
     },
     { name: 'a prevResult that is a list', config: { prevResult: [] }, words: ['"prevResult"'] },
+    { name: 'dns that is a list', config: { dns: [] }, words: ['"dns"'] },
+    { name: 'an ipam that is text', config: { ipam: 'static' }, words: ['"ipam"', 'static'] },
+    { name: 'an ipam that is null', config: { ipam: null }, words: ['"ipam"', 'null'] },
     {
-      name: 'an ipam plugin',
-      config: { ipam: { type: 'static' } },
-      code: 2,
-      words: ['"ipam"', 'static'],
+      name: 'an ipam without a type',
+      config: { ipam: { subnet: '10.0.0.0/8' } },
+      words: ['"ipam.type"', 'missing', 'host-local'],
     },
     {
-      name: 'addresses',
-      config: { runtimeConfig: { ips: ['10.0.0.1/24'] } },
-      code: 2,
+      name: 'an ipam type that is a number',
+      config: { ipam: { type: 5 } },
+      words: ['"ipam.type"'],
+    },
+    {
+      name: 'an ipam type that is a path',
+      config: { ipam: { type: '../bin/sh' } },
+      words: ['"ipam.type"', '../bin/sh'],
+    },
+    {
+      name: 'itself as the IPAM plugin',
+      config: { ipam: { type: 'l2wire' } },
+      words: ['"ipam.type"', 'l2wire'],
+    },
+    {
+      name: 'addresses that are text',
+      config: { runtimeConfig: { ips: '10.0.0.1/24' } },
       words: ['"runtimeConfig.ips"', '10.0.0.1/24'],
+    },
+    ...[
+      '10.0.0.1',
+      '10.0.0.1/33',
+      '10.0.0/24',
+      '010.0.0.1/24',
+      'fd00::1/129',
+      'fe80::1%eth0/64',
+      '10.0.0.1/24 dev lo',
+      '224.0.0.1/24',
+      'ff02::1/64',
+      '::/64',
+      '0.0.0.0/0',
+      7,
+    ].map((ip) => ({
+      name: `the address ${ip}`,
+      config: { runtimeConfig: { ips: ['10.0.0.9/24', ip] } },
+      words: ['"runtimeConfig.ips[1]"', String(ip), 'prefix length'],
+    })),
+    {
+      name: 'an address that is asked for twice',
+      config: { runtimeConfig: { ips: ['fd00::1/64', 'fd00:0::1/48'] } },
+      words: ['"runtimeConfig.ips[1]"', 'once'],
+    },
+    {
+      name: 'a wrong address in args.cni',
+      config: { args: { cni: { ips: ['x'] } } },
+      words: ['"args.cni.ips[0]"', 'x'],
     },
   ]
   for (const { name, config, code, words } of refused)
@@ -198,6 +246,54 @@ describe('decodePluginConfig() of l2wire', () => {
       for (const word of words) expect(error.message).to.include(word)
       expect(error.message).to.not.include('\n')
     })
+})
+
+describe('requested addresses', () => {
+  const asked = {
+    runtimeConfig: { ips: ['10.0.0.2/24', 'FD00:0::2/64'] },
+    args: { cni: { ips: ['10.0.1.2/24'] } },
+  }
+  const withIp = { ...ARGS, args: 'IgnoreUnknown=1;IP=10.0.2.2/24,fd00::5/64' }
+  const rows: readonly { name: string; config: object; addresses: readonly string[] }[] = [
+    {
+      name: 'the capability before all else, in one spelling',
+      config: asked,
+      addresses: ['10.0.0.2/24', 'fd00::2/64'],
+    },
+    {
+      name: 'args.cni.ips before CNI_ARGS',
+      config: { ...asked, runtimeConfig: { ips: [] } },
+      addresses: ['10.0.1.2/24'],
+    },
+    { name: 'IP= of CNI_ARGS', config: {}, addresses: ['10.0.2.2/24', 'fd00::5/64'] },
+    {
+      name: 'none where an IPAM plugin decides',
+      config: { ...asked, ipam: { type: 'host-local' } },
+      addresses: [],
+    },
+  ]
+  for (const { name, config, addresses } of rows)
+    it(`are ${name}`, () => {
+      expect(decodePluginConfig({ ...WIRE, ...config }, withIp)).to.deep.include({ addresses })
+    })
+  it('are refused by name when CNI_ARGS has a wrong one', () => {
+    const error = getCode(() => decodePluginConfig(WIRE, { ...ARGS, args: 'IP=10.0.0.1' }))
+    expect(error).to.include({ code: 7 })
+    expect(error.message).to.include('"CNI_ARGS IP[0]"').and.include('10.0.0.1')
+  })
+})
+
+describe('decodeIpam()', () => {
+  it('names the plugin', () => {
+    expect(decodeIpam({ ipam: { type: 'host-local', subnet: 'x' } })).to.equal('host-local')
+  })
+  for (const ipam of [undefined, {}, { type: '' }])
+    it(`takes ${JSON.stringify(ipam)} for none`, () => {
+      expect(decodeIpam({ ipam })).to.equal(undefined)
+    })
+  it('throws error 7', () => {
+    expect(getCode(() => decodeIpam({ ipam: 7 })).code).to.equal(7)
+  })
 })
 
 describe('decodePluginConfig() of l2wire-bind', () => {

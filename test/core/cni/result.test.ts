@@ -1,33 +1,98 @@
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
-import { toAddResult, toErrorResult } from '../../../core/cni/result.ts'
+import {
+  findListed,
+  NOTHING_ADDED,
+  toAddResult,
+  toErrorResult,
+  type Added,
+} from '../../../core/cni/result.ts'
 import { allowsCommand, CNI_VERSIONS, getCommandVersion } from '../../../core/cni/version.ts'
 import { CNI_CODE, CniError } from '../../../core/errors.ts'
 
 const ETH1 = { name: 'eth1', mac: '02:00:00:00:00:01', mtuBytes: 1500, sandbox: '/run/netns/a' }
+const HOST = { name: 'lw1', mtuBytes: 9216 }
+const ADDED: Added = {
+  interfaces: [HOST, ETH1],
+  addressing: {
+    ips: [{ address: '10.0.0.2/24', gateway: '10.0.0.1' }, { address: 'fd00::2/64' }],
+    routes: [{ dst: '10.1.0.0/16', gw: '10.0.0.1', mtu: 1400 }],
+  },
+  dns: { nameservers: ['10.0.0.1'] },
+}
 
 describe('toAddResult()', () => {
   for (const version of CNI_VERSIONS)
     it(`has the fields of ${version}`, () => {
       const { name, mac, sandbox } = ETH1
-      const mtu = version === '1.1.0' ? { mtu: 1500 } : {}
-      expect(toAddResult(version, [ETH1], undefined)).to.deep.equal({
+      const isNewest = version === '1.1.0'
+      const isOld = version.startsWith('0.')
+      expect(toAddResult(version, ADDED, undefined)).to.deep.equal({
         cniVersion: version,
-        interfaces: [{ name, mac, ...mtu, sandbox }],
+        interfaces: [
+          { name: 'lw1', ...(isNewest ? { mtu: 9216 } : {}) },
+          { name, mac, ...(isNewest ? { mtu: 1500 } : {}), sandbox },
+        ],
+        ips: [
+          {
+            ...(isOld ? { version: '4' } : {}),
+            address: '10.0.0.2/24',
+            gateway: '10.0.0.1',
+            interface: 1,
+          },
+          { ...(isOld ? { version: '6' } : {}), address: 'fd00::2/64', interface: 1 },
+        ],
+        routes: [{ dst: '10.1.0.0/16', gw: '10.0.0.1', ...(isNewest ? { mtu: 1400 } : {}) }],
+        dns: { nameservers: ['10.0.0.1'] },
       })
     })
-  it('passes on what an earlier plugin of the chain made', () => {
+  it('passes on what an earlier plugin of the chain made, and counts behind it', () => {
     const prevResult = {
       cniVersion: '1.0.0',
       interfaces: [{ name: 'eth0' }],
-      ips: [{ address: '10.0.0.1/24', interface: 0 }],
+      ips: [{ address: '10.9.0.1/24', interface: 0 }],
+      routes: [{ dst: '0.0.0.0/0' }],
+      dns: { domain: 'x' },
     }
-    expect(toAddResult('1.0.0', [ETH1], prevResult)).to.deep.include({ ips: prevResult.ips })
-    expect(toAddResult('1.0.0', [ETH1], prevResult)['interfaces']).to.have.length(2)
+    const result = toAddResult('1.0.0', ADDED, prevResult)
+    expect(result['interfaces']).to.have.length(3)
+    expect(result['ips']).to.deep.equal([
+      prevResult.ips[0],
+      { address: '10.0.0.2/24', gateway: '10.0.0.1', interface: 2 },
+      { address: 'fd00::2/64', interface: 2 },
+    ])
+    expect(result['routes']).to.deep.equal([
+      prevResult.routes[0],
+      { dst: '10.1.0.0/16', gw: '10.0.0.1' },
+    ])
+    expect(result['dns']).to.deep.equal(ADDED.dns)
+    const bare = { ...NOTHING_ADDED, interfaces: [ETH1], dns: {} }
+    expect(toAddResult('1.0.0', bare, prevResult)).to.deep.include({
+      ips: prevResult.ips,
+      routes: prevResult.routes,
+      dns: prevResult.dns,
+    })
   })
   it('names no interface where none was added', () => {
-    expect(toAddResult('1.1.0', [], undefined)).to.deep.equal({ cniVersion: '1.1.0' })
+    expect(toAddResult('1.1.0', NOTHING_ADDED, undefined)).to.deep.equal({ cniVersion: '1.1.0' })
+  })
+})
+
+describe('findListed()', () => {
+  const result = {
+    interfaces: [
+      { name: 'eth1' },
+      { name: 'eth1', sandbox: '/n', mac: '02:AA:00:00:00:01', mtu: 1400 },
+      { name: 'eth2', sandbox: '/n', mac: '', mtu: 0 },
+      7,
+    ],
+  }
+  it('reads MAC and MTU of the interface in that namespace', () => {
+    expect(findListed(result, 'eth1', '/n')).to.deep.equal({ mac: '02:aa:00:00:00:01', mtu: 1400 })
+    expect(findListed(result, 'eth2', '/n')).to.deep.equal({ mac: undefined, mtu: undefined })
+    expect(findListed(result, 'eth1', '/other')).to.equal(undefined)
+    expect(findListed({}, 'eth1', '/n')).to.equal(undefined)
   })
 })
 

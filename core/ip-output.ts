@@ -1,0 +1,55 @@
+// What iproute2's JSON says of a namespace's addresses and routes.
+import type { NicRoute } from './addressing.ts'
+import { getBits, parseCidr, type Family } from './ip.ts'
+
+/** The keys we read of ip-address(8)'s JSON. */
+interface IpAddress {
+  readonly addr_info?: readonly { readonly local?: string; readonly prefixlen?: number }[]
+}
+
+/** The output of `ip -j address show dev …`. */
+export function parseAddresses(json: string): readonly string[] {
+  const links = parseList(json) as readonly IpAddress[]
+  return links.flatMap(({ addr_info: infos }) =>
+    (infos ?? []).map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+  )
+}
+
+/** The keys we read of ip-route(8)'s JSON. */
+interface IpRoute extends IpHop {
+  readonly dst?: string
+  readonly table?: string
+  readonly metric?: number
+  readonly nexthops?: readonly IpHop[]
+}
+
+interface IpHop {
+  readonly dev?: string
+  readonly gateway?: string
+}
+
+/** The routes through one interface in the output of `ip -N -j route show table all` of a family. */
+export function parseRoutes(json: string, dev: string, family: Family): readonly NicRoute[] {
+  const list = parseList(json) as readonly IpRoute[]
+  return list.flatMap((route) =>
+    (route.nexthops ?? [route])
+      .filter((hop) => hop.dev === dev)
+      .map((hop) => ({
+        dst: normalizeDestination(route.dst ?? '', family),
+        ...(hop.gateway === undefined ? {} : { gw: hop.gateway }),
+        ...(route.table === undefined ? {} : { table: Number(route.table) }),
+        priority: route.metric ?? 0,
+      })),
+  )
+}
+
+// iproute2 says "default", and leaves the prefix length of a single address out.
+function normalizeDestination(dst: string, family: Family): string {
+  if (dst === 'default') return family === 4 ? '0.0.0.0/0' : '::/0'
+  return parseCidr(dst) === undefined ? `${dst}/${getBits(dst)}` : dst
+}
+
+function parseList(json: string): unknown {
+  // iproute2 prints nothing at all where there is nothing, and empty objects where a filter hid one.
+  return json.trim() === '' ? [] : JSON.parse(json)
+}

@@ -1,0 +1,90 @@
+// IP addresses as text, in the one spelling the kernel gives them, so that equal ones are equal.
+import { isIP, SocketAddress } from 'node:net'
+
+import { DecodeError } from './errors.ts'
+
+export type Family = 4 | 6
+
+export interface Cidr {
+  readonly address: string
+  readonly prefix: number
+}
+
+const IP_EXPECTED = 'an IP address like "10.0.0.1" or "fd00::1"'
+const CIDR_EXPECTED = 'an address with its prefix length, like "10.0.0.2/24" or "fd00::2/64"'
+
+export function getFamily(address: string): Family {
+  return address.includes(':') ? 6 : 4
+}
+
+/** An address in the kernel's spelling. Throws DecodeError. */
+export function decodeIp(value: unknown, path: string): string {
+  const address = typeof value === 'string' ? normalizeIp(value) : undefined
+  if (address !== undefined) return address
+  throw new DecodeError(path, value, IP_EXPECTED)
+}
+
+/** An address and the length of its network's prefix. Throws DecodeError. */
+export function decodeCidr(value: unknown, path: string): Cidr {
+  const cidr = typeof value === 'string' ? parseCidr(value) : undefined
+  if (cidr !== undefined) return cidr
+  throw new DecodeError(path, value, CIDR_EXPECTED)
+}
+
+/** As decodeCidr, for an address that a NIC may have: neither "any" nor multicast. Throws DecodeError. */
+export function decodeNicAddress(value: unknown, path: string): Cidr {
+  const cidr = decodeCidr(value, path)
+  if (isUnicast(cidr.address)) return cidr
+  throw new DecodeError(path, value, `${CIDR_EXPECTED}, of one NIC alone`)
+}
+
+export function renderCidr({ address, prefix }: Cidr): string {
+  return `${address}/${prefix}`
+}
+
+/** "10.0.0.0/8", "10.0.0.1" and the like as one spelling; undefined for what is no network. */
+export function parseCidr(text: string): Cidr | undefined {
+  const [, ip = '', length = ''] = /^([^/]+)\/(\d{1,3})$/.exec(text) ?? []
+  const address = normalizeIp(ip)
+  if (address === undefined) return undefined
+  const prefix = Number(length)
+  return prefix <= getBits(address) ? { address, prefix } : undefined
+}
+
+export function getBits(address: string): number {
+  return getFamily(address) === 4 ? 32 : 128
+}
+
+/** The network that an address with its prefix length is in: 10.0.0.2/24 is in 10.0.0.0/24. */
+export function toNetwork({ address, prefix }: Cidr): Cidr {
+  // An IPv4 address written into an IPv6 one: no network of anybody's.
+  if (address.includes('.') && address.includes(':')) return { address, prefix }
+  const [width, base, separator] = getFamily(address) === 4 ? [8, 10, '.'] : [16, 16, ':']
+  const masked = listGroups(address, separator).map((group, at) => {
+    const kept = Math.min(Math.max(prefix - at * width, 0), width)
+    const mask = (2 ** kept - 1) * 2 ** (width - kept)
+    return (Number.parseInt(group, base) & mask).toString(base)
+  })
+  return { address: normalizeIp(masked.join(separator)) ?? address, prefix }
+}
+
+function listGroups(address: string, separator: string): readonly string[] {
+  const [left = [], right] = address
+    .split('::')
+    .map((half) => (half === '' ? [] : half.split(separator)))
+  if (right === undefined) return left
+  return [...left, ...Array<string>(8 - left.length - right.length).fill('0'), ...right]
+}
+
+// A zone ("fe80::1%eth0") is a name on somebody's machine and no part of an address.
+function normalizeIp(text: string): string | undefined {
+  const family = text.includes('%') ? 0 : isIP(text)
+  if (family === 0) return undefined
+  return new SocketAddress({ address: text, family: family === 4 ? 'ipv4' : 'ipv6' }).address
+}
+
+function isUnicast(address: string): boolean {
+  if (getFamily(address) === 6) return address !== '::' && !address.startsWith('ff')
+  const first = Number(address.split('.')[0])
+  return first > 0 && first < 224
+}

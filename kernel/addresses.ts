@@ -1,0 +1,25 @@
+// What an interface of another namespace has of addresses and routes.
+import type { ObservedAddressing } from '../core/addressing.ts'
+import { parseAddresses, parseRoutes } from '../core/ip-output.ts'
+import type { Run } from './run.ts'
+
+/** Throws CommandError when the namespace cannot be entered, or has no such interface. */
+export async function observeAddressing(
+  run: Run,
+  netnsPath: string,
+  dev: string,
+): Promise<ObservedAddressing> {
+  const ip = async (...words: readonly string[]): Promise<string> =>
+    // -N: tables by number, whatever names the node gives them.
+    run(['nsenter', `--net=${netnsPath}`, 'ip', '-N', '-j', ...words])
+  const [addresses, routes4, routes6] = await Promise.all([
+    ip('address', 'show', 'dev', dev),
+    // Not "dev": it hides a route that has become one of several next hops.
+    ip('-4', 'route', 'show', 'table', 'all'),
+    ip('-6', 'route', 'show', 'table', 'all'),
+  ])
+  return {
+    addresses: parseAddresses(addresses),
+    routes: [...parseRoutes(routes4, dev, 4), ...parseRoutes(routes6, dev, 6)],
+  }
+}
