@@ -99,13 +99,17 @@ export async function newExample(name: string, options: ExampleOptions = {}): Pr
     guests.push(prepareGuest(launched, object))
   }
   await Promise.all(guests)
+  const ending = new AbortController()
+  started.defer(() => {
+    ending.abort()
+  })
   const on = await writeOn(Object.values(pods), Object.values(vms), started)
   const resources = started.move()
   return {
     node,
     pods,
     vms,
-    check: async (patience) => runCheck(name, on, patience),
+    check: async (patience) => runCheck(name, on, patience, ending.signal),
     readLogs: async () => {
       const containers = Object.values(pods).flatMap((pod) =>
         pod.containers.map((container) => `== ${pod.name}\n${container.readLog()}`),
@@ -159,12 +163,18 @@ async function writeOn(
   return file
 }
 
-async function runCheck(name: string, on: string, patience: number): Promise<CheckResult> {
+async function runCheck(
+  name: string,
+  on: string,
+  patience: number,
+  signal: AbortSignal,
+): Promise<CheckResult> {
   const child = spawn('sh', [join(ROOT, EXAMPLES, name, 'check.sh')], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH, L2WIRE_ON: on, L2WIRE_PATIENCE: String(patience) },
     timeout: CHECK_MS,
     killSignal: 'SIGKILL',
+    signal,
   })
   let output = ''
   const keep = (chunk: Buffer): void => {
