@@ -6,7 +6,7 @@ import { expect } from 'chai'
 import { before, describe, it } from 'mocha'
 
 import type { LabApiServer } from '../../lab/api-server.ts'
-import { EXAMPLES, getName, readExample } from '../../lab/example.ts'
+import { byName, EXAMPLES, getName, readExample } from '../../lab/example.ts'
 import { getMapping, getNadConfig, ROOT, type Manifest } from '../../lab/manifests.ts'
 import { run } from '../../kernel/run.ts'
 import { getApi } from './fixture-api.ts'
@@ -44,6 +44,14 @@ describe('examples', function () {
           )
       }
     })
+
+  it('would notice a misspelt field, deep in a VirtualMachine', async () => {
+    const namespace = await api.newNamespace('misspelt')
+    const [vm] = Object.values(byName(await readExample('two-vms'), 'VirtualMachine'))
+    const input = JSON.stringify(vm).replace('"binding":{"name"', '"binding":{"nmae"')
+    const argv = ['apply', '-n', namespace, '--server-side', '--validate=strict', '-f', '-']
+    expect(await api.kubectl(argv, { input }).catch(String)).to.match(/binding\.nmae/)
+  })
 
   it("a student's lab needs no privilege, and what runs daemons says that it does", async () => {
     const namespace = await api.newNamespace('baseline')
