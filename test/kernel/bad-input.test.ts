@@ -398,7 +398,7 @@ describe('bad input to the plugin itself', () => {
 
   for (const name of ['l2wire', 'l2wire-bind'])
     it(`${name} says what it is when no verb asks for more`, async () => {
-      const answer = await execPlugin(join(ROOT, 'dist/bin', name), {}, '')
+      const answer = await execPlugin([join(ROOT, 'dist/bin', name)], {}, '')
       expect(answer).to.include({ exitCode: 0, stdout: '' })
       const [about, versions] = answer.stderr.split('\n')
       expect(about).to.match(new RegExp(`^CNI ${name} plugin v\\d+\\.\\d+\\.\\d+$`))
