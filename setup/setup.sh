@@ -28,7 +28,8 @@ libxml2-utils|xmllint|reads libvirt'"'"'s schema for virt-xml-validate
 busybox-static|/bin/busybox|is the user space of the guests
 cpio|cpio|packs the guests'"'"' file system
 kmod|depmod|finds the kernel modules that the guests need
-containernetworking-plugins|/usr/lib/cni/bridge|is the other CNI plugin that the binding and the bench meet
+containernetworking-plugins|/usr/lib/cni/bridge|has the CNI plugins that ours are tested beside, and IPAM plugins
+dnsmasq-base|dnsmasq|is the DHCP server across a wire
 '
 [ "$what" = build ] || packages="$packages$machine"
 [ "$what" = bench ] && packages="$packages
