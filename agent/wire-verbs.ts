@@ -134,7 +134,8 @@ export async function joinWire(node: Node, id: WireId): Promise<void> {
     const plugged = ends.filter((end) => observed.has(end.hostDevice))
     try {
       const state = await join(node, id, wire, plugged, observed)
-      if (wire !== undefined) report(node, id, plugged, toReport(node, wire, state))
+      if (wire !== undefined && state !== undefined)
+        report(node, id, plugged, toReport(node, wire, state))
       return
     } catch (error) {
       // The far end's sandbox may go away between our look and our step: look again.
@@ -155,11 +156,12 @@ async function join(
   wire: Wire | undefined,
   plugged: readonly WireAttachment[],
   observed: ObservedLinks,
-): Promise<NodeReport['state']> {
+): Promise<NodeReport['state'] | undefined> {
   const [end] = plugged
   const far = plugged.length === 1 ? findFarEnd(wire, node.name) : undefined
   if (end !== undefined && far !== undefined) {
-    if (!mayOpenTunnel(wire, node.name)) return 'waiting'
+    // The far end's node is about to write the VNI: then there is something to say.
+    if (!mayOpenTunnel(wire, node.name)) return undefined
     const tunnel = await prepareTunnel(node, end, far)
     await applySteps(node.run, node.classifier, planWire(plugged, observed, tunnel))
     return 'joined'

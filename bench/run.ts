@@ -1,7 +1,9 @@
 // make bench: everything side by side in one run, as ratios. `node bench/run.ts datapath` runs one.
 import { sweepNetns } from '../lab/netns.ts'
 import { benchAdd } from './add.ts'
+import { benchCrossNode } from './cross-node.ts'
 import { benchDatapath } from './datapath.ts'
+import { benchPlugging } from './plugging.ts'
 import { renderRows, type Row } from './row.ts'
 import { benchSidecar } from './sidecar.ts'
 import { benchTransparency } from './transparency.ts'
@@ -10,7 +12,9 @@ const BENCHES: Readonly<Record<string, { title: string; measure: () => Promise<r
   {
     transparency: { title: 'Frame classes delivered both ways', measure: benchTransparency },
     datapath: { title: 'Data path, same node', measure: benchDatapath },
+    'cross-node': { title: 'Data path, across nodes', measure: benchCrossNode },
     add: { title: 'CNI ADD', measure: benchAdd },
+    plugging: { title: 'Plugging, across nodes', measure: benchPlugging },
     sidecar: { title: 'Sidecar', measure: benchSidecar },
   }
 
