@@ -1,7 +1,7 @@
 #!/bin/sh
 # First process of a container of the lab: already in the pod's network namespace, and in mount, pid and
-# uts namespaces of its own. Its root is the machine's below the unpacked Debian packages, and what it
-# writes is in memory. It becomes the container's command.
+# uts namespaces of its own. Its /usr and /etc are the machine's with the unpacked Debian packages over
+# them, the rest is empty, and what it writes is in memory. It becomes the container's command.
 # Arguments: host name, folder of packages, "rw" or "ro" for /proc/sys, number of volumes, source and
 # target of each, then the command.
 set -eu
@@ -27,9 +27,6 @@ mount --bind proc/sys proc/sys
 mount -o "remount,bind,$sysctl" proc/sys
 mount -t sysfs -o ro sysfs sys
 for directory in run tmp; do mount -t tmpfs -o mode=1777 l2wire $directory; done
-# What the packages' scripts make when they are installed.
-install -d -m 755 -o 920 -g 920 run/frr
-install -d -m 755 run/lldpd
 mount -t tmpfs -o mode=755 l2wire dev
 device() { mknod -m 666 "dev/$1" c "$2" "$3"; }
 device null 1 3
@@ -55,4 +52,7 @@ mkdir mnt/old
 pivot_root . mnt/old
 umount -l /mnt/old
 cd /
+# What the packages' scripts make when they are installed, for users that are known in here.
+install -d -m 755 /run/lldpd
+install -d -m 755 -o frr -g frr /run/frr
 exec "$@"

@@ -128,7 +128,7 @@ export async function newContainer(options: ContainerOptions): Promise<Container
   const deadline = Date.now() + START_MS
   for (;;) {
     const pid = await findFirst(child.pid)
-    if (pid !== undefined && (await hasPivoted(pid)))
+    if (pid !== undefined && (await runsCommand(pid)))
       return {
         toInsideArgv: (argv) => [...ENTER.split(' '), pid, '--', ...toConfined(spec), ...argv],
         readLog: () => log,
@@ -149,8 +149,10 @@ async function findFirst(parent: number | undefined): Promise<string | undefined
   return pid === '' ? undefined : pid
 }
 
-/** Whether the set-up is behind it: then it is no shell with our script any more. */
-async function hasPivoted(pid: string): Promise<boolean> {
-  const argv = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
-  return argv !== '' && !argv.split('\0').includes(SCRIPT) && !argv.startsWith('unshare')
+/** Whether it is the command itself: not unshare, our script or setpriv any more. */
+async function runsCommand(pid: string): Promise<boolean> {
+  const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+  const argv = text.split('\0')
+  const isOurs = argv[0] === 'unshare' || argv.includes(SCRIPT) || argv[1] === '--bounding-set'
+  return text !== '' && !isOurs
 }

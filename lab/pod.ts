@@ -68,14 +68,8 @@ export async function newPod(options: PodOptions): Promise<Pod> {
       await node.mustCall(config, { command: 'DEL', ...call })
     }
     started.defer(pull)
-    const capabilities = isRecord(config['capabilities']) ? config['capabilities'] : {}
-    // Multus hands on what the network declares that it can do.
-    const runtimeConfig =
-      capabilities['mac'] === true && selection.mac !== undefined ? { mac: selection.mac } : {}
+    const runtimeConfig = toRuntimeConfig(config, selection)
     await node.mustCall({ ...config, runtimeConfig }, { command: 'ADD', ...call })
-    // The agent sets no addresses yet.
-    for (const ip of capabilities['ips'] === true ? (selection.ips ?? []) : [])
-      await netns.run(['ip', 'address', 'add', ip, 'dev', selection.interface])
     pulls.set(selection.name, pull)
   }
   const containers = await startContainers(name, netns, options, started)
@@ -100,6 +94,15 @@ function findNetwork(
   const config = networks[name]
   if (config !== undefined) return config
   throw new Error(`Cannot plug in: no NetworkAttachmentDefinition "${name}"`)
+}
+
+/** Multus hands on what the network declares that it can do. */
+function toRuntimeConfig(config: Manifest, { mac, ips }: NetworkSelection): Manifest {
+  const capabilities = isRecord(config['capabilities']) ? config['capabilities'] : {}
+  return {
+    ...(mac !== undefined && capabilities['mac'] === true ? { mac } : {}),
+    ...(ips !== undefined && capabilities['ips'] === true ? { ips } : {}),
+  }
 }
 
 async function startContainers(
