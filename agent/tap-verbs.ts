@@ -24,6 +24,8 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
     const wire = await node.state.get({ containerID: args.containerID, ifname: podLink.name })
     const wireEnd = wire?.kind === 'wire' ? wire : undefined
     const mtuBytes = wireEnd?.mtuBytes ?? podLink.mtuBytes
+    // Without a sidecar the guest is told the pod link's MTU, so that one stays as advertised.
+    const widthBytes = config.hasSidecar ? wireEnd?.maxFrameBytes : undefined
     const attachment = toTapAttachment(args, config, netns, podLink.name, mtuBytes)
     refuseTaken(args.ifname, args, links)
     refuseTaken(attachment.tap, args, links)
@@ -32,7 +34,7 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
       device: attachment.tap,
       queueKey,
       make: async () => {
-        const steps = planTap(attachment, wireEnd?.maxFrameBytes)
+        const steps = planTap(attachment, widthBytes)
         await applySteps(node.run, node.classifier, steps)
         return attachment
       },

@@ -48,6 +48,8 @@ export interface BindConfig extends CommonConfig {
   readonly attach: 'tap'
   /** The VMI's network name, injected by KubeVirt through Multus' cni-args. */
   readonly logicNetworkName: string
+  /** Whether a sidecar tells the guest its MTU; without one KubeVirt tells it the pod link's. */
+  readonly hasSidecar: boolean
 }
 
 export type PluginConfig = WireConfig | BindConfig
@@ -78,6 +80,7 @@ const KNOWN_KEYS = [
   'maxFrame',
   'vni',
   'attach',
+  'sidecar',
 ]
 
 /** Standard input as a JSON object. Throws CniError 6. */
@@ -194,10 +197,12 @@ function decodeBind(
   if (attach !== 'tap' && attach !== 'macvtap')
     throw new DecodeError('attach', attach, 'one of tap, macvtap')
   if (attach === 'macvtap') throw unsupported('attach', attach, 'tap')
+  const hasSidecar = config['sidecar'] ?? true
+  if (typeof hasSidecar !== 'boolean') throw new DecodeError('sidecar', hasSidecar, 'true or false')
   const logicNetworkName = cni['logicNetworkName']
   const isNeeded = args.command === 'ADD' || args.command === 'CHECK'
   if (logicNetworkName === undefined && !isNeeded)
-    return { ...common, type: 'l2wire-bind', attach, logicNetworkName: '' }
+    return { ...common, type: 'l2wire-bind', attach, logicNetworkName: '', hasSidecar }
   // KubeVirt admits these as network names (pkg/network/admitter, v1.9.0).
   if (typeof logicNetworkName !== 'string' || !/^[A-Za-z0-9_-]{1,253}$/.test(logicNetworkName))
     throw new DecodeError(
@@ -205,7 +210,7 @@ function decodeBind(
       logicNetworkName,
       'the name of a network of the VMI, which KubeVirt gives to its binding plugins',
     )
-  return { ...common, type: 'l2wire-bind', attach, logicNetworkName }
+  return { ...common, type: 'l2wire-bind', attach, logicNetworkName, hasSidecar }
 }
 
 // runtimeConfig.mac comes for the capability "mac"; MAC= in CNI_ARGS is what older runtimes send.

@@ -108,6 +108,7 @@ describe('decodeAttachment()', () => {
     unknownKeys: [],
     attach: 'tap',
     logicNetworkName: 'ge0',
+    hasSidecar: true,
   }
   const tap = toTapAttachment(ARGS, bind, NETNS, 'pod16477688c0e', 1500)
 

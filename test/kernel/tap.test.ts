@@ -104,6 +104,20 @@ describe('the binding plugin', function () {
       await node.mustCall({ ...config, prevResult }, { command: 'CHECK', ...sandbox(ifname) })
   })
 
+  it('leaves the pod link as it is where KubeVirt alone tells the guest its MTU', async () => {
+    await using other = await newLabNetns('launcher')
+    const at = (ifname: string) => ({ containerID: 'c2', netns: other.path, ifname })
+    const nad = await readManifest('deploy/base/binding-nad-no-sidecar.yaml')
+    const plain = { ...getNadConfig(nad), args: { cni: { logicNetworkName: NETWORK } } }
+    await node.mustCall({ ...WIRE, name: 'w2' }, { command: 'ADD', ...at(POD_LINK) })
+    await node.mustCall(plain, { command: 'ADD', ...at('net1') })
+    const links = JSON.parse(await other.run(['ip', '-j', 'link', 'show'])) as Link[]
+    for (const name of [POD_LINK, TAP])
+      expect(links.find(({ ifname }) => ifname === name)?.mtu, name).to.equal(1400)
+    await node.mustCall(plain, { command: 'DEL', ...at('net1') })
+    await node.mustCall({ ...WIRE, name: 'w2' }, { command: 'DEL', ...at(POD_LINK) })
+  })
+
   it('can be read without capabilities, as the sidecar does', async () => {
     const script = `cat /sys/class/net/${TAP}/tun_flags /sys/class/net/${TAP}/mtu /sys/class/net/${TAP}/owner /sys/class/net/${TAP}/group`
     const unprivileged = [

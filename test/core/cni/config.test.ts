@@ -316,6 +316,7 @@ describe('decodePluginConfig() of l2wire-bind', () => {
     },
     { name: 'an attach it does not know', config: { attach: 'bridge' }, code: 7 },
     { name: 'macvtap', config: { attach: 'macvtap' }, code: 2 },
+    { name: 'a sidecar that is no yes or no', config: { sidecar: 'yes' }, code: 7 },
   ]
   for (const { name, config, code } of refused)
     it(`refuses ${name} with error ${code}`, () => {

@@ -1,0 +1,55 @@
+#!/bin/sh
+# KubeVirt 1.4 has network binding plugins behind the feature gate NetworkBindingPlugins; 1.5 and newer
+# need no gate. This adds the gate, or takes it away, and leaves all others as they are.
+#
+# A patch file cannot: the gates are a list. A merge patch would replace it, gates of the admin included; a
+# JSON patch fails where there is none yet, and adds a second one where ours is there already.
+#
+# Usage: feature-gate.sh enable|disable [NAMESPACE [NAME]]      KUBECTL may name another kubectl.
+set -eu
+
+usage() {
+  echo "Usage: feature-gate.sh enable|disable [NAMESPACE [NAME]]" >&2
+  exit 2
+}
+
+[ $# -ge 1 ] && [ $# -le 3 ] || usage
+command=$1
+namespace=${2:-kubevirt}
+name=${3:-kubevirt}
+gate='"NetworkBindingPlugins"'
+
+on_kubevirt() {
+  verb=$1
+  shift
+  # shellcheck disable=SC2086 # KUBECTL may carry options
+  ${KUBECTL:-kubectl} "$verb" kubevirt "$name" --namespace "$namespace" "$@"
+}
+
+# kubectl prints a list as JSON, and nothing for one that is not there. Names of gates have no quotes,
+# commas or brackets in them.
+read=$(on_kubevirt get -o jsonpath='{.metadata.resourceVersion} {.spec.configuration.developerConfiguration.featureGates}')
+version=${read%% *}
+list=${read#* }
+list=${list#[}
+list=${list%]}
+
+case $command,,$list, in
+enable,*",$gate,"*)
+  echo "The feature gate NetworkBindingPlugins is there already."
+  exit 0
+  ;;
+enable,*) list=${list:+$list,}$gate ;;
+disable,*",$gate,"*)
+  list=$(printf '%s' "$list" | tr ',' '\n' | grep -vxF "$gate" | paste -sd, -)
+  ;;
+disable,*)
+  echo "The feature gate NetworkBindingPlugins is not there."
+  exit 0
+  ;;
+*) usage ;;
+esac
+
+# With the version that was read: whoever changed the object meanwhile makes this fail instead of being undone.
+on_kubevirt patch --type merge --patch \
+  "{\"metadata\":{\"resourceVersion\":\"$version\"},\"spec\":{\"configuration\":{\"developerConfiguration\":{\"featureGates\":[$list]}}}}"
