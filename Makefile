@@ -1,9 +1,9 @@
 # What people type. Each target does all the set-up it needs on a fresh Debian machine.
-.PHONY: help demo test test-cluster test-examples bench build check clean
+.PHONY: help demo test test-cluster test-examples bench build check images kind-up kind-down e2e clean
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 help: ## this text
-	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z0-9%-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 demo: setup-demo build ## boot real VMs on wires, send every frame class through, print the table
 	@node lab/demo.ts
@@ -33,6 +33,18 @@ build: setup-build ## the executables in dist/bin
 
 check: build ## types, lint, format, unused code
 	npm run --silent check
+
+images: ## the two container images, as they are published
+	@setup/images.sh
+
+kind-up: ## a cluster in Docker with Multus, KubeVirt and l2wire; a VM and a container see each other
+	@test/e2e/up.sh
+
+kind-down: ## removes that cluster
+	@test/e2e/down.sh
+
+e2e: ## the use cases on the cluster of kind-up, which it takes l2wire off at the end
+	@test/e2e/run.sh
 
 clean: ## what building and testing left in this folder
 	rm -rf dist .lab coverage

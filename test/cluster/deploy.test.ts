@@ -127,10 +127,10 @@ describe('deploy', function () {
     ]
     const rows = [
       { resource: 'wires.l2wire.dev', may: ['get', 'list', 'watch', 'create', 'update', 'delete'] },
-      { resource: 'wires.l2wire.dev', subresource: 'status', may: ['get', 'update', 'patch'] },
-      { resource: 'vniclaims.l2wire.dev', may: ['get', 'list', 'create', 'delete'] },
+      { resource: 'wires.l2wire.dev', subresource: 'status', may: ['update'] },
+      { resource: 'vniclaims.l2wire.dev', may: ['list', 'create', 'delete'] },
       { resource: 'pods', may: ['get'] },
-      { resource: 'events', may: ['create', 'patch'] },
+      { resource: 'events', may: ['get', 'create', 'update'] },
       { resource: 'secrets', may: [] },
       { resource: 'nodes', may: [] },
       { resource: 'network-attachment-definitions.k8s.cni.cncf.io', may: [] },
