@@ -20,6 +20,14 @@ import { listTraces } from '../../lab/traces.ts'
 const CONFIG = { cniVersion: '1.0.0', name: 'w', type: 'l2wire' }
 const HOST_LOCAL = '/usr/lib/cni/host-local'
 
+async function waitFor(condition: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 10_000
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error('What was waited for did not come')
+    await sleep(20)
+  }
+}
+
 describe('IPAM plugins', function () {
   this.timeout(60_000)
   let node: LabNode
@@ -79,6 +87,9 @@ describe('IPAM plugins', function () {
     await writeFile(path, `#!/bin/sh\nif [ $CNI_COMMAND = ADD ]; then\n${add}\nfi\n${rest}\n`)
     await chmod(path, 0o755)
   }
+  // What the plugin of "that take their time" goes by.
+  const isAsked = async (): Promise<boolean> => (await readdir(folder)).includes('asked')
+  const go = async (): Promise<void> => writeFile(join(folder, 'go'), '')
   const add = async (netns: LabNetns, id: string, config: Manifest): Promise<Manifest> =>
     node.mustCall(config, toCall('ADD', netns, id))
   const del = async (netns: LabNetns, id: string, config: Manifest): Promise<Manifest> =>
@@ -244,15 +255,6 @@ describe('IPAM plugins', function () {
     afterEach(async () => {
       for (const file of ['asked', 'go', 'result']) await rm(join(folder, file), { force: true })
     })
-    const waitFor = async (condition: () => Promise<boolean>): Promise<void> => {
-      const deadline = Date.now() + 10_000
-      while (!(await condition())) {
-        if (Date.now() > deadline) throw new Error('What was waited for did not come')
-        await sleep(20)
-      }
-    }
-    const isAsked = async (): Promise<boolean> => (await readdir(folder)).includes('asked')
-    const go = async (): Promise<void> => writeFile(join(folder, 'go'), '')
 
     it('have the wire joined, and keep no far end waiting', async () => {
       const config = hostLocal('l2wslow')
@@ -336,7 +338,7 @@ describe('IPAM plugins', function () {
     })
 
     it('that fail do not keep the devices, and are heard', async () => {
-      await writePlugin('l2wfail', '')
+      await writePlugin('l2wfail', ':')
       const config = hostLocal('l2wfail')
       await add(a, 'c1', config)
       await writeFile(join(folder, 'bin', 'l2wfail'), '#!/bin/sh\nexit 9\n')
@@ -348,7 +350,7 @@ describe('IPAM plugins', function () {
     })
 
     it('that are not there any more keep no pod', async () => {
-      await writePlugin('l2wgone', '')
+      await writePlugin('l2wgone', ':')
       const config = hostLocal('l2wgone')
       await add(a, 'c1', config)
       await rm(join(folder, 'bin', 'l2wgone'))
@@ -387,12 +389,8 @@ describe('IPAM plugins', function () {
       ),
     ]
     try {
-      const deadline = Date.now() + 10_000
       for (const file of ['dhcp.sock', 'dnsmasq.pid'])
-        while (!(await readdir(folder)).includes(file)) {
-          expect(Date.now()).to.be.lessThan(deadline)
-          await sleep(20)
-        }
+        await waitFor(async () => (await readdir(folder)).includes(file))
       const config = { ...CONFIG, ipam: { type: 'dhcp', daemonSocketPath: socket } }
       const result = await add(a, 'c1', config)
       const [ip] = result['ips'] as Manifest[]
