@@ -43,7 +43,9 @@ async function unpack(directory: string): Promise<void> {
   }
   const script = `
     cd "$1"
-    for archive in archives/*.deb; do dpkg -x "$archive" .; done
+    mkdir usr etc
+    # There is none where all of them are installed.
+    for archive in archives/*.deb; do [ ! -e "$archive" ] || dpkg -x "$archive" .; done
     rm -r archives
     # On the machine these are links, which a folder laid over them would hide.
     for folder in bin lib sbin; do
