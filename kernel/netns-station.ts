@@ -3,9 +3,6 @@
 // them alone.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 
 import { CommandError } from '../core/errors.ts'
 import { parseLinks } from '../core/pod-link.ts'
@@ -74,15 +71,10 @@ async function sendFrames(
   ifname: string,
   frames: readonly Uint8Array[],
 ): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'l2w-send-'))
-  try {
-    const file = join(folder, 'frames.pcap')
-    await writeFile(file, encodePcap(frames))
-    // Paced: a row must not be lost to a full queue of the receiver.
-    await run(inside(['tcpreplay', '--quiet', '--pps', '2000', '-i', ifname, file]))
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
+  // Paced: a row must not be lost to a full queue of the receiver. From standard input: the agent's
+  // container has no folder to write a file to.
+  const argv = ['tcpreplay', '--quiet', '--pps', '2000', '-i', ifname, '-']
+  await run(inside(argv), { input: encodePcap(frames) })
 }
 
 async function startTcpdump(argv: readonly string[]): Promise<Capture> {

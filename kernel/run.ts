@@ -8,6 +8,8 @@ export interface RunOptions {
   readonly input?: string | Uint8Array
   /** Milliseconds after which the child is killed; default 15,000. */
   readonly timeoutMs?: number
+  /** The child's environment; default: nothing but PATH. */
+  readonly env?: Readonly<Record<string, string | undefined>>
 }
 
 /** Runs argv to its end and returns standard output. Throws CommandError unless the exit code is 0. */
@@ -19,10 +21,13 @@ export const run: Run = async (argv, options = {}) => {
     const child = spawn(file, args, {
       stdio: ['pipe', 'pipe', 'pipe'],
       // Messages are matched narrowly ("Cannot find device"), so they must not be translated.
-      env: { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
-      timeout: options.timeoutMs ?? 15_000,
-      killSignal: 'SIGKILL',
+      env: {
+        ...(options.env ?? { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin' }),
+        LC_ALL: 'C',
+      },
     })
+    // Not spawn's own timeout: that one keeps us when the child does not start (Node 24).
+    const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 15_000)
     const out: Buffer[] = []
     const err: Buffer[] = []
     child.stdout.on('data', (chunk: Buffer) => out.push(chunk))
@@ -30,6 +35,7 @@ export const run: Run = async (argv, options = {}) => {
     // The child may end without reading its input; its exit code says more than our EPIPE.
     child.stdin.on('error', () => undefined)
     child.on('error', (cause) => {
+      clearTimeout(timer)
       reject(
         new CommandError(
           argv,
@@ -39,6 +45,7 @@ export const run: Run = async (argv, options = {}) => {
       )
     })
     child.on('close', (exitCode, signal) => {
+      clearTimeout(timer)
       if (exitCode === 0) resolve(Buffer.concat(out).toString('utf8'))
       else {
         const stderr = Buffer.concat(err).toString('utf8')
