@@ -60,6 +60,7 @@ mkdirSync(BIN, { recursive: true })
 mkdirSync(LIB, { recursive: true })
 for (const program of PROGRAMS) await bundle(program)
 copyProtos()
+writeCompletionHelper()
 compileShim()
 rmSync(DIST, { recursive: true, force: true })
 renameSync(NEXT, DIST)
@@ -92,6 +93,14 @@ node="$here/../../node_modules/node/bin/node"
 [ -x "$node" ] || node=node
 exec "$node" ${[...nodeFlags, ''].join(' ')}"$here/../lib/${name}.mjs" "$@"
 `
+}
+
+// kubectl asks an executable of this name for what may follow "kubectl l2wire".
+function writeCompletionHelper(): void {
+  const path = join(BIN, 'kubectl_complete-l2wire')
+  const here = '$(dirname "$(readlink -f "$0")")'
+  writeFileSync(path, `#!/bin/sh\nexec "${here}/kubectl-l2wire" __complete "$@"\n`)
+  chmodSync(path, 0o755)
 }
 
 // proto/load.ts reads them beside itself; in a bundle that is beside the bundle.

@@ -1,37 +1,32 @@
-// kubectl-l2wire capture: tcpdump on the host end of a wire, where both directions pass. It listens
-// without promiscuous mode, so starting and stopping it changes nothing on the wire.
+// kubectl-l2wire capture: both directions of a wire, heard at one of its ends, wherever that is.
 import { spawn } from 'node:child_process'
+import { open } from 'node:fs/promises'
 
 import { InvalidArgumentError, type Command } from 'commander'
 
-import { DecodeError, CommandError } from '../core/errors.ts'
-import { toHostDeviceName } from '../core/name.ts'
-import { describeEnd, toWireKey, type EndClaim, type Wire } from '../core/wire.ts'
-import { observeLinks } from '../kernel/links.ts'
-import { OptionError } from './option-error.ts'
-import { decodeFileUrl } from '../store/file-url.ts'
-import { newFileStore } from '../store/file-store.ts'
+import { DecodeError } from '../core/errors.ts'
+import { describeEnd, toAttachmentKey, toWireKey, type EndClaim, type Wire } from '../core/wire.ts'
+import type { NodeLook } from '../core/wire-facts.ts'
+import { CliError } from './cli-error.ts'
+import { SpokenError } from './listen.ts'
+import { getWire, toEndArgs } from './place.ts'
+import { addPlaceOptions, newPlace, type PlaceFlags } from './place-options.ts'
 
-/** tcpdump has said on standard error what is wrong. */
-export class SpokenError extends Error {}
-
-interface CaptureFlags {
-  readonly store: string
-  readonly namespace: string
+interface CaptureFlags extends PlaceFlags {
   readonly write?: string
   readonly count?: string
 }
 
 export function addCaptureCommand(program: Command): void {
-  program
+  const command = program
     .command('capture')
-    .description('listen to a wire on this node, both directions, until Ctrl-C')
+    .description('listen to a wire, both directions, until Ctrl-C')
     .argument('<wire>', 'name of the wire')
     .argument('[filter...]', 'a pcap filter, as for tcpdump')
-    .requiredOption('--store <url>', 'where wires are kept: file:///DIR')
-    .option('-n, --namespace <namespace>', 'namespace of the wire', 'default')
     .option('-w, --write <file>', 'write pcap to a file, "-" for standard output')
     .option('-c, --count <frames>', 'end after this many frames', toCount)
+  addPlaceOptions(command)
+    .addHelpText('after', '\nExample: kubectl l2wire capture r1-r2 -w - | wireshark -k -i -')
     .action(runCapture)
 }
 
@@ -45,76 +40,64 @@ async function runCapture(
   filter: readonly string[],
   flags: CaptureFlags,
 ): Promise<void> {
-  const id = { namespace: flags.namespace, name }
-  const wire = await newFileStore(decodeStore(flags.store)).read(id)
-  if (wire === undefined)
-    throw new DecodeError('wire', toWireKey(id), `a wire that is plugged in, in "${flags.store}"`)
-  const { end, isUp } = await getLocalEnd(wire)
-  if (!isUp)
+  const place = newPlace(flags)
+  const wire = await getWire(place, name)
+  const end = getAudibleEnd(wire, await place.look(wire))
+  const { write, count } = flags
+  const output = write === undefined ? [] : ['--pcap']
+  const limit = count === undefined ? [] : ['--count', count]
+  const nodeArgv = await place.toNodeArgv(end.node)
+  const argv = [...nodeArgv, 'listen', ...toEndArgs([end]), ...output, ...limit, '--', ...filter]
+  process.stderr.write(
+    `wire ${toWireKey(wire)} at the end of ${describeEnd(end)} on node ${end.node}\n`,
+  )
+  await runAttached(argv, write)
+}
+
+// Either end hears both directions; the nodes of some may not be within reach.
+function getAudibleEnd(wire: Wire, looks: readonly NodeLook[]): EndClaim {
+  const found = wire.ends.flatMap((end) => {
+    const look = looks.find(({ node }) => node === end.node)
+    const one = look?.inspection?.ends.find(
+      (other) => toAttachmentKey(other) === toAttachmentKey(end),
+    )
+    const hostEnd = one?.hostEnd ?? undefined
+    return hostEnd === undefined ? [] : [{ end, isUp: hostEnd.isUp }]
+  })
+  const audible = found.find(({ isUp }) => isUp)
+  if (audible !== undefined) return audible.end
+  const ends = wire.ends.map(describeEnd).join(' and ')
+  if (found.length > 0)
     throw new DecodeError(
       'wire',
       toWireKey(wire),
-      `one with both ends plugged in; ${wire.ends.map(describeEnd).join(' and ')} is all there is, and nothing to listen to`,
+      `one with both ends plugged in; ${ends} is all there is, and nothing to listen to`,
     )
-  const device = toHostDeviceName(end.containerID, end.ifname)
-  process.stderr.write(`wire ${toWireKey(wire)} at the end of ${describeEnd(end)}\n`)
-  const output = flags.write === undefined ? ['-e', '-n', '-l'] : ['-U', '-w', flags.write]
-  const count = flags.count === undefined ? [] : ['-c', flags.count]
-  // A capture that is killed takes its tcpdump along.
-  const argv = [
-    'setpriv',
-    '--pdeathsig',
-    'KILL',
-    'tcpdump',
-    '-i',
-    device,
-    '-p',
-    '-s',
-    '0',
-    '--immediate-mode',
-    '-Z',
-    'root',
-  ]
-  await runAttached([...argv, ...output, ...count, ...filter])
-}
-
-function decodeStore(url: string): string {
-  try {
-    return decodeFileUrl(url)
-  } catch (cause) {
-    throw new OptionError('--store', url, 'file:///DIR', { cause })
-  }
-}
-
-// Either end shows both directions; the other one may be on another node.
-async function getLocalEnd(wire: Wire): Promise<{ end: EndClaim; isUp: boolean }> {
-  const devices = wire.ends.map((end) => toHostDeviceName(end.containerID, end.ifname))
-  const observed = await observeLinks(devices)
-  for (const [at, end] of wire.ends.entries()) {
-    const link = observed.get(devices[at] ?? '')
-    if (link !== undefined) return { end, isUp: link.isUp }
-  }
-  const ends = wire.ends.map((claim) => `${describeEnd(claim)} on ${claim.node}`)
-  throw new DecodeError(
-    'wire',
-    toWireKey(wire),
-    `one with an end on this node, its ends: ${ends.join(', ')}`,
+  const faults = looks.map(({ node, fault }) => `${node}: ${fault ?? 'its host end is gone'}`)
+  throw new CliError(
+    `Cannot listen to wire "${toWireKey(wire)}", its ends: ${ends}. No node of it can be reached: ${faults.join('; ')}`,
   )
 }
 
-async function runAttached(argv: readonly string[]): Promise<void> {
-  const [file = '', ...args] = argv
-  const child = spawn(file, args, { stdio: 'inherit' })
-  // On Ctrl-C a terminal tells tcpdump too, and twice does no harm; we wait and report how it ended.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.on(signal, () => child.kill('SIGINT'))
-  await new Promise<void>((resolve, reject) => {
+async function runAttached(argv: readonly string[], write: string | undefined): Promise<void> {
+  await using file = write === undefined || write === '-' ? undefined : await open(write, 'w')
+  const [command = '', ...args] = argv
+  const child = spawn(command, args, {
+    stdio: ['pipe', file?.fd ?? 'inherit', 'inherit'],
+    // Ctrl-C is for us. We end the listener's input, it ends its tcpdump, and what that has to say
+    // at its end still comes through.
+    detached: true,
+  })
+  const stop = (): void => {
+    child.stdin?.end()
+  }
+  child.stdin?.on('error', () => undefined)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
+  const exitCode = await new Promise<number | null>((resolve, reject) => {
+    child.on('exit', resolve)
     child.on('error', (cause) => {
-      reject(new CommandError(argv, { stderr: cause.message }, { cause }))
-    })
-    child.on('exit', (exitCode) => {
-      if (exitCode === 0) resolve()
-      else reject(new SpokenError(`tcpdump: exit code ${exitCode ?? 'none'}`))
+      reject(new CliError(`Cannot start "${command}": ${cause.message}`, { cause }))
     })
   })
+  if (exitCode !== 0) throw new SpokenError(`the listener ended with code ${exitCode ?? 'none'}`)
 }

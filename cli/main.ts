@@ -2,27 +2,53 @@
 import { Command, CommanderError } from 'commander'
 
 import { renderCauses } from '../core/errors.ts'
-import { addCaptureCommand, SpokenError } from './capture.ts'
+import { VERSION } from '../core/version.ts'
+import { addCaptureCommand } from './capture.ts'
+import { CliError } from './cli-error.ts'
+import { addCompletionCommand, answerShell, NODE_GROUP } from './completion.ts'
+import { addDescribeCommand } from './describe.ts'
+import { addGetCommand } from './get.ts'
+import { addInspectCommand } from './inspect.ts'
+import { addListenCommand, SpokenError } from './listen.ts'
 import { OptionError } from './option-error.ts'
+import { addStationCommand } from './station.ts'
 import { addTestCommand } from './test.ts'
 
 /** 0: done, 1: it did not work, 2: the command line is wrong, 3: the cable is not transparent. */
 const EXIT_FAILED = 1
 const EXIT_USAGE = 2
 
-const program = new Command('kubectl-l2wire')
-  .description('Network cables for Kubernetes: test them, listen to them')
-  .exitOverride()
-addTestCommand(program)
-addCaptureCommand(program)
+function newProgram(): Command {
+  const program = new Command('kubectl-l2wire')
+    .usage('<command> [options]')
+    .description('Network cables for Kubernetes: see them, test them, listen to them')
+    .version(VERSION, '--version')
+    .exitOverride()
+  program.commandsGroup('Commands:')
+  addGetCommand(program)
+  addDescribeCommand(program)
+  addTestCommand(program)
+  addCaptureCommand(program)
+  addCompletionCommand(program)
+  program.commandsGroup(NODE_GROUP)
+  addInspectCommand(program)
+  addListenCommand(program)
+  addStationCommand(program)
+  program.helpCommand(false)
+  return program
+}
 
 try {
-  await program.parseAsync()
+  const [, , command, ...words] = process.argv
+  // Words of a line that is being typed are no command line.
+  if (command === '__complete') process.stdout.write(await answerShell(newProgram(), words))
+  else await newProgram().parseAsync()
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE
   else if (error instanceof SpokenError) process.exitCode = EXIT_FAILED
   else {
-    process.stderr.write(`kubectl-l2wire: ${renderCauses(error)}\n`)
+    const text = error instanceof CliError ? error.message : renderCauses(error)
+    process.stderr.write(`kubectl-l2wire: ${text}\n`)
     process.exitCode = error instanceof OptionError ? EXIT_USAGE : EXIT_FAILED
   }
 }

@@ -6,6 +6,7 @@ import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
 import { CNI_CODE } from '../core/errors.ts'
+import { VERSION } from '../core/version.ts'
 import { FRAME_ROWS } from '../core/tester/frames.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
@@ -45,6 +46,28 @@ describe('docs/errors.md', () => {
     it(`explains ${code}, ${name}`, () => {
       expect(rows).to.include(code)
     })
+})
+
+describe('core/version.ts', () => {
+  it('is the release of package.json', () => {
+    const { version } = JSON.parse(read('package.json')) as { version: string }
+    expect(VERSION).to.equal(version)
+  })
+})
+
+describe('docs/kubectl-l2wire.md', () => {
+  const text = read('docs/kubectl-l2wire.md')
+  const kinds = [...read('core/trouble.ts').matchAll(/(?:kind: |\[\s*)'([a-z-]+)'/g)].map(
+    (match) => match[1] ?? '',
+  )
+  for (const kind of new Set(kinds))
+    it(`explains "${kind}"`, () => {
+      expect(text).to.include(`\`${kind}\``)
+    })
+
+  it('has kinds to explain', () => {
+    expect(kinds).to.include.members(['no-far-end', 'third-end', 'redirect', 'refused'])
+  })
 })
 
 describe('README.md', () => {

@@ -55,7 +55,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   },
   cli: {
     ours: ['core', 'kernel', 'store', 'proto'],
-    others: ['node:*', 'commander'],
+    others: ['node:*', 'commander', 'yaml'],
     why: 'processes never import each other',
   },
 }

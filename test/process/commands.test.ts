@@ -1,30 +1,18 @@
 // The shipped executables from the outside: options, usage, exit codes, one agent per directory.
-import { spawn } from 'node:child_process'
-import { stat } from 'node:fs/promises'
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { expect } from 'chai'
-import { describe, it } from 'mocha'
+import { after, before, describe, it } from 'mocha'
 
+import { VERSION } from '../../core/version.ts'
+import { claimEnd } from '../../core/wire.ts'
+import { runCommand } from '../../lab/command.ts'
 import { ROOT } from '../../lab/manifests.ts'
 import { newLabNode } from '../../lab/node.ts'
-
-interface Ended {
-  readonly exitCode: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-async function runCommand(name: string, argv: readonly string[]): Promise<Ended> {
-  const child = spawn(join(ROOT, 'dist/bin', name), argv, { stdio: ['ignore', 'pipe', 'pipe'] })
-  let stdout = ''
-  let stderr = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-  return new Promise((resolve) =>
-    child.on('close', (exitCode) => resolve({ exitCode, stdout, stderr })),
-  )
-}
+import { newFileStore } from '../../store/file-store.ts'
+import { newClaim } from './wire-store-suite.ts'
 
 describe('dist/bin', () => {
   const names = [
@@ -34,6 +22,7 @@ describe('dist/bin', () => {
     'l2wire-node',
     'l2wire-sidecar',
     'kubectl-l2wire',
+    'kubectl_complete-l2wire',
   ]
   for (const name of names)
     it(`has ${name}, executable`, async () => {
@@ -158,6 +147,55 @@ describe('kubectl-l2wire', () => {
   it('helps', async () => {
     const { exitCode, stdout } = await runCommand('kubectl-l2wire', ['--help'])
     expect(exitCode).to.equal(0)
-    expect(stdout).to.include('test').and.include('capture')
+    for (const command of ['get', 'describe', 'test', 'capture', 'completion', 'inspect'])
+      expect(stdout).to.include(`  ${command} `)
+  })
+
+  it('says which release it is', async () => {
+    const { exitCode, stdout } = await runCommand('kubectl-l2wire', ['--version'])
+    expect(exitCode).to.equal(0)
+    expect(stdout).to.equal(`${VERSION}\n`)
+  })
+
+  describe('reads a folder of wires', () => {
+    let folder: string
+    let store: string
+    before(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'l2w-wires-'))
+      store = `--store=file://${folder}`
+      for (const [namespace, name] of [
+        ['lab', 'r1-r2'],
+        ['lab', 'r1-h1'],
+        ['other', 'r1-r2'],
+      ] as const)
+        await newFileStore(folder).update({ namespace, name }, (wire) =>
+          claimEnd(wire, { namespace, name }, newClaim('pod/h1')),
+        )
+      await writeFile(join(folder, 'lab.broken.json'), '{')
+    })
+    after(async () => {
+      await rm(folder, { recursive: true, force: true })
+    })
+
+    it('sorted, and names a document that it cannot read', async () => {
+      const { exitCode, stdout, stderr } = await runCommand('kubectl-l2wire', ['get', store, '-A'])
+      expect(exitCode).to.equal(0)
+      const names = stdout.split('\n').map((line) => line.split(/ {2,}/).slice(0, 2).join('/'))
+      expect(names.slice(1, 4)).to.deep.equal(['lab/r1-h1', 'lab/r1-r2', 'other/r1-r2'])
+      expect(stderr).to.include('lab.broken.json')
+    })
+
+    it('and has nothing to show where there is nothing', async () => {
+      const { exitCode, stdout, stderr } = await runCommand('kubectl-l2wire', ['get', store])
+      expect({ exitCode, stdout }).to.deep.equal({ exitCode: 0, stdout: '' })
+      expect(stderr).to.include('No wires found in namespace default')
+    })
+
+    it('and says of far nodes that it cannot look at them', async () => {
+      const argv = ['describe', 'r1-r2', store, '-n', 'lab', '-o', 'yaml']
+      const { stdout } = await runCommand('kubectl-l2wire', argv)
+      expect(stdout).to.match(/^state: Waiting$/m)
+      expect(stdout).to.match(/fault: none of the wire.s devices is on this machine/)
+    })
   })
 })

@@ -1,0 +1,132 @@
+// Wires in a cluster, through the real kubectl: their objects, what is around them, and the agents'
+// pods, in which this very program looks at a node.
+import {
+  parseItems,
+  pickEvents,
+  readName,
+  toAgentPod,
+  type AgentPod,
+} from '../core/cluster-list.ts'
+import { CommandError, renderCauses } from '../core/errors.ts'
+import { decodeInspection } from '../core/inspection.ts'
+import { listNodes, toWireKey, type Wire } from '../core/wire.ts'
+import type { NodeLook } from '../core/wire-facts.ts'
+import { fromWireObject, GROUP, VERSION, WIRES } from '../core/wire-object.ts'
+import { run } from '../kernel/run.ts'
+import { CliError } from './cli-error.ts'
+import { newKubectl } from './kubectl.ts'
+import { readOwnWords, toEndArgs, type Place, type Surroundings } from './place.ts'
+
+/** Where deploy/ puts the agents. */
+const AGENT_NAMESPACE = 'l2wire'
+const AGENT_LABEL = 'app.kubernetes.io/name=l2wire-agent'
+const AGENT_CONTAINER = 'agent'
+
+export function newClusterPlace(flags: readonly string[], namespace: string | undefined): Place {
+  const kubectl = newKubectl(flags)
+
+  const readNamespace = async (): Promise<string> => {
+    if (namespace !== undefined) return namespace
+    try {
+      const template = 'jsonpath={.contexts[0].context.namespace}'
+      const answer = await kubectl.read('config', 'view', '--minify', '-o', template)
+      return answer === '' ? 'default' : answer
+    } catch (error) {
+      // Without a context: kubectl in a pod, or a server by its address.
+      if (error instanceof CliError) return 'default'
+      throw error
+    }
+  }
+
+  let agents: Promise<readonly AgentPod[]> | undefined
+  const listAgents = async (): Promise<readonly AgentPod[]> => {
+    agents ??= kubectl
+      .read('get', 'pods', '--namespace', AGENT_NAMESPACE, '--selector', AGENT_LABEL, '-o', 'json')
+      .then((json) => parseItems(json, 'pods').map(toAgentPod))
+    return agents
+  }
+
+  const toNodeArgv = async (node: string): Promise<readonly string[]> => {
+    const pod = (await listAgents()).find((one) => one.node === node)
+    if (pod === undefined)
+      throw new CliError(
+        `Cannot look at node "${node}": no agent's pod is on it, expected one in namespace ${AGENT_NAMESPACE} with label ${AGENT_LABEL}`,
+      )
+    if (!pod.isReady)
+      throw new CliError(
+        `Cannot look at node "${node}": its agent's pod "${pod.name}" is not ready`,
+      )
+    const where = ['--namespace', AGENT_NAMESPACE, pod.name, '--container', AGENT_CONTAINER]
+    return [...kubectl.argv, 'exec', '--stdin', ...where, '--', 'kubectl-l2wire']
+  }
+
+  const lookAt = async (wire: Wire, node: string): Promise<NodeLook> => {
+    try {
+      const ends = wire.ends.filter((end) => end.node === node)
+      const args = ['inspect', wire.name, '--namespace', wire.namespace, ...toEndArgs(ends)]
+      const json = await run([...(await toNodeArgv(node)), ...args], { env: process.env })
+      return { node, inspection: decodeInspection(json, `inspect on ${node}`), fault: undefined }
+    } catch (error) {
+      const fault = error instanceof CommandError ? readOwnWords(error) : renderCauses(error)
+      return {
+        node,
+        inspection: undefined,
+        fault: error instanceof CliError ? error.message : fault,
+      }
+    }
+  }
+
+  return {
+    label: 'the cluster',
+    readNamespace,
+    list: async ({ hasAll }) => {
+      // By its path: to look the kind up kubectl would ask five times of a server that does not answer.
+      const where = hasAll ? '' : `namespaces/${await readNamespace()}/`
+      const json = await kubectl.read('get', '--raw', `/apis/${GROUP}/${VERSION}/${where}${WIRES}`)
+      return parseItems(json, WIRES).flatMap((object) => {
+        try {
+          return [fromWireObject(object)]
+        } catch (error) {
+          process.stderr.write(`kubectl-l2wire: ${renderCauses(error)}\n`)
+          return []
+        }
+      })
+    },
+    toNodeArgv,
+    look: async (wire) => Promise.all(listNodes(wire).map(async (node) => lookAt(wire, node))),
+    readSurroundings: async (wire) => readSurroundings(kubectl.read, wire),
+    listNamespaces: async () =>
+      parseItems(await kubectl.read('get', 'namespaces', '-o', 'json'), 'namespaces').map(readName),
+  }
+}
+
+// Who may read wires may not be allowed the rest: what is refused is said, and the wire is told all the same.
+async function readSurroundings(
+  read: (...args: readonly string[]) => Promise<string>,
+  wire: Wire,
+): Promise<Surroundings> {
+  const unknown: string[] = []
+  const tryRead = async (what: string, args: readonly string[]): Promise<string> => {
+    try {
+      return await read(...args, '--namespace', wire.namespace)
+    } catch (error) {
+      if (!(error instanceof CliError)) throw error
+      unknown.push(`${what} of wire ${toWireKey(wire)}: ${error.message}`)
+      return ''
+    }
+  }
+  const pods = wire.ends.flatMap(({ pod }) => pod ?? [])
+  const [eventList, podNames] = await Promise.all([
+    tryRead('Events', ['get', 'events', '-o', 'json']),
+    pods.length === 0
+      ? ''
+      : tryRead('Pods', ['get', 'pods', ...new Set(pods), '--ignore-not-found', '-o', 'name']),
+  ])
+  const isKnown = !unknown.some((text) => text.startsWith('Pods'))
+  const there = podNames.split('\n').map((line) => line.replace('pod/', ''))
+  return {
+    events: pickEvents(parseItems(eventList, 'events'), wire),
+    gonePods: isKnown ? pods.filter((pod) => !there.includes(pod)) : [],
+    unknown,
+  }
+}

@@ -1,0 +1,69 @@
+// Wires in a folder, and the ends that are on this machine.
+import { CommandError, DecodeError, renderCauses } from '../core/errors.ts'
+import { decodeInspection, type WireInspection } from '../core/inspection.ts'
+import { listNodes, toAttachmentKey, toWireKey, type Wire } from '../core/wire.ts'
+import type { NodeLook } from '../core/wire-facts.ts'
+import { run } from '../kernel/run.ts'
+import { newFileStore } from '../store/file-store.ts'
+import { decodeFileUrl } from '../store/file-url.ts'
+import { OptionError } from './option-error.ts'
+import { readOwnWords, toEndArgs, type Place } from './place.ts'
+
+export function newFilePlace(url: string, namespace = 'default', stateDir: string): Place {
+  const store = newFileStore(decodeStore(url))
+  const listAll = async (): Promise<readonly Wire[]> => {
+    const wires = await store.list((error) =>
+      process.stderr.write(`kubectl-l2wire: ${renderCauses(error)}\n`),
+    )
+    return wires.toSorted((a, b) => toWireKey(a).localeCompare(toWireKey(b)))
+  }
+  const self = [process.execPath, process.argv[1] ?? '']
+  return {
+    label: `"${url}"`,
+    readNamespace: () => Promise.resolve(namespace),
+    list: async ({ hasAll }) =>
+      (await listAll()).filter((wire) => hasAll || wire.namespace === namespace),
+    toNodeArgv: () => Promise.resolve(self),
+    look: async (wire) => {
+      const args = ['--namespace', wire.namespace, '--state-dir', stateDir]
+      const command = [...self, 'inspect', wire.name, ...args, ...toEndArgs(wire.ends)]
+      try {
+        return splitByNode(wire, decodeInspection(await run(command), 'inspect'))
+      } catch (error) {
+        if (!(error instanceof CommandError)) throw error
+        const fault = readOwnWords(error)
+        return listNodes(wire).map((node) => ({ node, inspection: undefined, fault }))
+      }
+    },
+    readSurroundings: () => Promise.resolve({ gonePods: [], events: [], unknown: [] }),
+    listNamespaces: async () => [...new Set((await listAll()).map((wire) => wire.namespace))],
+  }
+}
+
+function decodeStore(url: string): string {
+  try {
+    return decodeFileUrl(url)
+  } catch (cause) {
+    if (!(cause instanceof DecodeError)) throw cause
+    throw new OptionError('--store', url, 'file:///DIR', { cause })
+  }
+}
+
+// This machine does not know its name in the store: it is the node of the ends that are found here.
+function splitByNode(wire: Wire, inspection: WireInspection): readonly NodeLook[] {
+  const isHere = (node: string): boolean =>
+    wire.ends.some(
+      (end) =>
+        end.node === node &&
+        inspection.ends.some(
+          (one) => toAttachmentKey(one) === toAttachmentKey(end) && one.hostEnd !== null,
+        ),
+    )
+  return listNodes(wire).map((node) => {
+    if (!isHere(node))
+      return { node, inspection: undefined, fault: 'none of the wire’s devices is on this machine' }
+    const keys = wire.ends.filter((end) => end.node === node).map(toAttachmentKey)
+    const ends = inspection.ends.filter((end) => keys.includes(toAttachmentKey(end)))
+    return { node, inspection: { ...inspection, ends }, fault: undefined }
+  })
+}

@@ -1,0 +1,77 @@
+// kubectl-l2wire station: one end of a wire on this node as a station of the cable tester, told what to
+// do over standard input. `test` runs one on each end's node. When the input ends, so does its capture.
+import { createInterface } from 'node:readline'
+
+import type { Command } from 'commander'
+
+import { renderCauses } from '../core/errors.ts'
+import { decodeRequest, type StationAnswer, type StationRequest } from '../core/station-line.ts'
+import { decodePcap, encodePcap } from '../core/tester/pcap.ts'
+import { toAttachmentKey, type AttachmentId } from '../core/wire.ts'
+import { newNetnsStation } from '../kernel/netns-station.ts'
+import { openNetns } from '../kernel/netns.ts'
+import { run } from '../kernel/run.ts'
+import type { Capture, Station } from '../kernel/station.ts'
+import { CliError } from './cli-error.ts'
+import { addEndOption, listAttachments, toInspectedEnd } from './inspect.ts'
+import { OptionError } from './option-error.ts'
+import { DEFAULT_STATE_DIR } from './place-options.ts'
+
+interface StationFlags {
+  readonly end: readonly AttachmentId[]
+  readonly stateDir: string
+}
+
+export function addStationCommand(program: Command): void {
+  addEndOption(
+    program.command('station').description('an end of this node as a station of the cable tester'),
+  )
+    .option('--state-dir <dir>', 'what the agent remembers', DEFAULT_STATE_DIR)
+    .action(runStation)
+}
+
+async function runStation(flags: StationFlags): Promise<void> {
+  const [end, ...more] = flags.end
+  if (end === undefined || more.length > 0) throw new OptionError('--end', flags.end, 'one end')
+  const { netns } = toInspectedEnd(end, await listAttachments(flags.stateDir))
+  if (netns === undefined)
+    throw new CliError(
+      `Cannot find the network namespace of "${toAttachmentKey(end)}": the agent's state directory "${flags.stateDir}" does not know that end; --state-dir names another one`,
+    )
+  await openNetns(netns)
+  const station = newNetnsStation(run, { label: end.ifname, netns, ifname: end.ifname })
+  await serve(station)
+}
+
+async function serve(station: Station): Promise<void> {
+  let capture: Capture | undefined
+  const answer = async (request: StationRequest): Promise<StationAnswer> => {
+    switch (request.op) {
+      case 'nic':
+        return { ok: true, nic: await station.readNic() }
+      case 'capture':
+        capture = await station.startCapture()
+        return { ok: true }
+      case 'frames': {
+        const frames = (await capture?.stop()) ?? []
+        return { ok: true, pcap: Buffer.from(encodePcap(frames)).toString('base64') }
+      }
+      case 'send':
+        await station.send(decodePcap(Buffer.from(request.pcap, 'base64')))
+        return { ok: true }
+    }
+  }
+  try {
+    for await (const line of createInterface({ input: process.stdin })) {
+      let said: StationAnswer
+      try {
+        said = await answer(decodeRequest(line))
+      } catch (error) {
+        said = { ok: false, fault: renderCauses(error) }
+      }
+      process.stdout.write(`${JSON.stringify(said)}\n`)
+    }
+  } finally {
+    await capture?.[Symbol.asyncDispose]()
+  }
+}

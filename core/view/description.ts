@@ -1,0 +1,187 @@
+// A wire in full: as a value of a stable shape for programs, and as text for people.
+import type { Device, WireInspection } from '../inspection.ts'
+import { findTroubles, type Trouble } from '../trouble.ts'
+import { describeEnd, toAttachmentKey, type EndClaim, type NodeReport } from '../wire.ts'
+import { findEndLook, type WireEvent, type WireFacts } from '../wire-facts.ts'
+import { summarizeWire, type WireState } from '../wire-summary.ts'
+import { drawPath } from './path.ts'
+import { renderAge, renderTable, wrapText } from './table.ts'
+
+/** What `describe -o json` prints. Keys are only ever added. */
+export interface WireDescription {
+  readonly namespace: string
+  readonly name: string
+  readonly state: WireState
+  readonly message: string
+  readonly vni: number | null
+  readonly ends: readonly (EndClaim & { readonly mac: string | null })[]
+  readonly nodes: readonly {
+    readonly node: string
+    readonly report: NodeReport | null
+    readonly inspection: WireInspection | null
+    /** Why there is no inspection. */
+    readonly fault: string | null
+  }[]
+  readonly path: readonly string[]
+  readonly troubles: readonly Trouble[]
+  readonly events: readonly WireEvent[]
+  /** What could not be found out, and why. */
+  readonly unknown: readonly string[]
+}
+
+export function toDescription(facts: WireFacts): WireDescription {
+  const { wire } = facts
+  const { state, message } = summarizeWire(wire)
+  return {
+    namespace: wire.namespace,
+    name: wire.name,
+    state,
+    message,
+    vni: wire.vni ?? null,
+    ends: wire.ends.map((end) => ({ ...end, mac: findEndLook(facts, end)?.podEnd?.mac ?? null })),
+    nodes: facts.looks.map(({ node, inspection, fault }) => ({
+      node,
+      report: wire.reports.find((report) => report.node === node) ?? null,
+      inspection: inspection ?? null,
+      fault: fault ?? null,
+    })),
+    path: drawPath(facts),
+    troubles: findTroubles(facts),
+    events: facts.events,
+    unknown: facts.unknown,
+  }
+}
+
+const COLUMNS = 100
+
+/** For a terminal; now, in milliseconds since 1970, is what events' ages are counted from. */
+export function renderDescription(description: WireDescription, now: number): string {
+  const { namespace, name, state, message, vni, troubles, events, nodes } = description
+  const sections = [
+    [
+      `Name:       ${name}`,
+      `Namespace:  ${namespace}`,
+      `State:      ${state}: ${message}`,
+      ...(vni === null ? [] : [`VNI:        ${vni}`]),
+    ],
+    renderSection('What is wrong', troubles.flatMap(renderTrouble), 'nothing that can be seen'),
+    renderSection('Path', description.path, ''),
+    renderSection('Ends', renderEnds(description), 'none'),
+    renderSection('Counters', renderCounters(description), 'none could be read'),
+    renderSection('Events', renderEvents(events, now), 'none'),
+    renderUnknown(description, nodes),
+  ]
+  return sections
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.join('\n'))
+    .join('\n\n')
+}
+
+function renderSection(
+  title: string,
+  lines: readonly string[],
+  otherwise: string,
+): readonly string[] {
+  if (lines.length === 0) return [`${title}: ${otherwise}`]
+  return [`${title}:`, ...lines.map((line) => `  ${line}`.trimEnd())]
+}
+
+function renderTrouble({ what, cure }: Trouble): readonly string[] {
+  const [first = '', ...more] = wrapText(what, COLUMNS - 4)
+  return [
+    `- ${first}`,
+    ...more.map((line) => `  ${line}`),
+    ...wrapText(`Cure: ${cure}`, COLUMNS - 4).map((line) => `  ${line}`),
+  ]
+}
+
+function renderEnds({ ends }: WireDescription): readonly string[] {
+  if (ends.length === 0) return []
+  return renderTable(
+    ['END', 'NODE', 'ADDRESS', 'MAC', 'MTU', 'CONTAINER'],
+    ends.map((end) => [
+      describeEnd(end),
+      end.node,
+      end.address,
+      end.mac ?? '-',
+      String(end.mtuBytes),
+      // As container runtimes' own tools cut it.
+      end.containerID.slice(0, 13),
+    ]),
+  )
+}
+
+function renderCounters({ nodes, ends }: WireDescription): readonly string[] {
+  const rows = nodes.flatMap(({ node, inspection }) =>
+    inspection === null ? [] : listCounted(inspection, ends).map((one) => toCounterRow(node, one)),
+  )
+  if (rows.length === 0) return []
+  return renderTable(
+    ['NODE', 'DEVICE', 'IN', 'BYTES', 'LOST', 'OUT', 'BYTES', 'LOST', 'REDIRECT LOST'],
+    rows,
+  )
+}
+
+interface Counted {
+  readonly name: string
+  readonly device: Device
+}
+
+// Devices of pods may share a name: theirs goes with the pod's.
+function listCounted(
+  { ends, tunnel }: WireInspection,
+  claims: readonly EndClaim[],
+): readonly Counted[] {
+  const named = ends.flatMap((end) => {
+    const holder = claims.find((claim) => toAttachmentKey(claim) === toAttachmentKey(end))?.holder
+    const inPod = [end.tap, end.podEnd].flatMap((device) =>
+      device === null ? [] : [{ name: `${holder ?? 'pod'} ${device.name}`, device }],
+    )
+    return [...inPod, ...(end.hostEnd === null ? [] : [toCounted(end.hostEnd)])]
+  })
+  return [...named, ...(tunnel === null ? [] : [toCounted(tunnel)])]
+}
+
+function toCounted(device: Device): Counted {
+  return { name: device.name, device }
+}
+
+function toCounterRow(node: string, { name, device }: Counted): readonly string[] {
+  const { received, sent, redirect } = device
+  return [
+    node,
+    name,
+    ...[received, sent]
+      .flatMap(({ frames, bytes, dropped }) => [frames, bytes, dropped])
+      .map(String),
+    redirect === null ? '-' : String(redirect.dropped),
+  ]
+}
+
+const EVENTS_SHOWN = 10
+
+function renderEvents(events: readonly WireEvent[], now: number): readonly string[] {
+  if (events.length === 0) return []
+  const newest = events
+    .toSorted((one, other) => one.time.localeCompare(other.time))
+    .slice(-EVENTS_SHOWN)
+  return newest.flatMap(({ time, type, reason, object, message }) => {
+    const age = time === '' ? '' : `${renderAge(now - Date.parse(time))} ago `
+    const lines = wrapText(message, COLUMNS - 6)
+    return [`${age}${type} ${reason} ${object}`, ...lines.map((line) => `  ${line}`)]
+  })
+}
+
+function renderUnknown(
+  { unknown }: WireDescription,
+  nodes: WireDescription['nodes'],
+): readonly string[] {
+  const faults = nodes.flatMap(({ node, fault }) =>
+    fault === null ? [] : [`Node ${node} could not be looked at: ${fault}`],
+  )
+  const lines = [...faults, ...unknown].flatMap((text) => {
+    const [first = '', ...more] = wrapText(text, COLUMNS - 4)
+    return [`- ${first}`, ...more.map((line) => `  ${line}`)]
+  })
+  return lines.length === 0 ? [] : renderSection('Not known', lines, '')
+}

@@ -1,0 +1,159 @@
+// kubectl-l2wire on the nodes of a cluster. Without a kubelet nothing can be executed in a pod, so a
+// stand-in injects that one way: what `kubectl exec` would run in an agent's pod it runs on the emulated
+// node of that agent. Every other word goes to the real kubectl and the real API server.
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import { expect } from 'chai'
+import { after, before, describe, it } from 'mocha'
+
+import { toHostDeviceName } from '../../core/name.ts'
+import { decodePcap } from '../../core/tester/pcap.ts'
+import type { WireDescription } from '../../core/view/description.ts'
+import { newNetnsStation } from '../../kernel/netns-station.ts'
+import { run } from '../../kernel/run.ts'
+import type { LabApiServer } from '../../lab/api-server.ts'
+import { newLabCluster, type LabCluster } from '../../lab/cluster.ts'
+import { runCommand, startCommand, type Ended } from '../../lab/command.ts'
+import { ROOT } from '../../lab/manifests.ts'
+import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
+import { listTraces } from '../../lab/traces.ts'
+import { newFileStore } from '../../store/file-store.ts'
+import { decodeFileUrl } from '../../store/file-url.ts'
+import { newAgentPod } from './fixture-agent-pod.ts'
+import { getApi } from './fixture-api.ts'
+
+const { openCluster } = await import('../../store/kubernetes/open-cluster.ts')
+
+/** kubectl, but for exec, whose command it runs where the cases below say. */
+function renderStandIn(kubectl: string, cluster: LabCluster): string {
+  const cases = cluster.nodes.map(
+    ({ netns, node }, at) =>
+      `l2wire-agent-n${at + 1}) netns=${netns.name} state=${node.stateDir} ;;`,
+  )
+  return `#!/bin/bash
+case " $* " in *" exec "*) ;; *) exec ${kubectl} "$@" ;; esac
+for word in "$@"; do case $word in ${cases.join(' ')} esac; done
+while [ "$1" != -- ]; do shift; done
+command=$3; shift 3
+[ "$command" = listen ] || set -- --state-dir "$state" "$@"
+exec ip netns exec "$netns" ${join(ROOT, 'dist/bin/kubectl-l2wire')} "$command" "$@"
+`
+}
+
+async function expectSoon(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 200; tries += 1) {
+    if (await isSo()) return
+    await sleep(25)
+  }
+  throw new Error(`Not so within five seconds: ${what}`)
+}
+
+describe("kubectl-l2wire on a cluster's nodes, with a stand-in for kubectl exec", function () {
+  this.timeout(90_000)
+  let api: LabApiServer
+  let cluster: LabCluster
+  let namespace: string
+  let folder: string
+  let env: Readonly<Record<string, string>>
+  let traces: readonly string[]
+  const pods: LabNetns[] = []
+  const made = new AsyncDisposableStack()
+
+  const cli = async (command: string, ...argv: readonly string[]): Promise<Ended> =>
+    runCommand('kubectl-l2wire', [command, 'a-b', '-n', namespace, ...argv], { env })
+
+  before(async () => {
+    api = await getApi()
+    traces = await listTraces()
+    namespace = await api.newNamespace('exec')
+    cluster = made.use(await newLabCluster())
+    folder = await mkdtemp(join(tmpdir(), 'l2w-exec-'))
+    made.defer(async () => rm(folder, { recursive: true, force: true }))
+    await writeFile(join(folder, 'kubectl'), renderStandIn(api.kubectlPath, cluster))
+    await chmod(join(folder, 'kubectl'), 0o755)
+    env = { KUBECONFIG: api.kubeconfig, PATH: `${folder}:${process.env['PATH']}`, HOME: folder }
+    for (const [at, { node }] of cluster.nodes.entries()) {
+      const pod = made.use(await newLabNetns(`p${at}`))
+      pods.push(pod)
+      await node.mustCall(
+        { cniVersion: '1.1.0', name: 'a-b', type: 'l2wire' },
+        {
+          command: 'ADD',
+          containerID: `c${at}`,
+          netns: pod.path,
+          ifname: 'eth1',
+          args: `K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=h${at}`,
+        },
+      )
+    }
+    await publish()
+    await startAgentPods()
+  })
+  after(async () => {
+    await made.disposeAsync()
+    expect(await listTraces()).to.deep.equal(traces)
+  })
+
+  // The emulated nodes cannot reach the API server: what their agents wrote is put there for them.
+  const publish = async (): Promise<void> => {
+    const [first] = cluster.nodes
+    const id = { namespace, name: 'a-b' }
+    const files = newFileStore(decodeFileUrl(first?.node.storeUrl))
+    const isJoined = async (): Promise<boolean> =>
+      (await files.read(id))?.reports.filter(({ state }) => state === 'joined').length === 2
+    await expectSoon('both agents joined it', isJoined)
+    const wire = await files.read(id)
+    const { store } = openCluster({ kubeconfig: api.kubeconfig }, { namespace })
+    // Claims first: an object's status is written apart.
+    await store.update(id, () => wire && { ...wire, reports: [] })
+    await store.update(id, () => wire)
+  }
+
+  const startAgentPods = async (): Promise<void> => {
+    for (const at of cluster.nodes.keys()) {
+      const pod = made.use(await newAgentPod(api, `n${at + 1}`))
+      await pod.becomeReady()
+    }
+  }
+
+  it('draws the whole path, each part as its node has it', async () => {
+    const { stdout, stderr } = await cli('describe', '-o', 'json')
+    expect(stderr).to.equal('')
+    const { path, state, troubles, nodes } = JSON.parse(stdout) as WireDescription
+    expect(state).to.equal('Connected')
+    expect(nodes.map(({ fault }) => fault)).to.deep.equal([null, null])
+    expect(path.join('\n')).to.not.include('?').and.not.include('╳')
+    // The pods of this wire are no objects.
+    expect(troubles.map(({ kind }) => kind)).to.deep.equal(['pod-gone', 'pod-gone'])
+  })
+
+  it('tests it from node to node', async () => {
+    const { exitCode, stdout, stderr } = await cli('test', '--idle', '1')
+    expect(exitCode, stderr).to.equal(0)
+    expect(stdout).to.match(/^01-80-C2-00-00-0E LLDP +delivered +delivered$/m)
+  })
+
+  it('brings a capture here, and leaves no tcpdump on the node, however it ends', async () => {
+    const devices = [0, 1].map((at) => toHostDeviceName(`c${at}`, 'eth1'))
+    for (const signal of ['SIGINT', 'SIGKILL'] as const) {
+      const file = join(folder, 'heard.pcap')
+      const argv = ['capture', 'a-b', '-n', namespace, '-w', file]
+      const capture = startCommand('kubectl-l2wire', argv, { env })
+      await expectSoon('it listens', () => capture.readStderr().includes('listening on'))
+      const from = newNetnsStation(run, { label: 'x', netns: pods[1]?.path ?? '', ifname: 'eth1' })
+      await from.send([new Uint8Array(60).fill(5)])
+      await expectSoon('it is heard', async () => (await readFile(file)).length >= 24 + 16 + 60)
+      capture.child.kill(signal)
+      const { exitCode, stderr } = await capture.ended
+      if (signal === 'SIGINT') expect(exitCode, stderr).to.equal(0)
+      expect(decodePcap(await readFile(file)).map((frame) => frame[20])).to.deep.equal([5])
+      await expectSoon('no tcpdump is left', async () => {
+        const all = await run(['ps', '-eo', 'args='])
+        return !devices.some((device) => all.includes(`tcpdump -i ${device}`))
+      })
+    }
+  })
+})
