@@ -12,6 +12,7 @@ const KUBERNETES = 'k8s.io/kubernetes'
 const ETCD = 'go.etcd.io/etcd/server/v3'
 export const MULTUS = 'gopkg.in/k8snetworkplumbingwg/multus-cni.v4'
 const CNI = 'github.com/containernetworking/cni'
+const PLUGINS = 'github.com/containernetworking/plugins'
 
 const BINARIES = {
   etcd: { module: ETCD, main: ETCD, why: 'keeps the objects of the API server' },
@@ -26,6 +27,17 @@ const BINARIES = {
     why: 'applies our manifests as an admin does',
   },
   multus: { module: MULTUS, main: `${MULTUS}/cmd/multus`, why: 'calls our plugins in a cluster' },
+  // Debian's do not know CNI 1.1.0.
+  tuning: {
+    module: PLUGINS,
+    main: `${PLUGINS}/plugins/meta/tuning`,
+    why: 'stands behind ours in a list',
+  },
+  bandwidth: {
+    module: PLUGINS,
+    main: `${PLUGINS}/plugins/meta/bandwidth`,
+    why: 'stands behind that',
+  },
   cnitool: { module: CNI, main: `${CNI}/cnitool`, why: 'calls our plugins by the CNI library' },
 } as const
 

@@ -1,8 +1,9 @@
 // A long-lived child process of a test: it keeps what it says, and dies with us.
 import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 
 export interface Daemon {
+  readonly pid: number
+  readonly ended: Promise<void>
   /** Throws when the process has ended: its last words. */
   readonly expectAlive: () => void
   readonly readLog: () => string
@@ -23,11 +24,18 @@ export function startDaemon(
     detached: true,
     env: { ...process.env, ...env },
   })
+  const ended = new Promise<void>((resolve) => {
+    child.on('error', () => resolve())
+    child.on('exit', () => resolve())
+  })
   let log = ''
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text: string) => (log += text))
   child.on('error', (error) => (log += error.message))
   return {
+    // 0 where it did not start, which expectAlive tells.
+    pid: child.pid ?? 0,
+    ended,
     expectAlive: () => {
       if (hasEnded(child))
         throw new Error(`"${argv.join(' ')}" has ended: ${log.slice(-LAST_WORDS)}`)
@@ -38,7 +46,6 @@ export function startDaemon(
     },
     end: async (signal) => {
       if (hasEnded(child)) return
-      const ended = once(child, 'exit')
       child.kill(signal)
       await ended
     },

@@ -36,6 +36,8 @@ dnsmasq-base|dnsmasq|is the DHCP server across a wire
 iperf3|iperf3|measures throughput"
 
 [ "$what" = cluster ] && packages="$packages
+containerd|containerd|runs containers that our plugin is called for
+runc|runc|starts them
 curl|curl|fetches Go where there is none
 unzip|unzip|unpacks it
 ca-certificates|/etc/ssl/certs/ca-certificates.crt|checks whom it comes from"

@@ -6,8 +6,6 @@ import { expect } from 'chai'
 import { after, afterEach, before, describe, it } from 'mocha'
 
 import { toPodLinkName, toTapName } from '../../core/name.ts'
-import { FRAME_ROWS } from '../../core/tester/frames.ts'
-import { renderVerdicts } from '../../core/tester/table.ts'
 import type { LabApiServer } from '../../lab/api-server.ts'
 import { newCountedFrames } from '../../lab/counted-frames.ts'
 import { readVm } from '../../lab/demo-scene.ts'
@@ -18,11 +16,11 @@ import { getNadConfig, readManifest, type Manifest } from '../../lab/manifests.t
 import { newLabPod, readNetworkStatus, type LabPod } from '../../lab/multus.ts'
 import type { LabNetns } from '../../lab/netns.ts'
 import { listTraces } from '../../lab/traces.ts'
-import { testCable } from '../../kernel/cable-test.ts'
 import { newNetnsStation } from '../../kernel/netns-station.ts'
 import { run } from '../../kernel/run.ts'
 import type { Station } from '../../kernel/station.ts'
 import { getApi } from './fixture-api.ts'
+import { expectTransparent } from './fixture-cable.ts'
 import {
   newMultusNodes,
   newNad,
@@ -38,13 +36,6 @@ const SETTLE_MS = 500
 
 const toStation = (pod: LabPod, ifname = 'eth1'): Station =>
   newNetnsStation(run, { label: pod.name, netns: pod.netns.path, ifname })
-
-async function expectTransparent(a: Station, b: Station): Promise<void> {
-  const columns = await testCable({ a, b }, FRAME_ROWS)
-  for (const { verdicts } of columns)
-    if (verdicts.some((row) => row.outcome !== 'delivered'))
-      throw new Error(renderVerdicts(columns))
-}
 
 interface Link {
   readonly ifname: string

@@ -1,0 +1,144 @@
+// Who calls our plugin where there is no Multus: the CNI project's own library by cnitool, and containerd.
+// Behind it in the list stand the reference plugins tuning and bandwidth.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { expect } from 'chai'
+import { after, afterEach, before, describe, it } from 'mocha'
+
+import { ensureClusterBinary } from '../../lab/cluster-binaries.ts'
+import { newLabContainerd } from '../../lab/containerd.ts'
+import { ROOT, type Manifest } from '../../lab/manifests.ts'
+import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
+import { newLabNode, type LabNode } from '../../lab/node.ts'
+import { listTraces } from '../../lab/traces.ts'
+import { newNetnsStation } from '../../kernel/netns-station.ts'
+import { run } from '../../kernel/run.ts'
+import type { Station } from '../../kernel/station.ts'
+import { expectTransparent } from './fixture-cable.ts'
+
+/** Room for the tester's longest frame. */
+const MTU = 9216
+const RATES = { ingressRate: 100_000_000, ingressBurst: 8_000_000 }
+
+function toStation(netns: string, ifname: string): Station {
+  return newNetnsStation(run, { label: netns, netns, ifname })
+}
+
+describe('without Multus', function () {
+  this.timeout(60_000)
+  let node: LabNode
+  let traces: readonly string[]
+
+  before(async () => {
+    traces = await listTraces()
+    node = await newLabNode()
+  })
+  after(async () => {
+    await node[Symbol.asyncDispose]()
+    expect(await listTraces()).to.deep.equal(traces)
+  })
+  afterEach('leaves nothing', async () => {
+    expect(await node.listDocuments()).to.deep.equal([])
+  })
+
+  const toList = (cniVersion: string, ...behind: readonly Manifest[]): Manifest => ({
+    cniVersion,
+    name: 'w',
+    plugins: [{ type: 'l2wire', mtu: MTU, socket: node.socket }, ...behind],
+  })
+
+  describe('cnitool', () => {
+    let folder: string
+    let a: LabNetns
+    let b: LabNetns
+
+    before(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'l2w-cnitool-'))
+      for (const name of ['bin', 'net', 'var']) await mkdir(join(folder, name))
+      await symlink(join(ROOT, 'dist/bin/l2wire'), join(folder, 'bin/l2wire'))
+      for (const name of ['tuning', 'bandwidth'] as const)
+        await symlink(await ensureClusterBinary(name), join(folder, 'bin', name))
+      const tuning = { type: 'tuning', sysctl: { 'net.ipv4.conf.eth1.log_martians': '1' } }
+      const list = toList('1.1.0', tuning, { type: 'bandwidth', ...RATES })
+      await writeFile(join(folder, 'net/w.conflist'), JSON.stringify(list))
+      a = await newLabNetns('a')
+      b = await newLabNetns('b')
+    })
+    after(async () => {
+      await a[Symbol.asyncDispose]()
+      await b[Symbol.asyncDispose]()
+      await rm(folder, { recursive: true })
+    })
+
+    /** What it says when it fails; empty when it does not. */
+    const call = async (verb: string, netns: LabNetns): Promise<string> => {
+      const executable = await ensureClusterBinary('cnitool')
+      // The library keeps results in /var/lib/cni, wherever that is.
+      const script = 'mount --bind "$0" /var/lib && exec "$@"'
+      const argv = ['--mount', 'sh', '-c', script, join(folder, 'var'), executable]
+      const child = spawn('unshare', [...argv, verb, 'w', netns.path], {
+        env: {
+          ...process.env,
+          NETCONFPATH: join(folder, 'net'),
+          CNI_PATH: join(folder, 'bin'),
+          CNI_IFNAME: 'eth1',
+        },
+        stdio: ['ignore', 'ignore', 'pipe'],
+      })
+      let said = ''
+      child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text))
+      const [code] = (await once(child, 'close')) as [number | null]
+      return code === 0 ? '' : `exit code ${code}: ${said}`
+    }
+
+    it('adds, checks and deletes, with tuning and bandwidth behind', async () => {
+      expect(await call('status', a)).to.equal('')
+      for (const netns of [a, b]) expect(await call('add', netns)).to.equal('')
+      for (const netns of [a, b]) expect(await call('check', netns)).to.equal('')
+      const martians = ['sysctl', '-n', 'net.ipv4.conf.eth1.log_martians']
+      expect(await a.run(martians), 'tuning did its part').to.equal('1\n')
+      const qdiscs = (await run(['tc', 'qdisc', 'show'])).split('\n')
+      const limited = qdiscs.filter((line) => /^qdisc tbf .* dev lw/.test(line))
+      expect(limited, 'so did bandwidth').to.have.length(2)
+      await expectTransparent(toStation(a.path, 'eth1'), toStation(b.path, 'eth1'))
+      for (const netns of [a, b, a]) expect(await call('del', netns)).to.equal('')
+    })
+
+    it('says so when the agent is away: not ready, try again', async () => {
+      await node.stopAgent('SIGTERM')
+      expect(await call('status', a)).to.include('agent')
+      expect(await call('add', a)).to.include('agent')
+      await node.startAgent()
+      expect(await call('status', a)).to.equal('')
+    })
+
+    it('collects garbage by deleting; the verb GC is not known yet, and says so', async () => {
+      for (const netns of [a, b]) expect(await call('add', netns)).to.equal('')
+      const said = await call('gc', a)
+      expect(said).to.match(/failed to GC plugin l2wire: .*"GC".*expected one of ADD/)
+      expect(said, 'and nothing else went wrong').to.not.include('stale attachment')
+    })
+  })
+
+  it("containerd's ctr plugs its containers in, and unplugs those that end", async () => {
+    // A container's own stack is to be quiet, as the cable tester wants it.
+    const sysctl = { 'net.ipv6.conf.eth0.disable_ipv6': '1' }
+    const list = toList('1.0.0', { type: 'tuning', sysctl }, { type: 'bandwidth', ...RATES })
+    await using containerd = await newLabContainerd(list)
+    const a = await containerd.start('a')
+    expect(await containerd.exec('a', ['/bin/ip', 'link', 'show', 'dev', 'eth0'])).to.include(
+      'NO-CARRIER',
+    )
+    const b = await containerd.start('b')
+    await expectTransparent(toStation(a, 'eth0'), toStation(b, 'eth0'))
+    await containerd.remove('a')
+    expect(await containerd.exec('b', ['/bin/ip', 'link', 'show', 'dev', 'eth0'])).to.include(
+      'NO-CARRIER',
+    )
+    expect(await node.listDocuments()).to.deep.equal(['default.w.json', 'default-b@eth0.json'])
+  })
+})
