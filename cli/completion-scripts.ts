@@ -6,16 +6,21 @@ export type Shell = (typeof SHELLS)[number]
 
 const BASH = `# bash completion for kubectl-l2wire: source <(kubectl-l2wire completion bash)
 _kubectl_l2wire() {
-  local line
+  local typed=\${COMP_LINE:0:COMP_POINT} own=\${COMP_WORDS[COMP_CWORD]} line words before
+  # bash breaks words at "=" and ":" as well: it replaces only what is behind the last of these.
+  read -ra words <<<"$typed"
+  [[ $typed == *[[:space:]] ]] && words+=('')
+  [[ $own == [=:] ]] && own=
+  before=\${words[-1]%"$own"}
   COMPREPLY=()
   while IFS= read -r line; do
     case $line in
       :4) ;;
       :0) compopt -o default ;;
       # The description is for shells that show one.
-      *) COMPREPLY+=("$(printf %q "\${line%%$'\\t'*}")") ;;
+      *) line=\${line%%$'\\t'*}; COMPREPLY+=("$(printf %q "\${line#"$before"}")") ;;
     esac
-  done < <("\${COMP_WORDS[0]}" __complete "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+  done < <("\${words[0]}" __complete "\${words[@]:1}" 2>/dev/null)
 }
 complete -F _kubectl_l2wire kubectl-l2wire
 `

@@ -53,29 +53,17 @@ export function findOffer(commands: readonly CompletedCommand[], words: readonly
   }
   const command = commands.find(({ name }) => name === words[0])
   if (command === undefined) return nothing
-  const before = readWords(command, joinEquals(words.slice(1, -1)))
+  const before = readWords(command, words.slice(1, -1))
   const known = { ...nothing, flags: before.flags, operands: before.operands }
   const joined = /^(--[a-z-]+=)(.*)$/.exec(typed)
   if (joined !== null) {
     const [, prefix = '', value = ''] = joined
     return offerValue(findOption(command, prefix.slice(0, -1)), { ...known, typed: value, prefix })
   }
-  if (before.pending !== undefined)
-    return offerValue(before.pending, { ...known, typed: typed === '=' ? '' : typed })
+  if (before.pending !== undefined) return offerValue(before.pending, known)
   if (typed.startsWith('-'))
     return { ...known, candidates: startingWith(listFlags(command, before.flags), typed) }
   return offerArgument(command, known)
-}
-
-// bash takes "--namespace=x" for three words.
-function joinEquals(words: readonly string[]): readonly string[] {
-  const joined: string[] = []
-  for (const [at, word] of words.entries()) {
-    if (word === '=' && joined.length > 0) continue
-    if (words[at - 1] === '=' && joined.length > 0) joined[joined.length - 1] += `=${word}`
-    else joined.push(word)
-  }
-  return joined
 }
 
 interface WordsRead {

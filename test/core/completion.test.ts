@@ -66,10 +66,6 @@ const rows: readonly {
   { words: ['get', '-o', 'j'], offered: ['json'], typed: 'j' },
   { words: ['get', '--output=y'], offered: ['yaml'], prefix: '--output=', typed: 'y' },
   { words: ['get', '--none=y'], prefix: '--none=', typed: 'y' },
-  // bash takes "--output=y" and "--namespace=lab" for three words each.
-  { words: ['get', '--output', '=', 'y'], offered: ['yaml'], typed: 'y' },
-  { words: ['get', '--output', '='], offered: ['json', 'yaml'] },
-  { words: ['get', '--namespace', '=', 'lab', ''], lookup: 'wire', flags: { namespace: 'lab' } },
   { words: ['get', '--unknown', ''], lookup: 'wire' },
   { words: ['completion', ''], offered: ['bash', 'zsh'] },
   { words: ['completion', 'bash', ''] },

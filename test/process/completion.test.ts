@@ -19,10 +19,17 @@ source <(kubectl-l2wire completion bash)
 compopt() { files=1; }
 offer() {
   COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) files=
+  COMP_LINE=$line COMP_POINT=\${#line}
   _kubectl_l2wire 2>&1
   printf '%s\\n' "\${COMPREPLY[@]}" \${files:+FILES}
 }
 `
+
+const ENV = {
+  PATH: `${join(ROOT, 'dist/bin')}:${process.env['PATH']}`,
+  PS1: '> ',
+  TERM: 'dumb',
+}
 
 describe('completion in bash', () => {
   let folder: string
@@ -45,12 +52,27 @@ describe('completion in bash', () => {
   })
 
   const offer = async (...words: readonly string[]): Promise<readonly string[]> => {
-    const quoted = words.map((word) => `'${word.replace('STORE', store)}'`).join(' ')
-    const env = { PATH: `${join(ROOT, 'dist/bin')}:${process.env['PATH']}` }
-    const script = `${HARNESS}offer kubectl-l2wire ${quoted}`
-    const said = await run(['bash', '--norc', '-c', script], { env })
+    const typed = ['kubectl-l2wire', ...words.map((word) => word.replace('STORE', store))]
+    const broken = typed.flatMap((word) =>
+      word === '' ? [''] : word.split(/([=:]+)/).filter(Boolean),
+    )
+    const script = `${HARNESS}line='${typed.join(' ')}'; offer ${broken.map((word) => `'${word}'`).join(' ')}`
+    const said = await run(['bash', '--norc', '-c', script], { env: ENV })
     return said.split('\n').filter((line) => line !== '')
   }
+
+  it('Tab pressed on a terminal', async () => {
+    const keys = [
+      'source <(kubectl-l2wire completion bash)',
+      `kubectl-l2wire ge\t --store=${store} r1-r\t --output=y\t`,
+      `kubectl-l2wire describe --store ${store} r1-h\t -o js\t`,
+      'exit',
+    ]
+    const shell = ['script', '-qec', 'bash --norc --noprofile -i', '/dev/null']
+    const screen = await run(shell, { env: ENV, input: `${keys.join('\n')}\n` })
+    expect(screen).to.match(/^ {4}name: r1-r2\r$/m)
+    expect(screen).to.match(/^ {2}"name": "r1-h1",\r$/m)
+  })
 
   const rows: readonly { words: readonly string[]; want: readonly string[] }[] = [
     { words: [''], want: ['get', 'describe', 'test', 'capture', 'completion'] },
@@ -59,11 +81,12 @@ describe('completion in bash', () => {
     { words: ['get', '--store', 'STORE', 'r1-r2', ''], want: ['r1-h1'] },
     { words: ['describe', '--store', 'STORE', 'r1-r'], want: ['r1-r2'] },
     { words: ['describe', '--store', 'STORE', '-n', 'lab', ''], want: ['core'] },
-    { words: ['describe', '--store', 'STORE', '--namespace', '=', 'lab', ''], want: ['core'] },
+    { words: ['describe', '--store', 'STORE', '--namespace=lab', ''], want: ['core'] },
     { words: ['get', '--store', 'STORE', '-n', ''], want: ['default', 'lab'] },
-    { words: ['get', '--store', 'STORE', '--namespace', '=', 'l'], want: ['lab'] },
+    { words: ['get', '--store=STORE', '--namespace=l'], want: ['lab'] },
     { words: ['get', '-o', ''], want: ['wide', 'json', 'yaml'] },
-    { words: ['describe', '--output', '=', 'y'], want: ['yaml'] },
+    { words: ['describe', '--output=y'], want: ['yaml'] },
+    { words: ['describe', '--output='], want: ['json', 'yaml'] },
     { words: ['get', '--all'], want: ['--all-namespaces'] },
     { words: ['completion', ''], want: ['bash', 'zsh', 'fish'] },
     { words: ['capture', 'r1-r2', '-w', ''], want: ['FILES'] },
