@@ -32,8 +32,9 @@ export async function runVerb(
       case 'DEL':
         return del(node, request)
       case 'STATUS':
+      case 'GC':
       case 'VERSION':
-        // The shim answers VERSION itself: it must work without an agent.
+        // The shim answers these two itself: VERSION must work without an agent.
         throw new CniError(
           CNI_CODE.INVALID_ENVIRONMENT,
           `Cannot run ${args.command} for an attachment, expected ADD, DEL or CHECK`,

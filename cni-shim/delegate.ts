@@ -23,7 +23,8 @@ export async function runDelegated(delegation: Delegation): Promise<CniResponse>
   const { args, ask, input, ipam } = delegation
   if (args.command === 'ADD') return add(delegation)
   if (args.command === 'DEL') return del(delegation)
-  const response = await ask()
+  const response: CniResponse =
+    args.command === 'GC' ? { protocol: PROTOCOL, isError: false } : await ask()
   if (!response.isError)
     await runPlugin(await findPlugin(ipam, args.path), args.command, input, SHORT_MS)
   return response

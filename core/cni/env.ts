@@ -63,7 +63,13 @@ const VARIABLES: readonly Variable[] = [
     isValid: (value) => ARGS.test(value),
     expected: 'KEY=VALUE pairs separated by ";"',
   },
-  { name: 'CNI_PATH', field: 'path', requiredBy: [], isValid: () => true, expected: 'folders' },
+  {
+    name: 'CNI_PATH',
+    field: 'path',
+    requiredBy: ['GC'],
+    isValid: () => true,
+    expected: 'folders',
+  },
 ]
 
 /** Reads the verb and its arguments. Throws CniError 4, which names every variable at fault. */

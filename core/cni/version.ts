@@ -4,7 +4,7 @@ export const CNI_VERSIONS = ['0.3.1', '0.4.0', '1.0.0', '1.1.0'] as const
 export type CniVersion = (typeof CNI_VERSIONS)[number]
 export const NEWEST_CNI_VERSION: CniVersion = '1.1.0'
 
-export const CNI_COMMANDS = ['ADD', 'DEL', 'CHECK', 'STATUS', 'VERSION'] as const
+export const CNI_COMMANDS = ['ADD', 'DEL', 'CHECK', 'STATUS', 'GC', 'VERSION'] as const
 export type CniCommand = (typeof CNI_COMMANDS)[number]
 
 /** The spec version that brought a verb; older configurations may not use it. */
@@ -14,6 +14,7 @@ const SINCE: Readonly<Record<CniCommand, CniVersion>> = {
   VERSION: '0.3.1',
   CHECK: '0.4.0',
   STATUS: '1.1.0',
+  GC: '1.1.0',
 }
 
 export function isCniVersion(value: unknown): value is CniVersion {

@@ -16,7 +16,7 @@ const GOOD = JSON.stringify({ protocol: 1, args: { ...ARGS, more: 1 }, config: {
 describe('protocol', () => {
   for (const args of [
     {},
-    { command: 'GC' },
+    { command: 'GC', path: '' },
     { ...ARGS, containerID: '../x' },
     { ...ARGS, ifname: 5 },
   ])

@@ -2,7 +2,7 @@
 // given back whatever goes wrong, and nothing half-made is left.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -87,6 +87,19 @@ describe('IPAM plugins', function () {
     await writeFile(path, `#!/bin/sh\nif [ $CNI_COMMAND = ADD ]; then\n${add}\nfi\n${rest}\n`)
     await chmod(path, 0o755)
   }
+  it('is told of a GC, with what is still valid', async () => {
+    const path = join(folder, 'bin', 'l2wgc')
+    await writeFile(path, `#!/bin/sh\n[ $CNI_COMMAND = GC ] && cat >${folder}/gc\n`)
+    await chmod(path, 0o755)
+    const valid = { 'cni.dev/valid-attachments': [{ containerID: 'c1', ifname: 'eth1' }] }
+    const config = { ...CONFIG, cniVersion: '1.1.0', ...valid }
+    const call = { command: 'GC', path: join(folder, 'bin') }
+    expect(await node.mustCall({ ...config, ipam: { type: 'l2wgc' } }, call)).to.deep.equal({})
+    expect(JSON.parse(await readFile(join(folder, 'gc'), 'utf8'))).to.deep.include(valid)
+    await rm(join(folder, 'gc'))
+    expect(await node.mustCall(config, call)).to.deep.equal({})
+  })
+
   // What the plugin of "that take their time" goes by.
   const isAsked = async (): Promise<boolean> => (await readdir(folder)).includes('asked')
   const go = async (): Promise<void> => writeFile(join(folder, 'go'), '')

@@ -42,6 +42,7 @@ describe('decodeEnv()', () => {
       env: { ...GOOD, CNI_COMMAND: 'DEL', CNI_NETNS: 'x"', CNI_ARGS: 'y' },
     },
     { name: 'a STATUS with nothing else', env: { CNI_COMMAND: 'STATUS' } },
+    { name: 'a GC with CNI_PATH', env: { CNI_COMMAND: 'GC', CNI_PATH: '/opt/cni/bin' } },
     { name: 'a VERSION with nothing else', env: { CNI_COMMAND: 'VERSION', CNI_IFNAME: 'a/b' } },
     {
       name: 'an ADD without CNI_ARGS and CNI_PATH',
@@ -55,6 +56,7 @@ describe('decodeEnv()', () => {
 
   const refused = [
     { name: 'no verb', env: {}, words: ['CNI_COMMAND', 'missing', 'ADD, DEL'] },
+    { name: 'a GC without CNI_PATH', env: { CNI_COMMAND: 'GC' }, words: ['CNI_PATH'] },
     { name: 'an unknown verb', env: { CNI_COMMAND: 'JUMP' }, words: ['CNI_COMMAND', 'JUMP'] },
     {
       name: 'missing variables, all of them',

@@ -125,6 +125,7 @@ describe('allowsCommand()', () => {
     expect(allowsCommand('0.3.1', 'CHECK')).to.equal(false)
     expect(allowsCommand('0.4.0', 'CHECK')).to.equal(true)
     expect(allowsCommand('1.0.0', 'STATUS')).to.equal(false)
+    expect(allowsCommand('1.0.0', 'GC')).to.equal(false)
     expect(allowsCommand('0.3.1', 'DEL')).to.equal(true)
     expect(getCommandVersion('STATUS')).to.equal('1.1.0')
   })
