@@ -15,7 +15,7 @@ test-cluster: setup-cluster build ## with a real API server and the real Multus,
 	@node test/cluster/build.ts
 	@npm run --silent test:cluster
 
-test-examples: setup-test build ## every example on this machine, and with a cable out
+test-examples: setup-test build ## every example on this machine, and with a cable out; the lab they run on
 	@npm run --silent test:examples
 
 example-%: setup-test build ## one of them: make example-lldp

@@ -1,11 +1,13 @@
 // Nodes with Multus, their pods and cables in the shared API server: what the Multus tests start from.
 import type { LabApiServer } from '../../lab/api-server.ts'
-import { reachApi } from '../../lab/api-reach.ts'
-import { newLabCluster, type LabCluster } from '../../lab/cluster.ts'
+import { toNodeLabel } from '../../core/wire-object.ts'
+import { newLabCluster } from '../../lab/cluster.ts'
 import type { Manifest } from '../../lab/manifests.ts'
 import { newLabMultus, newLabPod, type LabMultus, type LabPod } from '../../lab/multus.ts'
 import type { LabNetns } from '../../lab/netns.ts'
 import type { LabNode } from '../../lab/node.ts'
+
+const PREFIX = 'multus-test-'
 
 export interface MultusNode {
   readonly multus: LabMultus
@@ -15,22 +17,27 @@ export interface MultusNode {
 
 export interface MultusNodes extends AsyncDisposable {
   readonly list: readonly MultusNode[]
-  readonly listStore: LabCluster['listStore']
+  /** Wires that have an end or a tunnel on one of the nodes. */
+  readonly listWires: () => Promise<readonly string[]>
 }
 
-/** Nodes that share an underlay, and reach the API. */
+/** Nodes that share an underlay, whose agents keep wires in the API. */
 export async function newMultusNodes(api: LabApiServer, count: number): Promise<MultusNodes> {
   await using made = new AsyncDisposableStack()
-  const cluster = made.use(await newLabCluster({ count }))
+  const cluster = made.use(await newLabCluster({ count, api, prefix: PREFIX }))
   const list: MultusNode[] = []
-  for (const { node, netns } of cluster.nodes) {
-    made.use(await reachApi(api, netns))
+  for (const { node, netns } of cluster.nodes)
     list.push({ node, netns, multus: made.use(await newLabMultus(api, netns)) })
-  }
+  const labels = list.map((_, at) => toNodeLabel(`${PREFIX}${at + 1}`))
   const resources = made.move()
   return {
     list,
-    listStore: cluster.listStore,
+    listWires: async () => {
+      const lists = labels.map(async (label) =>
+        api.kubectl(['get', 'wires', '-A', '-l', label, '-o', 'name']),
+      )
+      return (await Promise.all(lists)).flatMap((text) => text.split('\n')).filter(Boolean)
+    },
     [Symbol.asyncDispose]: async () => resources.disposeAsync(),
   }
 }

@@ -1,4 +1,4 @@
-// A program for lab.test.ts to kill: holds a launcher in the namespace named by its argument, and says
+// A program for launcher.test.ts to kill: holds a launcher in the namespace named by its argument, and says
 // when the domain runs.
 import { newLauncher } from '../../lab/launcher.ts'
 import { toVmi } from '../../lab/domain-vmi.ts'

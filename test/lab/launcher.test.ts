@@ -24,7 +24,7 @@ import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 const MAC = '02:00:00:00:01:01'
 const POD_LINK = toPodLinkName('ge0')
 const TAP = toTapName(POD_LINK)
-/** More of them to look for rare losses: ROUNDS=20 mocha test/vm/lab.test.ts. */
+/** More of them to look for rare losses: ROUNDS=20 mocha test/lab/launcher.test.ts. */
 const ROUNDS = Number(process.env['ROUNDS'] ?? 2)
 /** The acceptance table has 30. */
 const IDLE_SECONDS = Number(process.env['IDLE_SECONDS'] ?? 2)
