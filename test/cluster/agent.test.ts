@@ -103,8 +103,9 @@ describe('agents with the Kubernetes API as their store', function () {
 
   const expectNothingLeft = async (): Promise<void> => {
     await expectSoon('no wires and no VNIs', async () => {
-      const left = await api.kubectl(['get', 'wires,vniclaims', '-A', '-o', 'name'])
-      return left.trim() === ''
+      const wires = await api.kubectl(['get', 'wires', '-n', namespace, '-o', 'name'])
+      const vnis = await api.kubectl(['get', 'vniclaims', '-o', 'name'])
+      return `${wires}${vnis}`.trim() === ''
     })
     for (const { netns, node } of cluster.nodes) {
       expect(await netns.run(['ip', '-br', 'link', 'show'])).to.not.match(/^l[wx][0-9a-f]/m)

@@ -105,7 +105,7 @@ describe('kubectl-l2wire in a cluster', function () {
     expect(wires.map(({ name }) => name)).to.deep.equal(['Odd_Name'])
     const all = await cli('get', '-A', '-o', 'wide')
     expect(all.stdout).to.match(/^NAMESPACE .* MESSAGE$/m)
-    expect(all.stdout).to.include(`${namespace}   r1-r2`)
+    expect(all.stdout).to.match(new RegExp(`^${namespace} +r1-r2 `, 'm'))
   })
 
   it("keeps to the context's namespace", async () => {

@@ -188,7 +188,11 @@ export function describeWireStore(name: string, newPlace: () => Promise<StorePla
     })
 
     it("tells of every wire that somebody else writes or removes, and of a node's own only", async () => {
-      const [mine, other] = [place.open('n1'), place.open('n2')]
+      // Of a cluster that others use, too, these nodes are nobody else's.
+      const [n1, n2] = ['n1', 'n2'].map((name) => `${name}-of-${place.namespace}`)
+      const [mine, other] = [place.open(n1), place.open(n2)]
+      const near = newClaim('vm/r1', { node: n1 ?? '' })
+      const far = newClaim('pod/h1', { node: n2 ?? '' })
       const seen: string[] = []
       using watching = await mine.watch((changed) => seen.push(toWireKey(changed)), fail)
       const untilSeen = async (count: number, what: string): Promise<void> => {
@@ -198,17 +202,17 @@ export function describeWireStore(name: string, newPlace: () => Promise<StorePla
         }
       }
       void watching
-      await mine.update(id, (wire) => claimEnd(wire, id, newClaim('vm/r1')))
+      await mine.update(id, (wire) => claimEnd(wire, id, near))
       const own = seen.length
-      await other.update(id, (wire) => claimEnd(wire, id, newClaim('pod/h1', { node: 'n2' })))
+      await other.update(id, (wire) => claimEnd(wire, id, far))
       await untilSeen(own + 1, 'a claim')
       expect((await mine.read(id))?.ends).to.have.length(2)
       const afterClaim = seen.length
-      await other.update(id, (wire) => releaseEnd(wire, newClaim('pod/h1')))
+      await other.update(id, (wire) => releaseEnd(wire, far))
       await untilSeen(afterClaim + 1, 'a release')
       expect((await mine.read(id))?.ends).to.have.length(1)
       const afterRelease = seen.length
-      await other.update(id, (wire) => releaseEnd(wire, newClaim('vm/r1')))
+      await other.update(id, (wire) => releaseEnd(wire, near))
       await untilSeen(afterRelease + 1, 'a removal')
       expect(await mine.read(id)).to.equal(undefined)
       expect(new Set(seen)).to.deep.equal(new Set([toWireKey(id)]))
