@@ -21,7 +21,7 @@ aarch64) arch=arm64 sum=02b36b6787b3ac767668f630e2998df45a3b1f9ffee08d1bf3ef6487
 esac
 proxy=$(echo "${GOPROXY:-https://proxy.golang.org}" | sed 's/[,|].*//')
 name=golang.org/toolchain@v0.0.1-go$release.linux-$arch
-echo "Fetching Go $release into $cache/go: it builds the API server and Multus of the cluster tests."
+echo "Fetching Go $release into $cache/go: it builds what the cluster tests and kind need."
 mkdir -p "$cache"
 new=$(mktemp -d "$cache/go.XXXXXX")
 trap 'rm -rf "$new"' EXIT

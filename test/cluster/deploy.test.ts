@@ -146,6 +146,25 @@ describe('deploy', function () {
   })
 })
 
+describe('a user of a namespace', () => {
+  it('who may view it may see its wires, and write none', async () => {
+    const api = await getApi()
+    await api.kubectl(['apply', '-k', DEPLOY])
+    const namespace = await api.newNamespace('user')
+    // No controller gathers roles here: the label is what Kubernetes' own "view" goes by.
+    const { metadata } = await api.getObject('clusterrole', 'l2wire-view')
+    expect(getMapping({ metadata }, 'metadata', 'labels')).to.include({
+      'rbac.authorization.k8s.io/aggregate-to-view': 'true',
+    })
+    const bind = ['create', 'rolebinding', 'viewer', '--user=student', '--clusterrole=l2wire-view']
+    await api.kubectl([...bind, '-n', namespace])
+    const wires = ['wires.l2wire.dev', '-n', namespace, '--as', 'student']
+    expect((await api.kubectl(['auth', 'can-i', 'list', ...wires])).trim()).to.equal('yes')
+    for (const verb of ['create', 'update', 'delete'])
+      expect(await api.kubectl(['auth', 'can-i', verb, ...wires]).catch(String)).to.include('no')
+  })
+})
+
 async function mayDo(
   api: LabApiServer,
   verb: string,

@@ -25,8 +25,10 @@ const COMMANDS: Readonly<Record<string, { readonly prints: RegExp } | { readonly
     'kubectl patch kubevirt kubevirt -n kubevirt --type merge --patch-file kubevirt-patches/register-binding.yaml':
       { prints: /kubevirt\.kubevirt\.io\/kubevirt patched/ },
     'kubectl apply -f examples/lldp/': { prints: /pod\/h1 [^]*virtualmachine\.kubevirt\.io\/r1 / },
-    // Its pods need a kubelet; on one machine the same script asks the same daemons.
-    'examples/lldp/check.sh': { runs: 'test/examples' },
+    // Pods and agents need a kubelet; on one machine the same script asks the same daemons.
+    'kubectl -n l2wire rollout status daemonset/l2wire-agent': { runs: 'test/e2e' },
+    'kubectl wait vm/r1 --for condition=Ready --timeout=15m': { runs: 'test/e2e' },
+    'L2WIRE_PATIENCE=900 examples/lldp/check.sh': { runs: 'test/examples' },
     'kubectl get wires': { prints: /^NAME +ENDS +NODES +STATE +VNI +MTU +AGE\nr1-h1 / },
     'kubectl l2wire describe r1-h1': { prints: /vm\/r1[^]*pod\/h1/ },
   }
@@ -40,8 +42,8 @@ describe("README's commands", function () {
 
   before(async () => {
     const readme = await readFile(join(ROOT, 'README.md'), 'utf8')
-    commands = [...readme.matchAll(/^ {4}((?:make|kubectl|examples\/)[^#\n]*)/gm)].map((match) =>
-      (match[1] ?? '').trim(),
+    commands = [...readme.matchAll(/^ {4}((?:make|kubectl|L2WIRE_PATIENCE=)[^#\n]*)/gm)].map(
+      (match) => (match[1] ?? '').trim(),
     )
     api = await getApi()
     path = await mkdtemp(join(tmpdir(), 'l2w-path-'))
@@ -92,14 +94,8 @@ describe("README's commands", function () {
       })
     else
       it(`${command} runs elsewhere: ${want.runs}`, async () => {
-        const target = command.replace('make ', '')
-        const text = await run([
-          'grep',
-          '-rl',
-          '--',
-          target.split('/')[1] ?? target,
-          join(ROOT, want.runs),
-        ])
+        const [word = ''] = /rollout status|--for condition=Ready|lldp|[a-z-]+$/.exec(command) ?? []
+        const text = await run(['grep', '-rlF', '--', word, join(ROOT, want.runs)])
         expect(text).to.not.equal('')
       })
 })

@@ -42,7 +42,13 @@ kubectl apply -k deploy/overlays/kind
 kubectl -n l2wire rollout status daemonset/l2wire-agent --timeout=3m
 kubectl -n kubevirt patch kubevirt kubevirt --type merge --patch-file kubevirt-patches/register-binding.yaml
 
-say 'A VM and a container on a cable, with lldpd'
+say 'A VM and a container on a cable'
+kubectl create namespace vm-and-container --dry-run=client -o yaml | kubectl apply -f -
+kubectl -n vm-and-container apply -f examples/vm-and-container
+kubectl -n vm-and-container wait pod --all --for condition=Ready --timeout=10m
+kubectl -n vm-and-container wait wire --all --for condition=Connected --timeout=2m
+
+say 'The same with lldpd at both ends'
 kubectl create namespace lldp --dry-run=client -o yaml | kubectl apply -f -
 kubectl config set-context --current --namespace lldp
 kubectl apply -f examples/lldp
@@ -50,6 +56,6 @@ kubectl wait pod/h1 --for condition=Ready --timeout=5m
 kubectl wait virtualmachine/r1 --for condition=Ready --timeout=10m
 # An emulated VM boots, and installs lldpd, in minutes.
 L2WIRE_PATIENCE=900 examples/lldp/check.sh
-kubectl get wires
+kubectl get wires -A
 echo "
 Yours to try: export KUBECONFIG=$KUBECONFIG"

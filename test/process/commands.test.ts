@@ -54,6 +54,20 @@ describe('l2wire-agent', () => {
     },
     { name: 'an unknown option', argv: [...node, ...store, '--colour'], words: ['--colour'] },
   ]
+  it('refuses an address that is not on its node, and names those that are', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'l2w-state-'))
+    try {
+      const argv = [...node, '--store', `file://${folder}`, '--state-dir', folder]
+      const address = ['--underlay-address', '192.0.2.200']
+      const { exitCode, stderr } = await runCommand('l2wire-agent', [...argv, ...address])
+      expect(exitCode).to.equal(1)
+      for (const word of ['--underlay-address', '192.0.2.200', "one of this node's, 127.0.0.1"])
+        expect(stderr).to.include(word)
+    } finally {
+      await rm(folder, { recursive: true, force: true })
+    }
+  })
+
   for (const { name, argv, words } of refusals)
     it(`refuses ${name} in one line`, async () => {
       const { exitCode, stderr, stdout } = await runCommand('l2wire-agent', argv)
