@@ -7,28 +7,37 @@ import { reportWire, toWireKey, type NodeReport, type Wire, type WireId } from '
 import { listEndKeys } from '../core/wire-summary.ts'
 import type { Node } from './node.ts'
 
-const waiting = new WeakMap<Node, Map<string, () => Promise<void>>>()
+/** How soon what could not be written is written again. */
+const AGAIN_MS = 10_000
 
-/** The ends are this node's own, whose users are told. */
-export function report(
-  node: Node,
-  id: WireId,
-  ends: readonly WireAttachment[],
-  words: NodeReport,
-): void {
+interface Report {
+  /** This node's own ends, whose users are told. */
+  readonly ends: readonly WireAttachment[]
+  readonly words: NodeReport
+}
+
+/** By wire: the newest report, until it is written. */
+const unwritten = new WeakMap<Node, Map<string, Report>>()
+
+export function report(node: Node, id: WireId, ends: Report['ends'], words: NodeReport): void {
+  const newest = unwritten.get(node) ?? new Map<string, Report>()
+  unwritten.set(node, newest)
+  const mine = { ends, words }
+  newest.set(toWireKey(id), mine)
+  queueReport(node, id, newest, mine)
+}
+
+function queueReport(node: Node, id: WireId, newest: Map<string, Report>, mine: Report): void {
   const key = toWireKey(id)
-  const mine = waiting.get(node) ?? new Map<string, () => Promise<void>>()
-  waiting.set(node, mine)
-  const isQueued = mine.has(key)
-  mine.set(key, async () => write(node, id, ends, words))
-  if (isQueued) return
   void node.queue(`report ${key}`, async () => {
-    const last = mine.get(key)
-    mine.delete(key)
+    // A newer one is behind this in the queue.
+    if (newest.get(key) !== mine) return
     try {
-      await last?.()
+      await write(node, id, mine)
+      if (newest.get(key) === mine) newest.delete(key)
     } catch (error) {
-      node.log.error({ err: error, wire: key }, 'cannot report on a wire')
+      node.log.error({ err: error, wire: key }, 'cannot report on a wire yet')
+      setTimeout(() => queueReport(node, id, newest, mine), AGAIN_MS).unref()
     }
   })
 }
@@ -49,12 +58,7 @@ export async function tell(
   }
 }
 
-async function write(
-  node: Node,
-  id: WireId,
-  ends: readonly WireAttachment[],
-  words: NodeReport,
-): Promise<void> {
+async function write(node: Node, id: WireId, { ends, words }: Report): Promise<void> {
   let before: Wire | undefined
   const wire = await node.store.update(id, (current) => {
     before = current

@@ -218,9 +218,13 @@ async function detachClaims(node: Node, claims: readonly EndClaim[]): Promise<vo
 
 // A newer sandbox that failed must not have cost the older one its cable.
 async function restoreClaims(node: Node, id: WireId, claims: readonly EndClaim[]): Promise<void> {
-  if (claims.length === 0) return
+  // An older sandbox that was deleted meanwhile needs none: its DEL was the last word about it.
+  const living: EndClaim[] = []
+  for (const end of claims)
+    if (end.node !== node.name || (await node.state.get(end)) !== undefined) living.push(end)
+  if (living.length === 0) return
   await node.store.update(id, (wire) =>
-    claims.reduce<Wire | undefined>((restored, end) => restoreEnd(restored, id, end), wire),
+    living.reduce<Wire | undefined>((restored, end) => restoreEnd(restored, id, end), wire),
   )
   await joinWire(node, id)
 }

@@ -61,7 +61,7 @@ type Record_ = Readonly<Record<string, unknown>>
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/
 const NAME_EXPECTED = 'a letter or digit, then letters, digits, "_", "." or "-", 128 at most'
 // "vm/r1", "pod/h1": a kind may stand before the name.
-const HOLDER = /^([a-z]+\/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/
+const HOLDER = /^([a-z]{1,20}\/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/
 
 const KNOWN_KEYS = [
   'cniVersion',

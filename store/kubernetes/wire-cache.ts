@@ -11,6 +11,8 @@ export interface WireCache {
   arrived(object: WireObject, handle: () => void): void
   /** What the API answered to a write of ours; false when the object is no longer of this node. */
   wrote(object: WireObject, isOurs: boolean): void
+  /** A write of ours had no answer: what the object is now only the API knows. */
+  forget(namespace: string, name: string): void
   /** We deleted this object. */
   deleted(object: WireObject): void
   /** A watch event; returns whether somebody else changed what matters. */
@@ -55,6 +57,9 @@ export function newWireCache(): WireCache {
       ours.set(object.metadata.uid ?? '', getVersion(object.metadata))
       if (isOurs) objects.set(toKey(object), object)
       else objects.delete(toKey(object))
+    },
+    forget: (namespace, name) => {
+      objects.delete(`${namespace}/${name}`)
     },
     deleted: (object) => {
       ours.set(object.metadata.uid ?? '', DELETED)

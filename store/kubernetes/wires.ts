@@ -42,6 +42,7 @@ export function newKubernetesStore(
   const labelSelector = node === undefined ? undefined : toNodeLabel(node)
   // Only while a watch keeps it fresh.
   let cache: WireCache | undefined
+  let tellChange: ((id: WireId) => void) | undefined
 
   const fetchObject = async (id: WireId): Promise<WireObject | undefined> => {
     const what = `read wire "${toWireKey(id)}"`
@@ -67,6 +68,7 @@ export function newKubernetesStore(
     for (let attempt = 1; attempt <= TRIES; attempt += 1) {
       const cached = attempt === 1 ? cache?.get(id.namespace, toObjectName(id.name)) : undefined
       const object = cached ?? (await fetchObject(id))
+      if (cached === undefined) learn(id, object)
       let changed: Wire | undefined
       try {
         changed = change(object === undefined ? undefined : fromWireObject(object))
@@ -83,6 +85,13 @@ export function newKubernetesStore(
       CNI_CODE.TRY_AGAIN_LATER,
       `Cannot change wire "${toWireKey(id)}": others changed it ${TRIES} times meanwhile`,
     )
+  }
+
+  // Somebody else's change that we fetch and write over is not told by the watch any more: both versions
+  // then count as ours.
+  const learn = (id: WireId, object: WireObject | undefined): void => {
+    const isOurs = labelSelector !== undefined && object?.metadata.labels?.[labelSelector] === ''
+    if (isOurs && (cache?.saw(object) ?? false)) tellChange?.(id)
   }
 
   // False when somebody else was quicker.
@@ -111,6 +120,8 @@ export function newKubernetesStore(
         return true
       } catch (error) {
         if (isConflict(error, object !== undefined)) return false
+        // It may have been done all the same.
+        cache?.forget(id.namespace, wanted.metadata.name)
         throw error
       }
     })
@@ -129,7 +140,10 @@ export function newKubernetesStore(
         })
       } catch (error) {
         if (getStatus(error) === 409) return false
-        if (getStatus(error) !== 404) throw error
+        if (getStatus(error) !== 404) {
+          cache?.forget(id.namespace, name)
+          throw error
+        }
       }
       cache?.deleted(object)
       return true
@@ -170,9 +184,11 @@ export function newKubernetesStore(
         onError,
       })
       cache = fresh
+      tellChange = onChange
       return {
         [Symbol.dispose]: () => {
           cache = undefined
+          tellChange = undefined
           watching[Symbol.dispose]()
         },
       }

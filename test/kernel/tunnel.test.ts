@@ -113,10 +113,12 @@ describe('wires across nodes', function () {
       const bothHaveCarrier = async (): Promise<boolean> =>
         (await hasCarrier(a)) && (await hasCarrier(b))
 
-      for (const [first, second] of [
+      const orders = [
         ['a', 'b'],
         ['b', 'a'],
-      ] as const)
+      ] as const
+      // Who comes first is the same for either underlay.
+      for (const [first, second] of ipVersion === 4 ? orders : orders.slice(0, 1))
         it(`carry every frame class both ways, ${first} plugged before ${second}; idle they are silent`, async () => {
           const plug = { a: async () => add(n1, a, 'h1'), b: async () => add(n2, b, 'h2') }
           await plug[first]()
