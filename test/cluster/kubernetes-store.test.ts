@@ -195,6 +195,37 @@ describe('the Kubernetes store, as Kubernetes sees it', () => {
     await sleep(200)
     expect(heard).to.deep.equal(['r1-r2'])
   })
+
+  it('an agent hears of what it wrote over, whichever comes first, the watch or the write', async () => {
+    const node = `busy-node-of-${id.namespace}`
+    const mine = openStore(api.kubeconfig, id.namespace, node)
+    await mine.update(id, (wire) => claimEnd(wire, id, newClaim('vm/r1', { node })))
+    const seen = new Set<number>()
+    const mtus: number[] = []
+    using watching = await mine.watch(
+      () => {
+        // What is told of can be read: the newest far end, by its MTU.
+        void mine.read(id).then((wire) => seen.add(wire?.ends[1]?.mtuBytes ?? 0))
+      },
+      (error) => {
+        throw error
+      },
+    )
+    void watching
+    for (let round = 1; round <= 30; round += 1) {
+      const mtuBytes = 1000 + round
+      mtus.push(mtuBytes)
+      const far = newClaim('pod/h1', { node: 'elsewhere', mtuBytes })
+      await store.update(id, (wire) => claimEnd(wire, id, far))
+      // From a cache that does not know it yet: the first try fails, the second reads what there is.
+      await mine.update(id, (wire) =>
+        reportWire(wire, { node, state: 'waiting', ends: [], message: String(round) }),
+      )
+      await sleep(round % 3)
+    }
+    for (let wait = 0; seen.size < mtus.length && wait < 300; wait += 1) await sleep(10)
+    expect([...seen].filter((mtu) => mtu > 0).length).to.be.at.least(mtus.length - 1)
+  })
 })
 
 function toEndField(holder: string): Readonly<Record<string, unknown>> {
