@@ -16,22 +16,11 @@ import { newCrossScene, newScene, type Cable, type Scene } from './demo-scene.ts
 import { ROOT } from './manifests.ts'
 import { sweepNetns } from './netns.ts'
 import { listTraces } from './traces.ts'
+import { say, waitForInterrupt } from './terminal.ts'
 
 const IDLE_SECONDS = 30
 
-const started = performance.now()
-function say(text: string): void {
-  const seconds = ((performance.now() - started) / 1000).toFixed(1).padStart(6)
-  console.log(`${seconds} s  ${text}`)
-}
-
-/** Rejects on Ctrl-C, so that the scene is taken down as after any other failure. */
-const interrupted = new Promise<never>((_, reject) => {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => {
-      reject(new Error(`Interrupted by ${signal}`))
-    })
-})
+const interrupted = waitForInterrupt()
 interrupted.catch(() => undefined)
 
 async function demo(): Promise<boolean> {

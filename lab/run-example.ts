@@ -3,23 +3,12 @@
 import { renderCauses } from '../core/errors.ts'
 import { newExample } from './example.ts'
 import { sweepNetns } from './netns.ts'
+import { say, waitForInterrupt } from './terminal.ts'
 
 const PATIENCE_SECONDS = 60
 
 const [, , name = ''] = process.argv
-const started = performance.now()
-function say(text: string): void {
-  const seconds = ((performance.now() - started) / 1000).toFixed(1).padStart(6)
-  console.log(`${seconds} s  ${text}`)
-}
-
-/** Rejects on Ctrl-C, so that the example is taken down as after any other failure. */
-const interrupted = new Promise<never>((_, reject) => {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => {
-      reject(new Error(`Interrupted by ${signal}`))
-    })
-})
+const interrupted = waitForInterrupt()
 interrupted.catch(() => undefined)
 
 try {

@@ -21,7 +21,6 @@ export interface KubeClient {
 export interface KubeAccess {
   /** Path of a kubeconfig; default: KUBECONFIG, ~/.kube/config, else the pod's service account. */
   readonly kubeconfig?: string | undefined
-  readonly context?: string | undefined
 }
 
 /** A CNI ADD waits for several of these: the runtime's own patience is minutes, a person's is not. */
@@ -55,7 +54,7 @@ export function newKubeClient(access: KubeAccess = {}): KubeClient {
   }
 }
 
-function loadConfig({ kubeconfig, context }: KubeAccess): KubeConfig {
+function loadConfig({ kubeconfig }: KubeAccess): KubeConfig {
   const config = new KubeConfig()
   try {
     if (kubeconfig === undefined) config.loadFromDefault()
@@ -63,12 +62,6 @@ function loadConfig({ kubeconfig, context }: KubeAccess): KubeConfig {
   } catch (cause) {
     const source = kubeconfig ?? process.env['KUBECONFIG'] ?? 'the default kubeconfig'
     throw new DecodeError('kubeconfig', source, 'a file that kubectl can read', { cause })
-  }
-  if (context !== undefined) {
-    const known = config.getContexts().map(({ name }) => name)
-    if (!known.includes(context))
-      throw new DecodeError('context', context, `one of ${known.join(', ')}`)
-    config.setCurrentContext(context)
   }
   return config
 }

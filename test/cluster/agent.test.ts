@@ -1,15 +1,13 @@
 // Agents whose store is a real API server: what users see of a wire, and what becomes of a plug when
 // the API says no, or nothing at all. The agents have the permissions of deploy/base and no more.
-import { setTimeout as sleep } from 'node:timers/promises'
 
 import { expect } from 'chai'
 import { after, before, beforeEach, describe, it } from 'mocha'
 
 import { FRAME_ROWS } from '../../core/tester/frames.ts'
-import { renderVerdicts } from '../../core/tester/table.ts'
-import { testCable } from '../../kernel/cable-test.ts'
 import { newNetnsStation } from '../../kernel/netns-station.ts'
 import { run } from '../../kernel/run.ts'
+import type { Station } from '../../kernel/station.ts'
 import type { LabApiServer } from '../../lab/api-server.ts'
 import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
 import type { CniAnswer } from '../../lab/cni.ts'
@@ -17,6 +15,8 @@ import { getMapping, type Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { listTraces } from '../../lab/traces.ts'
 import { getApi } from './fixture-api.ts'
+import { expectSoon } from '../expect-soon.ts'
+import { expectTransparent } from '../expect-transparent.ts'
 
 const CONFIG = { cniVersion: '1.1.0', name: 'r1-h1', type: 'l2wire' }
 const ACCOUNT = { namespace: 'l2wire', name: 'l2wire-agent' }
@@ -126,7 +126,7 @@ describe('agents with the Kubernetes API as their store', function () {
     expect(await getColumns()).to.equal(
       `pod/h1 eth1, pod/h2 eth1 | agent-test-1, agent-test-2 | Connected | ${vni} | 9216`,
     )
-    await expectTransparent(a, b, FRAME_ROWS)
+    await expectTransparent(toStation(a), toStation(b))
     for (const pod of ['h1', 'h2'])
       await expectSoon(`an event on ${pod}`, async () =>
         /Normal +WireConnected +1 +wire l2w-\S+\/r1-h1 connects pod\/h1 eth1, pod\/h2 eth1/.test(
@@ -262,7 +262,7 @@ describe('agents with the Kubernetes API as their store', function () {
         expect(await c.run(['ip', '-br', 'link', 'show'])).to.not.include('eth1')
         const links = await n1.netns.run(['ip', '-br', 'link', 'show'])
         expect(links.match(/^lw/gm)).to.have.length(1)
-        await expectTransparent(a, b, FRAME_ROWS.slice(0, 5))
+        await expectTransparent(toStation(a), toStation(b), FRAME_ROWS.slice(0, 5))
         await back()
         isBack = true
         await expectSoon('plugged once it is back', async () => {
@@ -306,25 +306,6 @@ describe('agents with the Kubernetes API as their store', function () {
   })
 })
 
-async function expectTransparent(a: LabNetns, b: LabNetns, rows: typeof FRAME_ROWS): Promise<void> {
-  const stations = {
-    a: newNetnsStation(run, { label: 'a', netns: a.path, ifname: 'eth1' }),
-    b: newNetnsStation(run, { label: 'b', netns: b.path, ifname: 'eth1' }),
-  }
-  const columns = await testCable(stations, rows)
-  if (columns.some(({ verdicts }) => verdicts.some(({ outcome }) => outcome !== 'delivered')))
-    throw new Error(renderVerdicts(columns))
-}
-
-/** What another process does arrives a moment later. */
-async function expectSoon(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 150; tries += 1) {
-    if (await isSo()) return
-    await sleep(100)
-  }
-  throw new Error(`Not so within fifteen seconds: ${what}`)
-}
-
 function newRole(verbs: Readonly<Record<string, readonly string[]>>): Manifest {
   const granted = Object.entries(verbs).filter(([, words]) => words.length > 0)
   return {
@@ -337,4 +318,8 @@ function newRole(verbs: Readonly<Record<string, readonly string[]>>): Manifest {
       verbs: words,
     })),
   }
+}
+
+function toStation(netns: LabNetns): Station {
+  return newNetnsStation(run, { label: netns.name, netns: netns.path, ifname: 'eth1' })
 }

@@ -4,7 +4,6 @@
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 
 import { expect } from 'chai'
 import { after, before, describe, it } from 'mocha'
@@ -24,8 +23,8 @@ import { newFileStore } from '../../store/file-store.ts'
 import { decodeFileUrl } from '../../store/file-url.ts'
 import { newAgentPod } from './fixture-agent-pod.ts'
 import { getApi } from './fixture-api.ts'
-
-const { openCluster } = await import('../../store/kubernetes/open-cluster.ts')
+import { expectSoon } from '../expect-soon.ts'
+import { openStore } from './fixture-store.ts'
 
 /** kubectl, but for exec, whose command it runs where the cases below say. */
 function renderStandIn(kubectl: string, cluster: LabCluster): string {
@@ -41,14 +40,6 @@ command=$3; shift 3
 [ "$command" = listen ] || set -- --state-dir "$state" "$@"
 exec ip netns exec "$netns" ${join(ROOT, 'dist/bin/kubectl-l2wire')} "$command" "$@"
 `
-}
-
-async function expectSoon(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 200; tries += 1) {
-    if (await isSo()) return
-    await sleep(25)
-  }
-  throw new Error(`Not so within five seconds: ${what}`)
 }
 
 describe("kubectl-l2wire on a cluster's nodes, with a stand-in for kubectl exec", function () {
@@ -106,7 +97,7 @@ describe("kubectl-l2wire on a cluster's nodes, with a stand-in for kubectl exec"
       (await files.read(id))?.reports.filter(({ state }) => state === 'joined').length === 2
     await expectSoon('both agents joined it', isJoined)
     const wire = await files.read(id)
-    const { store } = openCluster({ kubeconfig: api.kubeconfig }, { namespace })
+    const store = openStore(api.kubeconfig, namespace)
     // Claims first: an object's status is written apart.
     await store.update(id, () => wire && { ...wire, reports: [] })
     await store.update(id, () => wire)

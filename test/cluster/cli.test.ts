@@ -15,11 +15,10 @@ import { ROOT, type Manifest } from '../../lab/manifests.ts'
 import { newClaim } from '../process/wire-store-suite.ts'
 import { newAgentPod } from './fixture-agent-pod.ts'
 import { getApi } from './fixture-api.ts'
-
-const { openCluster } = await import('../../store/kubernetes/open-cluster.ts')
+import { openStore } from './fixture-store.ts'
 
 async function plug(api: LabApiServer, namespace: string, name: string): Promise<void> {
-  const { store } = openCluster({ kubeconfig: api.kubeconfig }, { namespace })
+  const store = openStore(api.kubeconfig, namespace)
   const id = { namespace, name }
   const h1 = newClaim('pod/h1', { pod: 'h1' })
   const h2 = newClaim('pod/h2', { pod: 'h2', node: 'n2' })

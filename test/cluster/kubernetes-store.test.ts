@@ -10,15 +10,14 @@ import type { LabApiServer } from '../../lab/api-server.ts'
 import type { WireStore } from '../../store/wire-store.ts'
 import { describeWireStore, newClaim } from '../process/wire-store-suite.ts'
 import { getApi } from './fixture-api.ts'
+import { openStore } from './fixture-store.ts'
 
-const { openCluster, openNodeCluster } = await import('../../store/kubernetes/open-cluster.ts')
+const { openNodeCluster } = await import('../../store/kubernetes/open-cluster.ts')
 const { newKubeClient } = await import('../../store/kubernetes/client.ts')
 const { newKubernetesStore } = await import('../../store/kubernetes/wires.ts')
 
-function openStore(kubeconfig: string, namespace: string, node?: string): WireStore {
-  return node === undefined
-    ? openCluster({ kubeconfig }, { namespace }).store
-    : openNodeCluster({ kubeconfig }, node).store
+function openNodeStore(kubeconfig: string, node: string): WireStore {
+  return openNodeCluster({ kubeconfig }, node).store
 }
 
 describeWireStore('the Kubernetes store', async () => {
@@ -26,7 +25,10 @@ describeWireStore('the Kubernetes store', async () => {
   const namespace = await api.newNamespace('store')
   return {
     namespace,
-    open: (node) => openStore(api.kubeconfig, namespace, node),
+    open: (node) =>
+      node === undefined
+        ? openStore(api.kubeconfig, namespace)
+        : openNodeStore(api.kubeconfig, node),
     // The namespace is nobody else's, and dies with the API server.
     [Symbol.asyncDispose]: async () => {
       await api.kubectl(['delete', 'wires', '--all', '-n', namespace])
@@ -174,7 +176,7 @@ describe('the Kubernetes store, as Kubernetes sees it', () => {
 
   it('an agent hears of its own wires only, and of its own doing never', async () => {
     const node = `node-of-${id.namespace}`
-    const mine = openStore(api.kubeconfig, id.namespace, node)
+    const mine = openNodeStore(api.kubeconfig, node)
     const heard: string[] = []
     using watching = await mine.watch(
       ({ name }) => heard.push(name),

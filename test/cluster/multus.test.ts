@@ -20,7 +20,7 @@ import { newNetnsStation } from '../../kernel/netns-station.ts'
 import { run } from '../../kernel/run.ts'
 import type { Station } from '../../kernel/station.ts'
 import { getApi } from './fixture-api.ts'
-import { expectTransparent } from './fixture-cable.ts'
+import { expectTransparent } from '../expect-transparent.ts'
 import {
   newMultusNodes,
   newNad,
@@ -28,6 +28,7 @@ import {
   type MultusNode,
   type MultusNodes,
 } from './fixture-multus.ts'
+import { expectSoon } from '../expect-soon.ts'
 
 /** Room for the tester's longest frame at a container's end. */
 const MTU = 9216
@@ -78,9 +79,7 @@ describe('Multus', function () {
   })
   afterEach('leaves nothing', async () => {
     // The far node takes its tunnel down when it hears of it.
-    for (let tries = 0; (await nodes.listWires()).length > 0 && tries < 50; tries += 1)
-      await sleep(100)
-    expect(await nodes.listWires()).to.deep.equal([])
+    await expectSoon('no wires', async () => (await nodes.listWires()).length === 0)
     for (const { netns, node } of nodes.list) {
       const names = (await readLinks(netns)).map(({ ifname }) => ifname)
       expect(names.filter((name) => /^l[wx]/.test(name))).to.deep.equal([])

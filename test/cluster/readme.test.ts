@@ -13,6 +13,7 @@ import type { LabApiServer } from '../../lab/api-server.ts'
 import { ROOT } from '../../lab/manifests.ts'
 import { newClaim } from '../process/wire-store-suite.ts'
 import { getApi } from './fixture-api.ts'
+import { openStore } from './fixture-store.ts'
 
 /** What the command must print here, or where else it runs. */
 const COMMANDS: Readonly<Record<string, { readonly prints: RegExp } | { readonly runs: string }>> =
@@ -61,9 +62,8 @@ describe("README's commands", function () {
       metadata: { name: 'kubevirt', namespace: 'kubevirt' },
       spec: {},
     })
-    const { openCluster } = await import('../../store/kubernetes/open-cluster.ts')
     const id = { namespace, name: 'r1-h1' }
-    await openCluster({ kubeconfig }).store.update(id, (wire) => {
+    await openStore(kubeconfig).update(id, (wire) => {
       const vm = claimEnd(wire, id, newClaim('vm/r1', { ifname: 'pod1' }))
       return claimEnd(vm, id, newClaim('pod/h1', { node: 'n2' }))
     })

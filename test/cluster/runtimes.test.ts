@@ -18,7 +18,7 @@ import { listTraces } from '../../lab/traces.ts'
 import { newNetnsStation } from '../../kernel/netns-station.ts'
 import { run } from '../../kernel/run.ts'
 import type { Station } from '../../kernel/station.ts'
-import { expectTransparent } from './fixture-cable.ts'
+import { expectTransparent } from '../expect-transparent.ts'
 
 /** Room for the tester's longest frame. */
 const MTU = 9216

@@ -5,7 +5,6 @@ import { once } from 'node:events'
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 
 import { expect } from 'chai'
 import { after, afterEach, before, beforeEach, describe, it } from 'mocha'
@@ -16,17 +15,10 @@ import { ROOT, type Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { listTraces } from '../../lab/traces.ts'
+import { expectSoon } from '../expect-soon.ts'
 
 const CONFIG = { cniVersion: '1.0.0', name: 'w', type: 'l2wire' }
 const HOST_LOCAL = '/usr/lib/cni/host-local'
-
-async function waitFor(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error('What was waited for did not come')
-    await sleep(20)
-  }
-}
 
 describe('IPAM plugins', function () {
   this.timeout(60_000)
@@ -272,7 +264,7 @@ describe('IPAM plugins', function () {
     it('have the wire joined, and keep no far end waiting', async () => {
       const config = hostLocal('l2wslow')
       const adding = add(a, 'c1', config)
-      await waitFor(isAsked)
+      await expectSoon('the plugin is asked', isAsked)
       await add(b, 'c2', CONFIG)
       expect(await a.run(['ip', '-br', 'link', 'show', 'dev', 'eth1'])).to.include('LOWER_UP')
       await go()
@@ -283,7 +275,7 @@ describe('IPAM plugins', function () {
 
     it('do not outlive the agent: error 11, the address is given back', async () => {
       const adding = node.call(hostLocal('l2wslow'), toCall('ADD', a, 'c1'))
-      await waitFor(isAsked)
+      await expectSoon('the plugin is asked', isAsked)
       await node.stopAgent('SIGKILL')
       await go()
       expect((await adding).output).to.include({ code: 11 })
@@ -294,7 +286,7 @@ describe('IPAM plugins', function () {
 
     it('do not keep an agent from ending', async () => {
       const adding = node.call(hostLocal('l2wslow'), toCall('ADD', a, 'c1'))
-      await waitFor(isAsked)
+      await expectSoon('the plugin is asked', isAsked)
       await node.stopAgent('SIGTERM')
       expect(await a.run(['ip', '-br', 'link', 'show'])).to.not.include('eth1')
       await go()
@@ -317,13 +309,19 @@ describe('IPAM plugins', function () {
         stdio: ['pipe', 'ignore', 'ignore'],
       })
       shim.stdin.end(JSON.stringify(config))
-      await waitFor(isAsked)
+      await expectSoon('the plugin is asked', isAsked)
       const ended = once(shim, 'exit')
       shim.kill('SIGKILL')
       await ended
       const device = toHostDeviceName('c1', 'eth1')
-      await waitFor(async () => !(await listTraces()).some((line) => line.includes(device)))
-      await waitFor(async () => (await node.listDocuments()).length === 0)
+      await expectSoon(
+        'its devices are gone',
+        async () => !(await listTraces()).some((line) => line.includes(device)),
+      )
+      await expectSoon(
+        'its documents are gone',
+        async () => (await node.listDocuments()).length === 0,
+      )
       expect(await listLeases()).to.deep.equal(['10.0.0.10'])
       await go()
       await del(a, 'c1', config)
@@ -403,7 +401,7 @@ describe('IPAM plugins', function () {
     ]
     try {
       for (const file of ['dhcp.sock', 'dnsmasq.pid'])
-        await waitFor(async () => (await readdir(folder)).includes(file))
+        await expectSoon(`${file} is there`, async () => (await readdir(folder)).includes(file))
       const config = { ...CONFIG, ipam: { type: 'dhcp', daemonSocketPath: socket } }
       const result = await add(a, 'c1', config)
       const [ip] = result['ips'] as Manifest[]

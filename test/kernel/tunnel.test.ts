@@ -6,7 +6,6 @@ import { after, afterEach, before, describe, it } from 'mocha'
 
 import { toTunnelDeviceName } from '../../core/name.ts'
 import { FRAME_ROWS } from '../../core/tester/frames.ts'
-import { renderVerdicts } from '../../core/tester/table.ts'
 import { testCable, testIdle } from '../../kernel/cable-test.ts'
 import { newNetnsStation } from '../../kernel/netns-station.ts'
 import { run } from '../../kernel/run.ts'
@@ -17,6 +16,8 @@ import { newCountedFrames } from '../../lab/counted-frames.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode } from '../../lab/node.ts'
 import { listTraces } from '../../lab/traces.ts'
+import { expectSoon } from '../expect-soon.ts'
+import { expectTransparent } from '../expect-transparent.ts'
 
 const CONFIG = { cniVersion: '1.1.0', name: 'w', type: 'l2wire', mtu: 9216 }
 const TUNNEL = toTunnelDeviceName('lab/w')
@@ -35,12 +36,6 @@ function toStation(netns: LabNetns, label: string): Station {
   return newNetnsStation(run, { label, netns: netns.path, ifname: 'eth1' })
 }
 
-async function expectTransparent(a: LabNetns, b: LabNetns): Promise<void> {
-  const columns = await testCable({ a: toStation(a, 'a'), b: toStation(b, 'b') }, FRAME_ROWS)
-  if (columns.some(({ verdicts }) => verdicts.some(({ outcome }) => outcome !== 'delivered')))
-    throw new Error(renderVerdicts(columns))
-}
-
 async function add(on: ClusterNode, netns: LabNetns, pod: string): Promise<void> {
   await on.node.mustCall(CONFIG, toCall('ADD', netns, pod))
 }
@@ -51,15 +46,6 @@ async function del(on: ClusterNode, netns: LabNetns, pod: string): Promise<void>
 
 async function hasCarrier(netns: LabNetns): Promise<boolean> {
   return (await netns.run(['ip', '-br', 'link', 'show', 'dev', 'eth1'])).includes('LOWER_UP')
-}
-
-/** What another node does arrives by the store: a moment later. */
-async function expectSoon(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 100; tries += 1) {
-    if (await isSo()) return
-    await sleep(50)
-  }
-  throw new Error(`Not so within five seconds: ${what}`)
 }
 
 describe('wires across nodes', function () {
@@ -124,7 +110,7 @@ describe('wires across nodes', function () {
           await plug[first]()
           await plug[second]()
           await expectSoon('joined', bothHaveCarrier)
-          await expectTransparent(a, b)
+          await expectTransparent(toStation(a, 'a'), toStation(b, 'b'))
           const [idle = []] = await testIdle([{ a: toStation(a, 'a'), b: toStation(b, 'b') }], 3)
           expect(
             idle.flatMap(({ verdicts }) => verdicts).map(({ outcome }) => outcome),
@@ -192,9 +178,9 @@ describe('wires across nodes', function () {
           'joined with node 3',
           async () => (await hasCarrier(moved)) && !(await hasCarrier(b)),
         )
-        await expectTransparent(a, moved)
+        await expectTransparent(toStation(a, 'a'), toStation(moved, 'moved'))
         await del(n2, b, 'h2')
-        await expectTransparent(a, moved)
+        await expectTransparent(toStation(a, 'a'), toStation(moved, 'moved'))
         await using home = await newLabNetns('home')
         await add(n1, home, 'h2')
         await expectSoon(
@@ -202,7 +188,7 @@ describe('wires across nodes', function () {
           async () => (await hasCarrier(home)) && (await hasCarrier(a)),
         )
         await expectSoon('no VNI any more', async () => (await cluster.listStore()).length === 1)
-        await expectTransparent(a, home)
+        await expectTransparent(toStation(a, 'a'), toStation(home, 'home'))
         const [name = ''] = earlier.split('@')
         expect((await a.run(['ip', '-o', 'link', 'show', 'dev', 'eth1'])).split('@')[0]).to.equal(
           name,

@@ -10,7 +10,6 @@ import { after, before, describe, it } from 'mocha'
 import { CNI_VERSIONS } from '../../core/cni/version.ts'
 import { FRAME_ROWS } from '../../core/tester/frames.ts'
 import { decodePcap } from '../../core/tester/pcap.ts'
-import { renderVerdicts } from '../../core/tester/table.ts'
 import { toFrames } from '../../core/tester/verdict.ts'
 import type { CniCall } from '../../lab/cni.ts'
 import {
@@ -29,6 +28,7 @@ import { testCable } from '../../kernel/cable-test.ts'
 import { newNetnsStation } from '../../kernel/netns-station.ts'
 import { run } from '../../kernel/run.ts'
 import type { Station } from '../../kernel/station.ts'
+import { expectTransparent } from '../expect-transparent.ts'
 
 const EXAMPLE = 'examples/vm-and-container'
 
@@ -38,13 +38,6 @@ function toStation(netns: LabNetns, ifname: string): Station {
 
 function toPodArgs(namespace: string): string {
   return `IgnoreUnknown=true;K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=h1`
-}
-
-async function expectTransparent(a: Station, b: Station): Promise<void> {
-  const columns = await testCable({ a, b }, FRAME_ROWS)
-  for (const { verdicts } of columns)
-    if (verdicts.some((row) => row.outcome !== 'delivered'))
-      throw new Error(renderVerdicts(columns))
 }
 
 async function readLink(netns: LabNetns, ifname: string): Promise<Manifest> {

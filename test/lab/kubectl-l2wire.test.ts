@@ -17,6 +17,7 @@ import { runCommand, startCommand, type Ended, type RunningCommand } from '../..
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { listTraces } from '../../lab/traces.ts'
+import { expectSoon } from '../expect-soon.ts'
 
 const CONFIG = { cniVersion: '1.1.0', name: 'a-b', type: 'l2wire' }
 
@@ -28,14 +29,6 @@ async function plug(node: LabNode, pod: LabNetns, name: string): Promise<void> {
 
 const hostOf = (name: string): string => toHostDeviceName(`c-${name}`, 'eth1')
 const TUNNEL = toTunnelDeviceName('lab/a-b')
-
-async function expectSoon(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 200; tries += 1) {
-    if (await isSo()) return
-    await sleep(25)
-  }
-  throw new Error(`Not so within five seconds: ${what}`)
-}
 
 async function listTcpdumps(device: string): Promise<readonly string[]> {
   const all = await run(['ps', '-eo', 'pid=,args='])
