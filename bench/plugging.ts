@@ -138,6 +138,7 @@ async function countForeignEvents(api: LabApiServer): Promise<number> {
       address: '192.0.2.99',
       mtuBytes: 1500,
       pod: undefined,
+      isUp: true,
     }
     await store.update(id, (wire) => claimEnd(wire, id, claim))
     await store.update(id, (wire) => releaseEnd(wire, claim))

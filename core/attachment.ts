@@ -23,8 +23,12 @@ interface CommonAttachment extends AttachmentId {
   readonly netns: NetnsRef
   /** The CNI network's name, which GC and CHECK go by. */
   readonly network: string
-  /** "adding" until every step is done; what is found so at a start is taken back. */
-  readonly phase: 'adding' | 'ready'
+  /**
+   * "adding" until every step is done; what is found so at a start is taken back. "released" once a
+   * newer sandbox took the end: it has no claim, and makes none. "leaving" when its devices are gone by
+   * a DEL and only the store is still to be told.
+   */
+  readonly phase: 'adding' | 'ready' | 'released' | 'leaving'
 }
 
 /** A pod link that is one end of a wire. */
@@ -99,7 +103,8 @@ export function toWireAttachment(
 
 export function toClaim(attachment: WireAttachment, address: string): EndClaim {
   const { containerID, ifname, holder, node, mtuBytes, pod } = attachment
-  return { containerID, ifname, holder, node, address, mtuBytes, pod }
+  // Its ADD sets the pod end up.
+  return { containerID, ifname, holder, node, address, mtuBytes, pod, isUp: true }
 }
 
 /** What an ADD of type l2wire-bind asks for, once its pod link is found. */

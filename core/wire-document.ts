@@ -2,7 +2,13 @@
 import { isRecord } from './cni/config.ts'
 import { DecodeError } from './errors.ts'
 import { VNI_MAX } from './vni.ts'
-import { ENDS_PER_WIRE, type EndClaim, type NodeReport, type Wire } from './wire.ts'
+import {
+  ENDS_PER_WIRE,
+  type DisplacedClaim,
+  type EndClaim,
+  type NodeReport,
+  type Wire,
+} from './wire.ts'
 
 type Fields = Readonly<Record<string, unknown>>
 
@@ -10,7 +16,7 @@ const REPORT_STATES: readonly NodeReport['state'][] = ['joined', 'waiting', 'fai
 
 /** Throws DecodeError, with the path of the field at fault behind the given one. */
 export function decodeWireFields(fields: Fields, path: string): Omit<Wire, 'namespace' | 'name'> {
-  const { vni, ends, tunnelNodes = [], reports = [] } = fields
+  const { vni, ends, tunnelNodes = [], reports = [], isUnplugged = false, displaced = [] } = fields
   if (vni !== undefined && !(Number.isInteger(vni) && Number(vni) >= 1 && Number(vni) <= VNI_MAX))
     throw new DecodeError(`${path}: vni`, vni, `a whole number from 1 to ${VNI_MAX}`)
   const decodedEnds = decodeList(ends, `${path}: ends`, decodeEnd)
@@ -19,6 +25,8 @@ export function decodeWireFields(fields: Fields, path: string): Omit<Wire, 'name
   return {
     vni: vni as number | undefined,
     ends: decodedEnds,
+    isUnplugged: decodeFlag(isUnplugged, `${path}: isUnplugged`),
+    displaced: decodeList(displaced, `${path}: displaced`, decodeDisplaced),
     tunnelNodes: decodeTexts(tunnelNodes, `${path}: tunnelNodes`),
     reports: decodeList(reports, `${path}: reports`, decodeReport),
   }
@@ -27,7 +35,7 @@ export function decodeWireFields(fields: Fields, path: string): Omit<Wire, 'name
 function decodeEnd(value: unknown, path: string): EndClaim {
   const fields = decodeRecord(value, path)
   const text = (key: string): string => decodeText(fields[key], `${path}.${key}`)
-  const { mtuBytes, pod } = fields
+  const { mtuBytes, pod, isUp = true } = fields
   const end = {
     holder: text('holder'),
     containerID: text('containerID'),
@@ -35,9 +43,16 @@ function decodeEnd(value: unknown, path: string): EndClaim {
     node: text('node'),
     address: text('address'),
     pod: pod === undefined ? undefined : text('pod'),
+    isUp: decodeFlag(isUp, `${path}.isUp`),
   }
   if (Number.isInteger(mtuBytes)) return { ...end, mtuBytes: mtuBytes as number }
   throw new DecodeError(`${path}.mtuBytes`, mtuBytes, 'a whole number')
+}
+
+function decodeDisplaced(value: unknown, path: string): DisplacedClaim {
+  const fields = decodeRecord(value, path)
+  const text = (key: string): string => decodeText(fields[key], `${path}.${key}`)
+  return { containerID: text('containerID'), ifname: text('ifname'), node: text('node') }
 }
 
 function decodeReport(value: unknown, path: string): NodeReport {
@@ -70,6 +85,11 @@ function decodeTexts(value: unknown, path: string): readonly string[] {
 function decodeText(value: unknown, path: string): string {
   if (typeof value === 'string') return value
   throw new DecodeError(path, value, 'text')
+}
+
+function decodeFlag(value: unknown, path: string): boolean {
+  if (typeof value === 'boolean') return value
+  throw new DecodeError(path, value, 'true or false')
 }
 
 function decodeRecord(value: unknown, path: string): Fields {

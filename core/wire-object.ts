@@ -54,7 +54,14 @@ export function toObjectName(wireName: string): string {
 
 /** The object as it should be; what others keep in it (labels, annotations, fields not ours) stays. */
 export function toWireObject(wire: Wire, earlier: WireObject | undefined, now: Date): WireObject {
-  const { ends: _ends, vni: _vni, tunnelNodes: _nodes, ...foreign } = earlier?.spec ?? {}
+  const {
+    ends: _ends,
+    unplugged: _unplugged,
+    displaced: _displaced,
+    vni: _vni,
+    tunnelNodes: _nodes,
+    ...foreign
+  } = earlier?.spec ?? {}
   const labels = Object.entries(earlier?.metadata.labels ?? {}).filter(
     ([key]) => !key.startsWith(NODE_LABEL_PREFIX),
   )
@@ -74,6 +81,8 @@ export function toWireObject(wire: Wire, earlier: WireObject | undefined, now: D
       ...foreign,
       name: wire.name,
       ends: wire.ends.map(toEndField),
+      ...(wire.isUnplugged ? { unplugged: true } : {}),
+      ...(wire.displaced.length === 0 ? {} : { displaced: wire.displaced }),
       ...(wire.vni === undefined ? {} : { vni: wire.vni }),
       tunnelNodes: wire.tunnelNodes,
     },
@@ -102,7 +111,8 @@ export function fromWireObject(object: unknown): Wire {
     )
   const ends = Array.isArray(spec['ends']) ? (spec['ends'] as unknown[]).map(fromEndField) : []
   const reports = isRecord(status) ? status['reports'] : undefined
-  const fields = decodeWireFields({ ...spec, ends, reports }, path)
+  const { unplugged: isUnplugged } = spec
+  const fields = decodeWireFields({ ...spec, ends, isUnplugged, reports }, path)
   const wire = { namespace, name: wireName, ...fields }
   // The status is written after the spec: what it says of nodes that have gone is over.
   const nodes = listNodes(wire)
@@ -121,15 +131,16 @@ export function hasSameStatus(a: WireObject, b: WireObject): boolean {
   return JSON.stringify(sortKeys(a.status ?? {})) === JSON.stringify(sortKeys(b.status ?? {}))
 }
 
-// The field is called as in a NetworkAttachmentDefinition.
-function toEndField({ mtuBytes, pod, ...end }: EndClaim): Json {
-  return { ...end, mtu: mtuBytes, ...(pod === undefined ? {} : { pod }) }
+// The field is called as in a NetworkAttachmentDefinition; being up is what need not be said.
+function toEndField({ mtuBytes, pod, isUp, ...end }: EndClaim): Json {
+  const said = { ...(pod === undefined ? {} : { pod }), ...(isUp ? {} : { down: true }) }
+  return { ...end, mtu: mtuBytes, ...said }
 }
 
 function fromEndField(field: unknown): unknown {
   if (!isRecord(field)) return field
-  const { mtu, ...end } = field
-  return { ...end, mtuBytes: mtu }
+  const { mtu, down: isDown, ...end } = field
+  return { ...end, mtuBytes: mtu, isUp: isDown !== true }
 }
 
 function toStatus(wire: Wire, earlier: Json | undefined, now: Date): Json {

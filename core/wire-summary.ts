@@ -1,5 +1,12 @@
 // A wire in a few words, for `kubectl get wires` and for people: a pure function of its document.
-import { describeEnd, ENDS_PER_WIRE, toAttachmentKey, type NodeReport, type Wire } from './wire.ts'
+import {
+  describeEnd,
+  ENDS_PER_WIRE,
+  listNodes,
+  toAttachmentKey,
+  type NodeReport,
+  type Wire,
+} from './wire.ts'
 
 export const WIRE_STATES = ['Connected', 'Connecting', 'Waiting', 'Failed', 'Unplugged'] as const
 export type WireState = (typeof WIRE_STATES)[number]
@@ -42,6 +49,8 @@ function listOnce(words: readonly (string | number)[]): string {
 
 function summarizeState(wire: Wire): Pick<WireSummary, 'state' | 'message'> {
   const { ends } = wire
+  if (wire.isUnplugged)
+    return { state: 'Unplugged', message: 'the cable is taken out (spec.unplugged)' }
   const keys = listEndKeys(wire).join()
   const isCurrent = (report: NodeReport): boolean => report.ends.join() === keys
   const reports = wire.reports.filter(isCurrent)
@@ -52,7 +61,7 @@ function summarizeState(wire: Wire): Pick<WireSummary, 'state' | 'message'> {
   if (first === undefined)
     return {
       state: 'Unplugged',
-      message: `no end is plugged in; a tunnel is being taken down on ${wire.tunnelNodes.join(', ')}`,
+      message: `no end is plugged in; something of it is still to be cleared on ${listNodes(wire).join(', ')}`,
     }
   if (ends.length < ENDS_PER_WIRE)
     return { state: 'Waiting', message: `only ${describeEnd(first)} is plugged in` }
@@ -62,5 +71,6 @@ function summarizeState(wire: Wire): Pick<WireSummary, 'state' | 'message'> {
   if (missing.length > 0)
     return { state: 'Connecting', message: `node ${missing.join(' and ')} has not joined it yet` }
   const mismatch = hasMtuMismatch(wire) ? '; its ends were told different MTUs' : ''
-  return { state: 'Connected', message: `both ends are joined${mismatch}` }
+  const down = ends.filter(({ isUp }) => !isUp).map((end) => `; ${describeEnd(end)} is down`)
+  return { state: 'Connected', message: `both ends are joined${mismatch}${down.join('')}` }
 }

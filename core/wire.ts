@@ -24,6 +24,13 @@ export interface EndClaim extends AttachmentId {
   readonly mtuBytes: number
   /** The pod's name, where a runtime gives one. */
   readonly pod: string | undefined
+  /** Whether its owner has the interface up: then the far end has carrier. */
+  readonly isUp: boolean
+}
+
+/** An attachment that a newer one on another node took the end from, until its node knows. */
+export interface DisplacedClaim extends AttachmentId {
+  readonly node: string
 }
 
 /** What a node last did about its part of a wire. */
@@ -37,8 +44,12 @@ export interface NodeReport {
 }
 
 export interface Wire extends WireId {
-  /** Two at most. A wire without ends is kept only while a node has a tunnel of it. */
+  /** Two at most. A wire without ends is kept only while a node still has to clear something of it. */
   readonly ends: readonly EndClaim[]
+  /** Taken out by somebody, and it stays so, ends or no ends, until it is plugged in again. */
+  readonly isUnplugged: boolean
+  /** Each node takes its own out once they lead nowhere: so a node that was away finds itself released. */
+  readonly displaced: readonly DisplacedClaim[]
   /** Set from when the wire first crosses nodes until no node has a tunnel of it. */
   readonly vni: number | undefined
   /** Nodes that may have a tunnel with this VNI: each takes itself out when its device is gone. */
@@ -75,7 +86,18 @@ export function claimEnd(wire: Wire | undefined, id: WireId, claim: EndClaim): W
       `Cannot plug ${describeEnd(claim)} into wire "${toWireKey(id)}": both ends are taken, by ${others.map(describeEnd).join(' and ')}`,
     )
   }
-  return { ...(wire ?? newWire(id)), ends: [...others, claim] }
+  // Those on the claim's own node need no note: that node sees who took the end.
+  const displaced = [
+    ...without(wire?.displaced ?? [], claim),
+    ...findDisplaced(wire, claim)
+      .filter(({ node }) => node !== claim.node)
+      .map(toDisplaced),
+  ]
+  return { ...(wire ?? newWire(id)), ends: [...others, claim], displaced }
+}
+
+function toDisplaced({ containerID, ifname, node }: EndClaim): DisplacedClaim {
+  return { containerID, ifname, node }
 }
 
 /** The claims that this one takes over: the same end, held by an older sandbox. */
@@ -93,14 +115,57 @@ export function holdsEnd(wire: Wire | undefined, attachment: AttachmentId): bool
 export function restoreEnd(wire: Wire | undefined, id: WireId, claim: EndClaim): Wire | undefined {
   const ends = wire?.ends ?? []
   const isFree = ends.length < ENDS_PER_WIRE && !ends.some((end) => isSameEnd(end, claim))
-  return isFree ? { ...(wire ?? newWire(id)), ends: [...ends, claim] } : wire
+  if (!isFree) return wire
+  const displaced = without(wire?.displaced ?? [], claim)
+  return { ...(wire ?? newWire(id)), ends: [...ends, claim], displaced }
 }
 
-/** The wire without this attachment, or undefined when no end is left. Releasing the unknown changes nothing. */
+/** The wire without this attachment, or undefined when nothing is left. Releasing the unknown changes nothing. */
 export function releaseEnd(wire: Wire | undefined, attachment: AttachmentId): Wire | undefined {
   if (wire === undefined) return undefined
-  const ends = wire.ends.filter((end) => toAttachmentKey(end) !== toAttachmentKey(attachment))
-  return ends.length === wire.ends.length ? wire : orNothing({ ...wire, ends })
+  const ends = without(wire.ends, attachment)
+  const displaced = without(wire.displaced, attachment)
+  const isSame = ends.length === wire.ends.length && displaced.length === wire.displaced.length
+  return isSame ? wire : orNothing({ ...wire, ends, displaced })
+}
+
+function without<T extends AttachmentId>(list: readonly T[], gone: AttachmentId): readonly T[] {
+  return list.filter((one) => toAttachmentKey(one) !== toAttachmentKey(gone))
+}
+
+/** The wire with an end whose owner set it up or down; the same wire when it says so already. */
+export function setEndUp(
+  wire: Wire | undefined,
+  attachment: AttachmentId,
+  isUp: boolean,
+): Wire | undefined {
+  const key = toAttachmentKey(attachment)
+  const isChange = (end: EndClaim): boolean => toAttachmentKey(end) === key && end.isUp !== isUp
+  if (wire === undefined || !wire.ends.some(isChange)) return wire
+  return { ...wire, ends: wire.ends.map((end) => (isChange(end) ? { ...end, isUp } : end)) }
+}
+
+/** The wire with its cable taken out, or put back. Out it is kept without ends, too. */
+export function setUnplugged(
+  wire: Wire | undefined,
+  id: WireId,
+  isUnplugged: boolean,
+): Wire | undefined {
+  if ((wire?.isUnplugged ?? false) === isUnplugged) return wire
+  return orNothing({ ...(wire ?? newWire(id)), isUnplugged })
+}
+
+/** The wire without anything that is held for a node that is no more. */
+export function forgetNode(wire: Wire | undefined, node: string): Wire | undefined {
+  if (wire === undefined || !listNodes(wire).includes(node)) return wire
+  const tunnelNodes = wire.tunnelNodes.filter((name) => name !== node)
+  return orNothing({
+    ...wire,
+    ends: wire.ends.filter((end) => end.node !== node),
+    displaced: wire.displaced.filter((one) => one.node !== node),
+    tunnelNodes,
+    vni: tunnelNodes.length === 0 ? undefined : wire.vni,
+  })
 }
 
 /** The end on another node, where this node has the other one. */
@@ -134,9 +199,10 @@ export function closeTunnel(wire: Wire | undefined, node: string): Wire | undefi
   return orNothing({ ...wire, tunnelNodes, vni: tunnelNodes.length === 0 ? undefined : wire.vni })
 }
 
-/** The nodes that have an end or a tunnel of a wire: those whom a change of it concerns. */
+/** The nodes that have anything of a wire: those whom a change of it concerns. */
 export function listNodes(wire: Wire): readonly string[] {
-  return [...new Set([...wire.ends.map((end) => end.node), ...wire.tunnelNodes])].sort()
+  const claims = [...wire.ends, ...wire.displaced]
+  return [...new Set([...claims.map(({ node }) => node), ...wire.tunnelNodes])].sort()
 }
 
 /** The wire with a node's report in the place of its earlier one; the same wire when that says the same. */
@@ -154,13 +220,22 @@ function isSameReport(a: NodeReport, b: NodeReport): boolean {
 
 function newWire(id: WireId): Wire {
   const { namespace, name } = id
-  return { namespace, name, ends: [], vni: undefined, tunnelNodes: [], reports: [] }
+  return {
+    namespace,
+    name,
+    ends: [],
+    isUnplugged: false,
+    displaced: [],
+    vni: undefined,
+    tunnelNodes: [],
+    reports: [],
+  }
 }
 
-// With its last end and tunnel gone a node has no more to say.
+// With the last it has of a wire gone a node has no more to say.
 function orNothing(wire: Wire): Wire | undefined {
-  if (wire.ends.length === 0 && wire.tunnelNodes.length === 0) return undefined
   const nodes = listNodes(wire)
+  if (nodes.length === 0 && !wire.isUnplugged) return undefined
   return { ...wire, reports: wire.reports.filter(({ node }) => nodes.includes(node)) }
 }
 

@@ -81,6 +81,7 @@ describe('toWireAttachment()', () => {
         address: '127.0.0.1',
         mtuBytes: attachment.mtuBytes,
         pod: attachment.pod,
+        isUp: true,
       })
     })
 

@@ -24,11 +24,14 @@ const END = {
   address: '192.0.2.1',
   mtuBytes: 1450,
   pod: 'virt-launcher-r1-x',
+  isUp: true,
 }
 const WIRE: Wire = {
   namespace: 'lab',
   name: 'r1-r2',
   ends: [END],
+  isUnplugged: false,
+  displaced: [],
   vni: undefined,
   tunnelNodes: [],
   reports: [{ node: 'n1', state: 'waiting', ends: ['c1@ge0'], message: undefined }],
@@ -39,7 +42,9 @@ describe('a wire as an object', () => {
     expect(fromWireObject(toWireObject(WIRE, undefined, NOW))).to.deep.equal(WIRE)
     const across: Wire = {
       ...WIRE,
-      ends: [END, { ...END, holder: 'pod/h1', node: 'n2', pod: undefined }],
+      ends: [END, { ...END, holder: 'pod/h1', node: 'n2', pod: undefined, isUp: false }],
+      isUnplugged: true,
+      displaced: [{ containerID: 'c0', ifname: 'ge0', node: 'n4' }],
       vni: 7,
       tunnelNodes: ['n3'],
       reports: [{ node: 'n2', state: 'failed', ends: [], message: 'why' }],
@@ -47,7 +52,7 @@ describe('a wire as an object', () => {
     const object = toWireObject(across, undefined, NOW)
     expect(fromWireObject(object)).to.deep.equal(across)
     expect(Object.keys(object.metadata.labels ?? {})).to.have.members(
-      ['n1', 'n2', 'n3'].map(toNodeLabel),
+      ['n1', 'n2', 'n3', 'n4'].map(toNodeLabel),
     )
   })
 

@@ -8,13 +8,31 @@ import { listEndKeys, summarizeWire } from '../../core/wire-summary.ts'
 
 function newEnd(holder: string, node: string, mtuBytes = 1500): EndClaim {
   const containerID = `c-${holder.replace('/', '-')}`
-  return { holder, ifname: 'eth1', containerID, node, address: '192.0.2.1', mtuBytes, pod: 'p' }
+  return {
+    holder,
+    ifname: 'eth1',
+    containerID,
+    node,
+    address: '192.0.2.1',
+    mtuBytes,
+    pod: 'p',
+    isUp: true,
+  }
 }
 
 const [R1, H1] = [newEnd('vm/r1', 'n1'), newEnd('pod/h1', 'n2')]
 
 function newWire(ends: readonly EndClaim[], reports: readonly NodeReport[] = []): Wire {
-  return { namespace: 'lab', name: 'w', ends, vni: 7, tunnelNodes: ['n1', 'n2'], reports }
+  return {
+    namespace: 'lab',
+    name: 'w',
+    ends,
+    isUnplugged: false,
+    displaced: [],
+    vni: 7,
+    tunnelNodes: ['n1', 'n2'],
+    reports,
+  }
 }
 
 function newReport(

@@ -9,18 +9,22 @@ import {
   ENDS_PER_WIRE,
   findDisplaced,
   findFarEnd,
+  forgetNode,
   holdsEnd,
+  listNodes,
   mayOpenTunnel,
   openTunnel,
   releaseEnd,
   restoreEnd,
+  setEndUp,
+  setUnplugged,
   type EndClaim,
   type Wire,
 } from '../../core/wire.ts'
 
 const ID = { namespace: 'lab', name: 'r1-r2' }
 
-const NODE = { node: 'n1', address: '192.0.2.1', mtuBytes: 1500, pod: undefined }
+const NODE = { node: 'n1', address: '192.0.2.1', mtuBytes: 1500, pod: undefined, isUp: true }
 
 function newClaim(holder: string, containerID: string, ifname = 'eth1'): EndClaim {
   return { holder, containerID, ifname, ...NODE }
@@ -144,6 +148,77 @@ describe('tunnels of a wire', () => {
     expect(closeTunnel(across, 'n1')).to.equal(across)
     expect(closeTunnel(undefined, 'n1')).to.equal(undefined)
     expect(openTunnel(undefined, 'n1', 7)).to.equal(undefined)
+  })
+})
+
+describe('a sandbox that lost its end to another node', () => {
+  const [old, far] = [newClaim('vm/r1', 'c1'), { ...newClaim('pod/h1', 'c2'), node: 'n2' }]
+  const newer = { ...newClaim('vm/r1', 'c3'), node: 'n2' }
+  const moved = claimEnd(claimEnd(claimEnd(undefined, ID, old), ID, far), ID, newer)
+  const note = { containerID: 'c1', ifname: 'eth1', node: 'n1' }
+
+  it('is noted until its node takes the note out', () => {
+    expect(moved.displaced).to.deep.equal([note])
+    expect(listNodes(moved)).to.deep.equal(['n1', 'n2'])
+    expect(releaseEnd(moved, old)).to.deep.include({ displaced: [], ends: [far, newer] })
+  })
+
+  it('is noted while nobody holds an end any more', () => {
+    const left = releaseEnd(releaseEnd(moved, far), newer)
+    expect(left).to.deep.include({ ends: [], displaced: [note] })
+    expect(releaseEnd(left, old)).to.equal(undefined)
+  })
+
+  it('needs no note on the node that took it', () => {
+    const same = claimEnd(claimEnd(undefined, ID, old), ID, newClaim('vm/r1', 'c3'))
+    expect(same.displaced).to.deep.equal([])
+  })
+
+  it('is no longer noted when it has the end again', () => {
+    expect(restoreEnd(releaseEnd(moved, newer), ID, old)).to.deep.include({ displaced: [] })
+    expect(claimEnd(moved, ID, old).displaced).to.deep.equal([
+      { containerID: 'c3', ifname: 'eth1', node: 'n2' },
+    ])
+  })
+
+  it('goes with a node that is no more, and so does all else of it', () => {
+    expect(forgetNode(openTunnel(moved, 'n1', 7), 'n1')).to.deep.include({
+      displaced: [],
+      tunnelNodes: [],
+      vni: undefined,
+    })
+    expect(forgetNode(forgetNode(moved, 'n2'), 'n1')).to.equal(undefined)
+    expect(forgetNode(moved, 'n9')).to.equal(moved)
+  })
+})
+
+describe('setUnplugged()', () => {
+  const one = claimEnd(undefined, ID, newClaim('vm/r1', 'c1'))
+
+  it('outlives the ends, and goes with the last of them once it is plugged in', () => {
+    const out = setUnplugged(one, ID, true)
+    const empty = releaseEnd(out, newClaim('vm/r1', 'c1'))
+    expect(empty).to.deep.include({ isUnplugged: true, ends: [] })
+    expect(setUnplugged(empty, ID, false)).to.equal(undefined)
+    expect(setUnplugged(out, ID, false)).to.deep.equal(one)
+  })
+
+  it('makes the wire that is to be out, and changes nothing twice', () => {
+    const out = setUnplugged(undefined, ID, true)
+    expect(out).to.deep.include({ ...ID, isUnplugged: true })
+    expect(setUnplugged(out, ID, true)).to.equal(out)
+    expect(setUnplugged(undefined, ID, false)).to.equal(undefined)
+  })
+})
+
+describe('setEndUp()', () => {
+  const one = claimEnd(undefined, ID, newClaim('vm/r1', 'c1'))
+
+  it('notes what the owner did, once', () => {
+    const down = setEndUp(one, newClaim('vm/r1', 'c1'), false)
+    expect(down?.ends[0]?.isUp).to.equal(false)
+    expect(setEndUp(down, newClaim('vm/r1', 'c1'), false)).to.equal(down)
+    expect(setEndUp(one, newClaim('vm/r1', 'c9'), false)).to.equal(one)
   })
 })
 

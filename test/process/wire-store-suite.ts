@@ -35,6 +35,7 @@ export function newClaim(holder: string, more: Partial<EndClaim> = {}): EndClaim
     address: '192.0.2.1',
     mtuBytes: 1500,
     pod: undefined,
+    isUp: true,
     ...more,
   }
 }

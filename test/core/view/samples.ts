@@ -16,6 +16,7 @@ export function newClaim(at: 1 | 2, more: Partial<EndClaim> = {}): EndClaim {
     address: `192.0.2.${at}`,
     mtuBytes: 1450,
     pod: `h${at}`,
+    isUp: true,
     ...more,
   }
 }
@@ -59,6 +60,8 @@ export function newFacts(ends: readonly EndClaim[], more: Partial<WireFacts> = {
     namespace: 'lab',
     name: 'r1-h1',
     ends,
+    isUnplugged: false,
+    displaced: [],
     vni: isAcross ? 4096 : undefined,
     tunnelNodes: isAcross ? nodes : [],
     reports: nodes.map((node) => ({ node, state: 'joined', ends: keys })),
