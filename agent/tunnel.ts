@@ -54,7 +54,7 @@ async function holdVni(node: Node, range: VniRange, end: WireAttachment): Promis
   )
   const vni = opened?.vni ?? claimed
   // The other node was quicker: its VNI is the wire's.
-  if (wire?.vni === undefined && vni !== claimed) await node.store.releaseVni(claimed)
+  if (wire?.vni === undefined && vni !== claimed) await node.store.releaseVni(claimed, end.wire)
   return vni
 }
 
@@ -81,7 +81,7 @@ export async function dropTunnel(
     freed = closed?.vni === undefined ? current?.vni : undefined
     return closed
   })
-  if (freed !== undefined) await node.store.releaseVni(freed)
+  if (freed !== undefined) await node.store.releaseVni(freed, id)
 }
 
 // Host ends that led into the tunnel: this node's end whose far end went, or an end that moved to

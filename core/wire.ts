@@ -64,6 +64,12 @@ export function toWireKey(id: WireId): string {
   return `${id.namespace}/${id.name}`
 }
 
+/** A namespace has no slash in it; a wire's name may. */
+export function fromWireKey(key: string): WireId {
+  const [namespace = '', ...name] = key.split('/')
+  return { namespace, name: name.join('/') }
+}
+
 /** Unique, since a containerID holds no "@"; also a file name. */
 export function toAttachmentKey(id: AttachmentId): string {
   return `${id.containerID}@${id.ifname}`

@@ -1,37 +1,67 @@
-// VNIs in use, one file each, named after the VNI: making it is the atom.
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+// VNIs in use, one file each, named after the VNI, with the wire's key in it.
+import { link, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { CNI_CODE, CniError } from '../core/errors.ts'
-import { listFreeVnis } from '../core/vni.ts'
-import { toWireKey, type WireId } from '../core/wire.ts'
-import { listFolder } from './json-file.ts'
-import type { WireStore } from './wire-store.ts'
+import type { VniClaim } from '../core/vni-claim.ts'
+import { fromWireKey, toWireKey, type WireId } from '../core/wire.ts'
+import { withFileLock } from './file-lock.ts'
+import { listFolder, toTemporaryName } from './json-file.ts'
+import { claimVni, isSameWire } from './vni-keeper.ts'
+import type { VniStore } from './wire-store.ts'
 
-export function newVniFiles(folder: string): Pick<WireStore, 'claimVni' | 'releaseVni'> {
-  const tryClaim = async (vni: number, id: WireId): Promise<boolean> => {
+export function newVniFiles(folder: string): VniStore {
+  const toPath = (vni: number): string => join(folder, String(vni))
+
+  const make = async (vni: number, id: WireId): Promise<boolean> => {
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    // Written whole and then named: nobody reads half a claim, and a full disk leaves none. Beside the
+    // folder, where it is swept when its writer is killed.
+    const temporary = toTemporaryName(folder)
     try {
-      await writeFile(join(folder, String(vni)), toWireKey(id), { flag: 'wx', mode: 0o600 })
+      await writeFile(temporary, toWireKey(id), { mode: 0o600 })
+      await link(temporary, toPath(vni))
       return true
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
       throw error
+    } finally {
+      await rm(temporary, { force: true })
     }
   }
+
+  const readOwner = async (vni: number): Promise<WireId | undefined> =>
+    unlessGone(async () => fromWireKey(await readFile(toPath(vni), 'utf8')))
+
+  const list = async (): Promise<readonly VniClaim[]> => {
+    const claims: VniClaim[] = []
+    for (const vni of (await listFolder(folder)).filter((file) => /^\d+$/.test(file)).map(Number)) {
+      const wire = await readOwner(vni)
+      const made = await unlessGone(async () => stat(toPath(vni)))
+      if (wire !== undefined && made !== undefined)
+        claims.push({ vni, wire, sinceMs: made.mtimeMs })
+    }
+    return claims
+  }
+
   return {
-    claimVni: async (id, range, asked) => {
-      await mkdir(folder, { recursive: true, mode: 0o700 })
-      if (asked !== undefined) {
-        if (await tryClaim(asked, id)) return asked
-        throw new CniError(
-          CNI_CODE.VNI_TAKEN,
-          `Cannot use VNI ${asked} for wire "${toWireKey(id)}": another wire has it, expected a free one`,
-        )
-      }
-      const taken = new Set((await listFolder(folder)).map(Number))
-      for (const vni of listFreeVnis(range, taken)) if (await tryClaim(vni, id)) return vni
-      throw new Error('unreachable: listFreeVnis throws when it has no more')
+    claimVni: async (id, range, asked) => claimVni({ make, readOwner, list }, id, range, asked),
+    releaseVni: async (vni, id) => {
+      if ((await readOwner(vni)) === undefined) return
+      // Nobody else removes it between our look and our hand.
+      await withFileLock(`${folder}.lock`, async () => {
+        const owner = await readOwner(vni)
+        if (owner !== undefined && isSameWire(owner, id)) await rm(toPath(vni), { force: true })
+      })
     },
-    releaseVni: async (vni) => rm(join(folder, String(vni)), { force: true }),
+    listVnis: list,
+  }
+}
+
+async function unlessGone<T>(action: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await action()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
   }
 }

@@ -24,7 +24,7 @@ const ACCOUNT = { namespace: 'l2wire', name: 'l2wire-agent' }
 const ALL = {
   wires: ['get', 'list', 'watch', 'create', 'update', 'delete'],
   'wires/status': ['update'],
-  vniclaims: ['list', 'create', 'delete'],
+  vniclaims: ['get', 'list', 'create', 'delete'],
   pods: ['get'],
   events: ['create', 'get', 'update'],
 }

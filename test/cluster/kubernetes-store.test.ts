@@ -154,7 +154,7 @@ describe('the Kubernetes store, as Kubernetes sees it', () => {
       )
     await api.apply(newVniClaim('77', 'w'))
     expect(await api.apply(newVniClaim('77', 'v')).catch(String)).to.include('make a new one')
-    await store.releaseVni(77)
+    await store.releaseVni(77, { namespace: 'lab', name: 'w' })
   })
 
   it('a service account that lacks a verb is told which, with error 109', async () => {

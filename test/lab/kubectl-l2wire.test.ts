@@ -343,11 +343,11 @@ describe('kubectl-l2wire across nodes', function () {
     for (const index of [0, 1]) {
       const { path, troubles, vni } = await describeOn(index)
       expect(troubles).to.deep.equal([])
-      expect(vni).to.equal(4096)
+      expect(vni).to.be.a('number')
       const joints = [path[0], path[2]].map((line) => /═.?═/u.exec(line ?? '')?.[0])
       expect(joints[index]).to.equal('══')
       expect(joints[1 - index]).to.equal('═?═')
-      expect(path[1]).to.include('VNI 4096, UDP port 14789')
+      expect(path[1]).to.include(`VNI ${vni}, UDP port 14789`)
     }
   })
 

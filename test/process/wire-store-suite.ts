@@ -180,12 +180,61 @@ export function describeWireStore(name: string, newPlace: () => Promise<StorePla
       expect(claims).to.have.members([100, 101, 102, 103, 104, 105, 106, 107, 108, 109])
       expect(await codeOf(store.claimVni(id, RANGE, undefined))).to.equal(107)
       expect(await codeOf(store.claimVni(id, RANGE, 103))).to.equal(108)
-      await store.releaseVni(103)
-      await store.releaseVni(103)
+      const holder = { ...id, name: `w${claims.indexOf(103)}` }
+      await store.releaseVni(103, holder)
+      await store.releaseVni(103, holder)
       expect(await store.claimVni(id, RANGE, undefined)).to.equal(103)
-      await store.releaseVni(104)
-      expect(await store.claimVni(id, RANGE, 104)).to.equal(104)
-      for (const vni of claims) await store.releaseVni(vni)
+      await store.releaseVni(103, id)
+      expect(await store.claimVni(id, RANGE, 103)).to.equal(103)
+    })
+
+    it('takes a VNI over that the same wire has claimed before, asked for or not', async () => {
+      const vni = await store.claimVni(id, RANGE, undefined)
+      expect(await place.open().claimVni(id, RANGE, undefined)).to.equal(vni)
+      expect(await place.open().claimVni(id, RANGE, vni)).to.equal(vni)
+      // Its guess is another wire's: then it is found among all.
+      await store.releaseVni(vni, id)
+      const other = { ...id, name: 'other' }
+      await store.claimVni(other, RANGE, vni)
+      const second = await store.claimVni(id, RANGE, undefined)
+      expect(second).to.not.equal(vni)
+      expect(await place.open().claimVni(id, RANGE, undefined)).to.equal(second)
+      expect(await store.listVnis()).to.have.length(2)
+      const refused: unknown = await store.claimVni(id, RANGE, vni).catch((error: unknown) => error)
+      expect(refused).to.be.instanceOf(CniError).with.property('code', 108)
+      expect(String(refused)).to.include(`wire "${toWireKey(other)}" has it`)
+    })
+
+    it('gives the same VNI to all who claim it for one wire at once', async () => {
+      const vnis = await Promise.all(
+        Array.from({ length: 6 }, async () => place.open().claimVni(id, RANGE, undefined)),
+      )
+      expect(new Set(vnis).size).to.equal(1)
+      expect(await store.listVnis()).to.have.length(1)
+    })
+
+    it('keeps a VNI that is released for another wire than its own', async () => {
+      await store.claimVni(id, RANGE, 105)
+      await store.releaseVni(105, { ...id, name: 'other' })
+      expect((await store.listVnis()).map(({ vni }) => vni)).to.deep.equal([105])
+      expect(await codeOf(store.claimVni({ ...id, name: 'other' }, RANGE, 105))).to.equal(108)
+      await Promise.all([1, 2, 3].map(async () => store.releaseVni(105, id)))
+      expect(await store.listVnis()).to.deep.equal([])
+    })
+
+    it('lists VNIs with whom they are for, and since when', async () => {
+      expect(await store.listVnis()).to.deep.equal([])
+      const before = Date.now()
+      await store.claimVni(id, RANGE, 101)
+      await store.claimVni({ ...id, name: 'r1/r3' }, RANGE, 102)
+      const claims = [...(await store.listVnis())].sort((a, b) => a.vni - b.vni)
+      expect(claims.map(({ vni, wire }) => [vni, wire])).to.deep.equal([
+        [101, id],
+        [102, { ...id, name: 'r1/r3' }],
+      ])
+      // Kubernetes counts whole seconds.
+      for (const { sinceMs } of claims)
+        expect(sinceMs).to.be.within(before - 1000, Date.now() + 1000)
     })
 
     it("tells of every wire that somebody else writes or removes, and of a node's own only", async () => {
