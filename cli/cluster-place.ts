@@ -15,6 +15,7 @@ import { fromWireObject, GROUP, VERSION, WIRES } from '../core/wire-object.ts'
 import { run } from '../kernel/run.ts'
 import { CliError } from './cli-error.ts'
 import { newKubectl } from './kubectl.ts'
+import { plugWire, readWire } from './cluster-wire.ts'
 import { readOwnWords, toEndArgs, type Place, type Surroundings } from './place.ts'
 
 /** Where deploy/ puts the agents. */
@@ -92,6 +93,8 @@ export function newClusterPlace(flags: readonly string[], namespace: string | un
         }
       })
     },
+    read: async (id) => readWire(kubectl, id),
+    setUnplugged: async (id, isUnplugged) => plugWire(kubectl, id, isUnplugged),
     toNodeArgv,
     look: async (wire) => Promise.all(listNodes(wire).map(async (node) => lookAt(wire, node))),
     readSurroundings: async (wire) => readSurroundings(kubectl.read, wire),

@@ -1,13 +1,18 @@
 // Wires in a folder, and the ends that are on this machine.
+import { existsSync } from 'node:fs'
+
 import { CommandError, DecodeError, renderCauses } from '../core/errors.ts'
 import { decodeInspection, type WireInspection } from '../core/inspection.ts'
-import { listNodes, toAttachmentKey, toWireKey, type Wire } from '../core/wire.ts'
+import { listNodes, setUnplugged, toAttachmentKey, toWireKey, type Wire } from '../core/wire.ts'
 import type { NodeLook } from '../core/wire-facts.ts'
 import { run } from '../kernel/run.ts'
 import { newFileStore } from '../store/file-store.ts'
 import { decodeFileUrl } from '../store/file-url.ts'
+import { CliError } from './cli-error.ts'
 import { OptionError } from './option-error.ts'
 import { readOwnWords, toEndArgs, type Place } from './place.ts'
+
+const NAMESPACE = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/
 
 export function newFilePlace(url: string, namespace = 'default', stateDir: string): Place {
   const store = newFileStore(decodeStore(url))
@@ -23,6 +28,16 @@ export function newFilePlace(url: string, namespace = 'default', stateDir: strin
     readNamespace: () => Promise.resolve(namespace),
     list: async ({ hasAll }) =>
       (await listAll()).filter((wire) => hasAll || wire.namespace === namespace),
+    read: async (id) => store.read(id),
+    setUnplugged: async (id, isUnplugged) => {
+      // It becomes part of a file's name.
+      if (!NAMESPACE.test(id.namespace))
+        throw new OptionError('--namespace', id.namespace, 'the name of a namespace, like "lab"')
+      // A folder that agents were never given would be made, and nobody would look into it.
+      if (!existsSync(decodeStore(url)))
+        throw new CliError(`There is no folder "${decodeStore(url)}", expected the agents' --store`)
+      return store.update(id, (wire) => setUnplugged(wire, id, isUnplugged))
+    },
     toNodeArgv: () => Promise.resolve(self),
     look: async (wire) => {
       const args = ['--namespace', wire.namespace, '--state-dir', stateDir]

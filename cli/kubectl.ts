@@ -9,6 +9,8 @@ export interface Kubectl {
   readonly argv: readonly string[]
   /** Standard output of a short command. Throws CliError. */
   readonly read: (...args: readonly string[]) => Promise<string>
+  /** As read; standard input is given, as for "-f -". */
+  readonly feed: (input: string, ...args: readonly string[]) => Promise<string>
 }
 
 const TIMEOUT_MS = 60_000
@@ -19,21 +21,32 @@ export function newKubectl(flags: readonly string[]): Kubectl {
   const argv = ['kubectl', ...flags]
   const hasLimit = flags.some((flag) => flag.startsWith('--request-timeout'))
   const limited = hasLimit ? argv : [...argv, REQUEST_TIMEOUT]
+  const ask = async (args: readonly string[], input?: string): Promise<string> => {
+    try {
+      return await start([...limited, ...args], input)
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error
+      throw await explain(error, async (...more) => start([...argv, ...more]))
+    }
+  }
   return {
     argv,
-    read: async (...args) => {
-      try {
-        return await start([...limited, ...args])
-      } catch (error) {
-        if (!(error instanceof CommandError)) throw error
-        throw await explain(error, async (...more) => start([...argv, ...more]))
-      }
-    },
+    read: async (...args) => ask(args),
+    feed: async (input, ...args) => ask(args, input),
   }
 }
 
-async function start(argv: readonly string[]): Promise<string> {
-  return run(argv, { timeoutMs: TIMEOUT_MS, env: process.env })
+async function start(argv: readonly string[], input = ''): Promise<string> {
+  return run(argv, { timeoutMs: TIMEOUT_MS, env: process.env, input })
+}
+
+/** Whether the API server said no by one of these words, "Conflict", and not for another reason. */
+export function isRefusal(error: unknown, ...reasons: readonly string[]): boolean {
+  return (
+    error instanceof CliError &&
+    error.cause instanceof CommandError &&
+    reasons.some((reason) => (error.cause as CommandError).stderr.includes(`(${reason})`))
+  )
 }
 
 /** What kubectl says when nobody answers at the API server's address. */

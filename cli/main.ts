@@ -11,6 +11,7 @@ import { addGetCommand } from './get.ts'
 import { addInspectCommand } from './inspect.ts'
 import { addListenCommand, SpokenError } from './listen.ts'
 import { OptionError } from './option-error.ts'
+import { addPlugCommands } from './plug.ts'
 import { addStationCommand } from './station.ts'
 import { addTestCommand } from './test.ts'
 
@@ -27,6 +28,7 @@ function newProgram(): Command {
   program.commandsGroup('Commands:')
   addGetCommand(program)
   addDescribeCommand(program)
+  addPlugCommands(program)
   addTestCommand(program)
   addCaptureCommand(program)
   addCompletionCommand(program)

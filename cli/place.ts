@@ -2,7 +2,7 @@
 // command is written once, against this.
 import { findClosest } from '../core/closest.ts'
 import type { CommandError } from '../core/errors.ts'
-import { toWireKey, type EndClaim, type Wire } from '../core/wire.ts'
+import { toWireKey, type EndClaim, type Wire, type WireId } from '../core/wire.ts'
 import type { NodeLook, WireFacts } from '../core/wire-facts.ts'
 import { CliError } from './cli-error.ts'
 
@@ -13,6 +13,10 @@ export interface Place {
   readonly readNamespace: () => Promise<string>
   /** Wires of one namespace, or of all; sorted. Documents that cannot be read are told of and left out. */
   readonly list: (options: { readonly hasAll: boolean }) => Promise<readonly Wire[]>
+  /** Undefined when there is no such wire. */
+  readonly read: (id: WireId) => Promise<Wire | undefined>
+  /** Takes the cable out or puts it back; what is then. Undefined is a wire of which nothing is left. */
+  readonly setUnplugged: (id: WireId, isUnplugged: boolean) => Promise<Wire | undefined>
   /** What to execute so that kubectl-l2wire runs on a node: further arguments follow. Throws CliError. */
   readonly toNodeArgv: (node: string) => Promise<readonly string[]>
   /** Each node's part of a wire, as its kernel has it. */

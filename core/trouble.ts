@@ -7,6 +7,7 @@ import {
   findEndLook,
   findLook,
   findTarget,
+  isFarEndUp,
   listObjects,
   type WireEvent,
   type WireFacts,
@@ -37,10 +38,33 @@ const findMissingEnds: Rule = ({ wire }) => {
   const { namespace, name, ends } = wire
   const cure = `attach a pod or VM of namespace ${namespace} to a network of type l2wire whose wire is "${name}"`
   const [only] = ends
+  // Whoever took it out expects nobody yet.
+  if (only === undefined && wire.isUnplugged) return []
   if (only === undefined)
     return [{ kind: 'no-ends', what: 'Nobody is plugged in', cure: `${cure}, and another one` }]
   if (ends.length === ENDS_PER_WIRE) return []
   return [{ kind: 'no-far-end', what: `Only ${describeEnd(only)} is plugged in`, cure }]
+}
+
+const findUnplugged: Rule = ({ wire }) =>
+  wire.isUnplugged
+    ? [
+        {
+          kind: 'unplugged',
+          what: 'Somebody took the cable out (spec.unplugged of the wire)',
+          cure: `kubectl l2wire plug ${wire.name} -n ${wire.namespace}`,
+        },
+      ]
+    : []
+
+const findDownEnds: Rule = ({ wire }) => wire.ends.filter(({ isUp }) => !isUp).map(toDownTrouble)
+
+function toDownTrouble(end: EndClaim): Trouble {
+  return {
+    kind: 'pod-end-down',
+    what: `${describeEnd(end)}: its owner has the interface down`,
+    cure: `set it up in the pod: ip link set dev ${end.ifname} up`,
+  }
 }
 
 const findGonePods: Rule = ({ wire, gonePods }) =>
@@ -115,7 +139,7 @@ function findCure(message: string): readonly [string, RegExp, string] | undefine
 }
 
 const findUnjoinedNodes: Rule = ({ wire, looks }) => {
-  if (wire.ends.length < ENDS_PER_WIRE) return []
+  if (wire.ends.length < ENDS_PER_WIRE || wire.isUnplugged) return []
   const keys = listEndKeys(wire).join()
   const said = wire.reports.filter(({ state, ends }) => state !== 'waiting' && ends.join() === keys)
   return [...new Set(wire.ends.map(({ node }) => node))]
@@ -159,14 +183,11 @@ function findEndFaults(facts: WireFacts, end: EndClaim): readonly Trouble[] {
       },
     ]
   const target = findTarget(wire, end)
-  if (target === undefined) return []
-  const troubles: Trouble[] = [...findJointFaults(name, look.hostEnd, target, on)]
-  if (!look.hostEnd.hasCarrier && look.hostEnd.isUp)
-    troubles.push({
-      kind: 'pod-end-down',
-      what: `The interface ${end.ifname} of ${end.holder} is down`,
-      cure: `set it up in the pod: ip link set dev ${end.ifname} up`,
-    })
+  if (target === undefined || wire.isUnplugged) return []
+  const troubles: Trouble[] = isFarEndUp(wire, end)
+    ? [...findJointFaults(name, look.hostEnd, target, on)]
+    : []
+  if (!look.hostEnd.hasCarrier && look.hostEnd.isUp) troubles.push(toDownTrouble(end))
   const isAcross = target === toTunnelDeviceName(toWireKey(wire))
   return isAcross ? [...troubles, ...findTunnelFaults(facts, end, name)] : troubles
 }
@@ -220,11 +241,13 @@ function findTunnelFaults(facts: WireFacts, end: EndClaim, hostEnd: string): rea
 }
 
 const RULES: readonly Rule[] = [
+  findUnplugged,
   findMissingEnds,
   findGonePods,
   findFailedNodes,
   findNoUnderlay,
   findUnjoinedNodes,
+  findDownEnds,
   findKernelFaults,
   findMtuMismatch,
   findRefusals,

@@ -53,6 +53,11 @@ export function findTarget(wire: Wire, end: EndClaim): string | undefined {
     : toTunnelDeviceName(toWireKey(wire))
 }
 
+/** Whether the far end's owner has it up: else this end has no carrier, as on a real cable. */
+export function isFarEndUp(wire: Wire, end: EndClaim): boolean {
+  return wire.ends.every((one) => toAttachmentKey(one) === toAttachmentKey(end) || one.isUp)
+}
+
 export function findLook(facts: WireFacts, node: string): WireInspection | undefined {
   return facts.looks.find((look) => look.node === node)?.inspection
 }

@@ -282,7 +282,8 @@ function invalid(cause: DecodeError): CniError {
   return new CniError(CNI_CODE.INVALID_CONFIG, cause.message, { cause })
 }
 
-function decodeName(value: unknown, path: string): string {
+/** A name as networks and wires have. Throws DecodeError. */
+export function decodeName(value: unknown, path: string): string {
   if (typeof value === 'string' && NAME.test(value)) return value
   throw new DecodeError(path, value, NAME_EXPECTED)
 }

@@ -1,7 +1,15 @@
 // A wire drawn as text, from holder to holder through every device, broken where the kernel says so.
+import type { Device } from '../inspection.ts'
 import { toHostDeviceName, toTunnelDeviceName } from '../name.ts'
 import { describeEnd, toWireKey, type EndClaim } from '../wire.ts'
-import { findEndLook, findLook, findTarget, leadsTo, type WireFacts } from '../wire-facts.ts'
+import {
+  findEndLook,
+  findLook,
+  findTarget,
+  isFarEndUp,
+  leadsTo,
+  type WireFacts,
+} from '../wire-facts.ts'
 
 const VETH = '──'
 const JOINED = '══'
@@ -14,6 +22,10 @@ export function drawPath(facts: WireFacts): readonly string[] {
   const { wire } = facts
   const [a, b] = wire.ends
   if (a === undefined) return ['nobody is plugged in']
+  if (wire.isUnplugged)
+    return wire.ends.map(
+      (end) => `${drawEnd(facts, end).join(' ')} ─ ─ the cable is out   (${end.node})`,
+    )
   const near = drawEnd(facts, a)
   if (b === undefined) return [`${near.join(' ')} ─╳ nobody at the other end   (${a.node})`]
   const far = drawEnd(facts, b)
@@ -37,9 +49,7 @@ function drawEnd(facts: WireFacts, end: EndClaim): readonly string[] {
 function drawJoint(facts: WireFacts, a: EndClaim, b: EndClaim): string {
   const [look, farLook] = [findEndLook(facts, a), findEndLook(facts, b)]
   if (look === undefined || farLook === undefined) return UNSEEN
-  const isJoined =
-    leadsTo(look.hostEnd, findTarget(facts.wire, a) ?? '') &&
-    leadsTo(farLook.hostEnd, findTarget(facts.wire, b) ?? '')
+  const isJoined = isEndJoined(facts, a, look.hostEnd) && isEndJoined(facts, b, farLook.hostEnd)
   return isJoined ? JOINED : BROKEN
 }
 
@@ -74,9 +84,14 @@ function drawTunnelJoint(facts: WireFacts, end: EndClaim): string {
   const endLook = findEndLook(facts, end)
   if (look === undefined || endLook === undefined) return UNSEEN
   const hostDevice = toHostDeviceName(end.containerID, end.ifname)
-  const tunnelDevice = findTarget(facts.wire, end) ?? ''
-  const isJoined = leadsTo(endLook.hostEnd, tunnelDevice) && leadsTo(look.tunnel, hostDevice)
+  const isJoined = isEndJoined(facts, end, endLook.hostEnd) && leadsTo(look.tunnel, hostDevice)
   return isJoined ? JOINED : BROKEN
+}
+
+// A host end is down while the far end's owner has that one down; the cable is in all the same.
+function isEndJoined({ wire }: WireFacts, end: EndClaim, hostEnd: Device | null): boolean {
+  const target = findTarget(wire, end) ?? ''
+  return leadsTo(hostEnd, target) || (!isFarEndUp(wire, end) && hostEnd?.isUp === false)
 }
 
 function findPort(facts: WireFacts, ends: readonly EndClaim[]): number | undefined {

@@ -73,6 +73,25 @@ const rows: readonly {
     words: ['Only pod/h1 eth1', 'namespace lab', '"r1-h1"'],
   },
   {
+    name: 'somebody took the cable out',
+    facts: { ...across, wire: { ...across.wire, isUnplugged: true, reports: [] } },
+    kinds: ['unplugged'],
+    words: ['spec.unplugged', 'kubectl l2wire plug r1-h1 -n lab'],
+  },
+  {
+    name: 'the cable is out before anybody plugs in',
+    facts: { ...newFacts([]), wire: { ...newFacts([]).wire, isUnplugged: true } },
+    kinds: ['unplugged'],
+  },
+  {
+    name: 'the far end has its interface down, so this host end is down',
+    facts: changeLook(newFacts([a, newClaim(2, { isUp: false })]), 'n1', (inspection) =>
+      changeEnd(inspection, { hostEnd: newDevice(toHost(a), TUNNEL, { isUp: false }) }),
+    ),
+    kinds: ['pod-end-down'],
+    words: ['pod/h2 eth1', 'its owner has the interface down'],
+  },
+  {
     name: 'a node has not joined its end',
     facts: { ...across, wire: { ...across.wire, reports: across.wire.reports.slice(0, 1) } },
     kinds: ['not-joined'],

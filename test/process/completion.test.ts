@@ -75,7 +75,7 @@ describe('completion in bash', () => {
   })
 
   const rows: readonly { words: readonly string[]; want: readonly string[] }[] = [
-    { words: [''], want: ['get', 'describe', 'test', 'capture', 'completion'] },
+    { words: [''], want: ['get', 'describe', 'unplug', 'plug', 'test', 'capture', 'completion'] },
     { words: ['de'], want: ['describe'] },
     { words: ['get', '--store', 'STORE', ''], want: ['r1-h1', 'r1-r2'] },
     { words: ['get', '--store', 'STORE', 'r1-r2', ''], want: ['r1-h1'] },
@@ -88,6 +88,8 @@ describe('completion in bash', () => {
     { words: ['describe', '--output=y'], want: ['yaml'] },
     { words: ['describe', '--output='], want: ['json', 'yaml'] },
     { words: ['get', '--all'], want: ['--all-namespaces'] },
+    { words: ['unplug', '--store', 'STORE', 'r1-h'], want: ['r1-h1'] },
+    { words: ['plug', '--wait='], want: ['true', 'false'] },
     { words: ['completion', ''], want: ['bash', 'zsh', 'fish'] },
     { words: ['capture', 'r1-r2', '-w', ''], want: ['FILES'] },
     { words: ['get', '--store', 'file:///nowhere', ''], want: [] },

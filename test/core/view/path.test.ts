@@ -35,6 +35,21 @@ const rows = [
     facts: newFacts([a]),
     want: [`pod/h1 eth1 ── ${A} ─╳ nobody at the other end   (n1)`],
   },
+  {
+    name: 'a cable that is taken out',
+    facts: { ...across, wire: { ...across.wire, isUnplugged: true } },
+    want: [
+      `pod/h1 eth1 ── ${A} ─ ─ the cable is out   (n1)`,
+      `pod/h2 eth1 ── ${B} ─ ─ the cable is out   (n2)`,
+    ],
+  },
+  {
+    name: 'a host end that is down because the far end is',
+    facts: changeLook(newFacts([a, newClaim(2, { node: 'n1', isUp: false })]), 'n1', (inspection) =>
+      changeEnd(inspection, { hostEnd: newDevice(A, B, { isUp: false }) }),
+    ),
+    want: [`pod/h1 eth1 ── ${A} ══ ${B} ── pod/h2 eth1   (n1)`],
+  },
   { name: 'a wire without ends', facts: newFacts([]), want: ['nobody is plugged in'] },
   {
     name: "a VM's end shows its tap",
