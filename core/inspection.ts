@@ -61,8 +61,14 @@ interface IpLink {
   readonly address?: string
   readonly mtu?: number
   readonly flags?: readonly string[]
-  readonly linkinfo?: { readonly info_kind?: string; readonly info_data?: IpVxlan }
+  readonly linkinfo?: IpLinkInfo
   readonly stats64?: { readonly rx?: IpCount; readonly tx?: IpCount }
+}
+
+/** What kind of device it is, of `ip -d -j link`. */
+export interface IpLinkInfo {
+  readonly info_kind?: string
+  readonly info_data?: IpVxlan
 }
 
 interface IpVxlan {
@@ -85,7 +91,6 @@ interface IpCount {
 export function parseDevice(linkJson: string, filterJson: string): Device {
   const [link] = parseList(linkJson, 'ip -j link') as readonly IpLink[]
   if (link?.ifname === undefined) throw new DecodeError('ip -j link', linkJson, 'a link')
-  const vxlan = link.linkinfo?.info_kind === 'vxlan' ? link.linkinfo.info_data : undefined
   return {
     name: link.ifname,
     isUp: link.flags?.includes('UP') ?? false,
@@ -95,15 +100,19 @@ export function parseDevice(linkJson: string, filterJson: string): Device {
     received: toCount(link.stats64?.rx),
     sent: toCount(link.stats64?.tx),
     redirect: parseRedirect(filterJson),
-    vxlan:
-      vxlan === undefined
-        ? null
-        : {
-            vni: vxlan.id ?? 0,
-            local: vxlan.local ?? vxlan.local6 ?? '',
-            remote: vxlan.remote ?? vxlan.remote6 ?? '',
-            port: vxlan.port ?? 0,
-          },
+    vxlan: toVxlan(link.linkinfo),
+  }
+}
+
+/** Null of what is no tunnel. */
+export function toVxlan(info: IpLinkInfo | undefined): Vxlan | null {
+  if (info?.info_kind !== 'vxlan' || info.info_data === undefined) return null
+  const { id, local, local6, remote, remote6, port } = info.info_data
+  return {
+    vni: id ?? 0,
+    local: local ?? local6 ?? '',
+    remote: remote ?? remote6 ?? '',
+    port: port ?? 0,
   }
 }
 
@@ -139,7 +148,8 @@ function parseRedirect(json: string): Redirect | null {
   return { target: action.to_dev, frames: packets, dropped: drops + overlimits }
 }
 
-function parseList(json: string, path: string): readonly unknown[] {
+/** The list that iproute2 prints; it prints nothing at all where there is nothing. Throws DecodeError. */
+export function parseList(json: string, path: string): readonly unknown[] {
   const value: unknown = json.trim() === '' ? [] : JSON.parse(json)
   if (Array.isArray(value)) return value
   throw new DecodeError(path, value, 'a list')
