@@ -5,14 +5,16 @@ import { parseArgs } from 'node:util'
 import { DEFAULT_SOCKET } from '../core/cni/config.ts'
 import { DecodeError, renderCauses } from '../core/errors.ts'
 import { run } from '../kernel/run.ts'
+import { installDropIns } from './drop-ins.ts'
 import { installPlugins } from './install.ts'
 import { probeAlive, probeReady } from './probe.ts'
 import { uninstall } from './uninstall.ts'
 
 const USAGE = `Usage: l2wire-node install|uninstall|alive|ready [options]
 
-  install      puts the CNI plugins into the node's folder
-  uninstall    takes them and what the agent keeps off the node; not while pods are plugged in
+  install      puts the CNI plugins into the node's folder, and tells its network daemons to leave
+               l2wire's devices alone
+  uninstall    takes all that off the node, and what the agent keeps; not while pods are plugged in
   alive        exit code 0 when the agent answers
   ready        exit code 0 when the agent can plug wires, its store included
 
@@ -20,6 +22,10 @@ const USAGE = `Usage: l2wire-node install|uninstall|alive|ready [options]
   --plugins DIR     the node's folder of CNI plugins; default /opt/cni/bin
   --socket PATH     the agent's socket; default ${DEFAULT_SOCKET}
   --state-dir DIR   what the agent remembers; default /var/lib/l2wire
+  --network-manager DIR   NetworkManager's conf.d; without this option nothing is written for it
+  --networkd DIR    where systemd-networkd and udev look; without this option nothing is written
+  --force           uninstall takes the cables of plugged pods out; the plugins stay until those pods
+                    are gone, and it waits for that
   -h, --help        this text
 `
 
@@ -31,6 +37,9 @@ async function main(): Promise<void> {
       plugins: { type: 'string', default: '/opt/cni/bin' },
       socket: { type: 'string', default: DEFAULT_SOCKET },
       'state-dir': { type: 'string', default: '/var/lib/l2wire' },
+      'network-manager': { type: 'string' },
+      networkd: { type: 'string' },
+      force: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
   })
@@ -40,22 +49,28 @@ async function main(): Promise<void> {
   }
   const [command, ...more] = positionals
   if (more.length > 0) throw new DecodeError('command', positionals, 'one command')
+  const dropIns = { networkManager: values['network-manager'], networkd: values.networkd }
   switch (command) {
     case 'install': {
       // The bundle is in lib/, the plugins are in bin/.
       const from = values.from ?? `${import.meta.dirname}/../bin`
-      const replaced = await installPlugins(run, from, values.plugins)
-      process.stdout.write(
-        `${values.plugins}: ${replaced.length > 0 ? `installed ${replaced.join(' and ')}` : 'up to date'}\n`,
-      )
+      tell(values.plugins, await installPlugins(run, from, values.plugins))
+      for (const { folder, replaced } of await installDropIns(import.meta.dirname, dropIns))
+        tell(folder, replaced)
       return
     }
     case 'uninstall':
-      await uninstall(run, {
-        pluginFolder: values.plugins,
-        stateDir: values['state-dir'],
-        socketPath: values.socket,
-      })
+      await uninstall(
+        run,
+        {
+          pluginFolder: values.plugins,
+          stateDir: values['state-dir'],
+          socketPath: values.socket,
+          dropIns,
+        },
+        values.force,
+        (text) => process.stderr.write(`l2wire-node: ${text}\n`),
+      )
       process.stdout.write('l2wire is off this node\n')
       return
     case 'alive':
@@ -66,6 +81,12 @@ async function main(): Promise<void> {
     default:
       throw new DecodeError('command', command, 'install, uninstall, alive or ready')
   }
+}
+
+/** Undefined where there is no such folder. */
+function tell(folder: string, replaced: readonly string[] | undefined): void {
+  const said = replaced?.length === 0 ? 'up to date' : `installed ${replaced?.join(' and ')}`
+  process.stdout.write(`${folder}: ${replaced === undefined ? 'no such folder, left out' : said}\n`)
 }
 
 try {

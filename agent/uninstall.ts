@@ -1,88 +1,113 @@
-// Takes l2wire off a node: plugins, what the agent remembers, the nftables table. Not while anything is
-// plugged in: a pod whose plugin is gone can never be unplugged, and stays in Terminating.
-import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
+// Takes l2wire off a node: devices, plugins, what the agent remembers, the nftables table. While
+// something is plugged in it refuses, or, forced, takes the cables out first. A pod whose plugin is gone
+// can never be unplugged and stays in Terminating: the plugins go last, when the last such pod has gone.
+import { rm, rmdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 import { TABLE } from '../core/argv.ts'
-import type { Attachment } from '../core/attachment.ts'
-import { toWireKey } from '../core/wire.ts'
+import { CommandError } from '../core/errors.ts'
 import type { Run } from '../kernel/run.ts'
+import { removeDropIns, type DropInFolders } from './drop-ins.ts'
 import { removePlugins } from './install.ts'
-import { isGone } from './liveness.ts'
+import { listHostEnds, listOurLinks, listPlugged, renderNames } from './plugged.ts'
 import { takeStateLock } from './state-lock.ts'
-import { newAttachmentState } from './state.ts'
 
 export interface Installation {
   readonly pluginFolder: string
   readonly stateDir: string
   readonly socketPath: string
+  readonly dropIns: DropInFolders
 }
 
-/** Who is named before the rest is counted. */
-const NAMED_MAX = 10
+/** How often a forced uninstall looks whether the last pod has gone. */
+const POLL_MS = 1_000
 
-/** Throws, and has changed nothing, while an agent runs on the node or a pod has an end plugged in. */
-export async function uninstall(run: Run, from: Installation): Promise<void> {
+/**
+ * Throws, and has changed nothing, while an agent runs on the node, or a pod has an end plugged in and it
+ * is not forced. Forced, it takes the cables out and returns when the last of those pods has gone; it
+ * may be ended meanwhile and called again.
+ */
+export async function uninstall(
+  run: Run,
+  from: Installation,
+  isForced: boolean,
+  say: (text: string) => void,
+): Promise<void> {
   // No agent, so no ADD can slip in between looking and removing.
   const lock = await takeStateLock(from.stateDir, () => undefined)
+  const attachments = join(from.stateDir, 'attachments')
   try {
-    const attachments = join(from.stateDir, 'attachments')
-    const users = [...(await listUsers(attachments)), ...(await listHostEnds(run))]
-    if (users.length > 0) throw new Error(renderRefusal([...new Set(users)].sort()))
-    await removePlugins(from.pluginFolder)
-    for (const { ifname } of await listOurLinks(run, 'lx'))
-      await run(['ip', 'link', 'delete', 'dev', ifname])
-    // Deleting what is not there fails; adding what is there does not.
-    await run(['nft', '-f', '-'], { input: `add table ${TABLE}\ndelete table ${TABLE}\n` })
+    const { plugged, unreadable } = await listPlugged(attachments)
+    const users = [...plugged, ...unreadable, ...(await listHostEnds(run))]
+    if (users.length > 0 && !isForced)
+      throw new Error(
+        `Cannot uninstall: still plugged in on this node: ${renderNames(users)}. ` +
+          `Bring the agent back, delete the pods and VMs that hold them, then uninstall again; ` +
+          `or take their cables out with --force`,
+      )
+    if (users.length > 0) say(`warning: these lose their cable now: ${renderNames(users)}`)
+    await removeFromKernel(run)
     await rm(from.socketPath, { force: true })
+    await removeDropIns(from.dropIns)
+    await waitForPods(attachments, from.pluginFolder, say)
+    await removePlugins(from.pluginFolder)
+    await rm(join(dirname(from.socketPath), SPOOL), { recursive: true, force: true })
+    await removeEmpty(dirname(from.socketPath))
     await rm(attachments, { recursive: true, force: true })
     await rm(join(from.stateDir, 'lock'), { force: true })
+    await removeEmpty(from.stateDir)
   } finally {
     lock.release()
   }
 }
 
-async function listUsers(folder: string): Promise<readonly string[]> {
-  const unreadable: string[] = []
-  const attachments = await newAttachmentState(folder).list((error) => {
-    unreadable.push(`an attachment that cannot be read: ${String(error)}`)
-  })
-  const users: string[] = []
-  for (const attachment of attachments)
-    if (!(await isGone(attachment))) users.push(renderUser(attachment))
-  return [...users, ...unreadable]
+/** Where plugins that reach no agent leave their notes, beside its socket. */
+const SPOOL = 'released'
+
+// Taps are their pods' own, and may lead to another CNI plugin's link: they stay.
+async function removeFromKernel(run: Run): Promise<void> {
+  for (const { ifname } of await listOurLinks(run)) await removeLink(run, ifname)
+  // Deleting what is not there fails; adding what is there does not.
+  await run(['nft', '-f', '-'], { input: `add table ${TABLE}\ndelete table ${TABLE}\n` })
 }
 
-function renderUser(attachment: Attachment): string {
-  const where = `"${attachment.ifname}" in ${attachment.netns.path}`
-  if (attachment.kind === 'tap') return `${where}, tap "${attachment.tap}"`
-  return `${where}, ${attachment.holder} on wire "${toWireKey(attachment.wire)}"`
+async function removeLink(run: Run, dev: string): Promise<void> {
+  try {
+    await run(['ip', 'link', 'delete', 'dev', dev])
+  } catch (error) {
+    // Its pod has just gone, and took it along.
+    if (error instanceof CommandError && error.stderr.includes('Cannot find device')) return
+    throw error
+  }
 }
 
-// A host end whose document is lost is a cable all the same.
-async function listHostEnds(run: Run): Promise<readonly string[]> {
-  const links = await listOurLinks(run, 'lw')
-  return links.map(({ ifname, ifalias }) => `host end "${ifname}", ${ifalias}`)
+// A pod's DEL runs the plugin, which answers yes without an agent; runtimes remove a sandbox's network
+// namespace only after its DEL.
+async function waitForPods(
+  attachments: string,
+  pluginFolder: string,
+  say: (text: string) => void,
+): Promise<void> {
+  let said = ''
+  for (;;) {
+    const { plugged } = await listPlugged(attachments)
+    if (plugged.length === 0) return
+    const text =
+      `the plugins stay in ${pluginFolder}, so that these can be deleted, ` +
+      `and go with the last of them: ${renderNames(plugged)}`
+    if (text !== said) say(text)
+    said = text
+    await sleep(POLL_MS)
+  }
 }
 
-interface OurLink {
-  readonly ifname: string
-  readonly ifalias: string
-}
-
-async function listOurLinks(run: Run, prefix: 'lw' | 'lx'): Promise<readonly OurLink[]> {
-  const links = JSON.parse(await run(['ip', '-j', 'link', 'show'])) as readonly Partial<OurLink>[]
-  return links.flatMap(({ ifname = '', ifalias = '' }) =>
-    ifname.startsWith(prefix) && ifalias.startsWith('l2wire ') ? [{ ifname, ifalias }] : [],
-  )
-}
-
-function renderRefusal(users: readonly string[]): string {
-  const named = users.slice(0, NAMED_MAX)
-  const rest = users.length - named.length
-  return (
-    `Cannot uninstall: still plugged in on this node: ${named.join('; ')}` +
-    `${rest > 0 ? `; and ${rest} more` : ''}. ` +
-    `Bring the agent back, delete the pods and VMs that hold them, then uninstall again`
-  )
+/** A folder that others use, or that is a mount in this container, stays. */
+async function removeEmpty(folder: string): Promise<void> {
+  try {
+    await rmdir(folder)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? ''
+    if (!['ENOENT', 'ENOTEMPTY', 'EBUSY', 'EROFS', 'EACCES'].includes(code)) throw error
+  }
 }

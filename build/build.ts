@@ -60,6 +60,7 @@ mkdirSync(BIN, { recursive: true })
 mkdirSync(LIB, { recursive: true })
 for (const program of PROGRAMS) await bundle(program)
 copyProtos()
+copyDropIns()
 writeCompletionHelper()
 compileShim()
 rmSync(DIST, { recursive: true, force: true })
@@ -107,6 +108,13 @@ function writeCompletionHelper(): void {
 function copyProtos(): void {
   for (const file of readdirSync(join(ROOT, 'proto')))
     if (file.endsWith('.proto')) copyFileSync(join(ROOT, 'proto', file), join(LIB, file))
+}
+
+// agent/drop-ins.ts, as the protos.
+function copyDropIns(): void {
+  for (const folder of ['NetworkManager', 'systemd-networkd'])
+    for (const file of readdirSync(join(ROOT, 'deploy/node', folder)))
+      copyFileSync(join(ROOT, 'deploy/node', folder, file), join(LIB, file))
 }
 
 function compileShim(): void {

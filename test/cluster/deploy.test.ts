@@ -20,6 +20,7 @@ const FOLDERS = [
   'overlays/k3s',
   'overlays/rke2',
   'uninstall',
+  'uninstall-force',
   'overlays/k3s-uninstall',
 ]
 const AGENT = 'system:serviceaccount:l2wire:l2wire-agent'
@@ -58,24 +59,57 @@ describe('deploy', function () {
       expect(names).to.have.length((await render(path)).length)
     })
 
-  it('takes the component for nodes that keep taps from unprivileged containers', async () => {
+  /** The DaemonSet of base with these components, once the API has taken it. */
+  const renderComponents = async (...components: readonly string[]): Promise<Manifest> => {
     const folder = await mkdtemp(join(tmpdir(), 'l2w-kustomize-'))
     try {
       const kustomization = {
         kind: 'Kustomization',
         resources: [relative(folder, join(DEPLOY, 'base'))],
-        components: [relative(folder, join(DEPLOY, 'components/privileged'))],
+        components: components.map((name) => relative(folder, join(DEPLOY, 'components', name))),
       }
       await writeFile(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization))
       await api.kubectl(['apply', '-k', folder, '--dry-run=server', '--validate=strict'])
       const [daemonSet] = (await render(folder)).filter(({ kind }) => kind === 'DaemonSet')
-      const { containers } = getMapping(daemonSet ?? {}, 'spec', 'template', 'spec')
-      const [agent] = containers as readonly Manifest[]
-      expect(agent?.['securityContext']).to.deep.equal({ privileged: true })
+      return daemonSet ?? {}
     } finally {
       await rm(folder, { recursive: true })
     }
+  }
+
+  it('takes the component for nodes that keep taps from unprivileged containers', async () => {
+    const daemonSet = await renderComponents('privileged')
+    const { containers } = getMapping(daemonSet, 'spec', 'template', 'spec')
+    const [agent] = containers as readonly Manifest[]
+    expect(agent?.['securityContext']).to.deep.equal({ privileged: true })
   })
+
+  // An uninstaller has to find what the installer wrote, whichever component comes first.
+  for (const order of [
+    ['network-manager', 'networkd', 'uninstall', 'uninstall-force'],
+    ['uninstall', 'uninstall-force', 'networkd', 'network-manager'],
+  ])
+    it(`takes the components ${order.join(', ')}, and gives all of them to the uninstaller`, async () => {
+      const daemonSet = await renderComponents(...order)
+      const { initContainers, volumes } = getMapping(daemonSet, 'spec', 'template', 'spec')
+      const [init] = initContainers as readonly [Manifest]
+      const [program, command, ...options] = init['command'] as readonly string[]
+      expect([program, command]).to.deep.equal(['l2wire-node', 'uninstall'])
+      expect(options).to.have.members([
+        '--plugins',
+        '/host/opt/cni/bin',
+        '--network-manager=/host/etc/NetworkManager/conf.d',
+        '--networkd=/host/etc/systemd/network',
+        '--force',
+      ])
+      const mounted = (init['volumeMounts'] as readonly Manifest[]).map(({ name }) => name)
+      const names = (volumes as readonly Manifest[]).map(({ name }) => name)
+      expect(mounted).to.include.members(['plugins', 'state', 'networkd', 'network-manager'])
+      expect(names).to.include.members(mounted)
+      expect(getMapping(daemonSet, 'spec', 'updateStrategy', 'rollingUpdate')).to.deep.equal({
+        maxUnavailable: '100%',
+      })
+    })
 
   it('is applied a second time without a change', async () => {
     const said = await api.kubectl(['apply', '-k', DEPLOY])

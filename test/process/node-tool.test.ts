@@ -1,5 +1,5 @@
-// What the DaemonSet runs beside the agent: the plugins come whole, leave only an idle node, and the
-// probes tell an agent that is dead from one whose store is away.
+// What the DaemonSet runs beside the agent: the plugins come whole, and the probes tell an agent that is
+// dead from one whose store is away. How all that goes: uninstall.test.ts.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { link, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
@@ -11,7 +11,6 @@ import { expect } from 'chai'
 import { afterEach, beforeEach, describe, it } from 'mocha'
 
 import { ROOT } from '../../lab/manifests.ts'
-import { newLabNetns } from '../../lab/netns.ts'
 import { newLabNode } from '../../lab/node.ts'
 
 const BIN = join(ROOT, 'dist/bin')
@@ -111,6 +110,31 @@ describe('l2wire-node', function () {
       }
     })
 
+    it('tells the network daemons whose folders it is given, and no others', async () => {
+      const configuration = await mkdtemp(join(tmpdir(), 'l2w-etc-'))
+      try {
+        const networkd = ['--networkd', configuration]
+        const absent = ['--network-manager', join(configuration, 'none')]
+        const argv = ['install', '--plugins', folder, ...networkd, ...absent]
+        const first = await runTool(...argv)
+        expect(first.exitCode, first.stderr).to.equal(0)
+        expect(first.stdout).to.include(`${join(configuration, 'none')}: no such folder`)
+        const files = ['05-l2wire.link', '05-l2wire.network']
+        expect((await readdir(configuration)).sort()).to.deep.equal(files)
+        for (const file of files) {
+          const path = join(configuration, file)
+          expect((await stat(path)).mode & 0o777).to.equal(0o644)
+          const source = join(ROOT, 'deploy/node/systemd-networkd', file)
+          expect(await readFile(path, 'utf8')).to.equal(await readFile(source, 'utf8'))
+        }
+        await writeFile(join(configuration, '05-l2wire.link'), 'an older one')
+        expect((await runTool(...argv)).stdout).to.include('installed 05-l2wire.link\n')
+        expect((await runTool(...argv)).stdout).to.include(`${configuration}: up to date`)
+      } finally {
+        await rm(configuration, { recursive: true })
+      }
+    })
+
     it('names a folder that is not there', async () => {
       const { exitCode, stderr } = await runTool('install', '--plugins', join(folder, 'none'))
       expect(exitCode).to.equal(1)
@@ -151,40 +175,6 @@ describe('l2wire-node', function () {
       } finally {
         server.close()
       }
-    })
-  })
-
-  describe('uninstall', () => {
-    it('refuses while an agent runs or a pod is plugged in, and leaves nothing once it may', async () => {
-      await using pod = await newLabNetns('pod')
-      await using node = await newLabNode()
-      const state = ['--state-dir', node.stateDir, '--socket', node.socket]
-      const uninstall = async (): ReturnType<typeof runTool> =>
-        runTool('uninstall', '--plugins', folder, ...state)
-      await install()
-      await writeFile(join(folder, 'bridge'), 'not ours')
-      const config = { cniVersion: '1.1.0', name: 'w1', type: 'l2wire' }
-      const call = { containerID: 'c1', netns: pod.path, ifname: 'eth1' }
-      await node.mustCall(config, { command: 'ADD', ...call })
-
-      const running = await uninstall()
-      expect(running.exitCode).to.equal(1)
-      expect(running.stderr).to.include('another agent holds it')
-
-      await node.stopAgent('SIGTERM')
-      const plugged = await uninstall()
-      expect(plugged.exitCode).to.equal(1)
-      expect(plugged.stderr).to.include('eth1').and.include('w1').and.include(pod.path)
-      expect(await readdir(folder)).to.have.members(['bridge', 'l2wire', 'l2wire-bind'])
-
-      await node.startAgent()
-      await node.mustCall(config, { command: 'DEL', ...call })
-      await node.stopAgent('SIGKILL')
-      const { exitCode, stderr } = await uninstall()
-      expect(exitCode, stderr).to.equal(0)
-      expect(await readdir(folder)).to.deep.equal(['bridge'])
-      expect(await readdir(node.stateDir)).to.deep.equal([])
-      expect((await uninstall()).exitCode, 'twice').to.equal(0)
     })
   })
 
