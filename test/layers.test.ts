@@ -66,8 +66,10 @@ const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
   'core/hash.ts': ['node:crypto'],
   // The only files that know the Kubernetes client.
   'store/kubernetes/client.ts': ['@kubernetes/client-node'],
+  'store/kubernetes/connections.ts': ['@kubernetes/client-node'],
   'store/kubernetes/errors.ts': ['@kubernetes/client-node'],
   'store/kubernetes/events.ts': ['@kubernetes/client-node'],
+  'store/kubernetes/token-file.ts': ['@kubernetes/client-node'],
   'store/kubernetes/wire-watch.ts': ['@kubernetes/client-node'],
   // The spelling of an address is one, too.
   'core/ip.ts': ['node:net'],

@@ -9,6 +9,8 @@ import {
 } from '@kubernetes/client-node'
 
 import { DecodeError } from '../../core/errors.ts'
+import { shareConnections } from './connections.ts'
+import { followTokenFiles } from './token-file.ts'
 
 export interface KubeClient {
   readonly config: KubeConfig
@@ -30,6 +32,8 @@ const USER_AGENT = 'l2wire'
 /** Throws DecodeError when there is no cluster to talk to. */
 export function newKubeClient(access: KubeAccess = {}): KubeClient {
   const config = loadConfig(access)
+  shareConnections(config)
+  followTokenFiles(config)
   const cluster = config.getCurrentCluster()
   if (cluster === null)
     throw new DecodeError('kubeconfig', config.getCurrentContext(), 'a context with a cluster')
