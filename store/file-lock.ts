@@ -1,13 +1,14 @@
 // A lock file between processes of one machine, for the few milliseconds of a read-change-write.
 // Taken by link(2), which is atomic, and given back by unlink. One whose owner died is broken under
 // flock(1), so that of two breakers one cannot remove the lock the other has just taken.
-import { link, readFile, rm, writeFile } from 'node:fs/promises'
+import { link, readFile, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { CNI_CODE, CniError } from '../core/errors.ts'
 import { run } from '../kernel/run.ts'
 import { toTemporaryName } from './json-file.ts'
+import { writeNewFile } from './new-file.ts'
 
 const WAIT_MS = 10_000
 const POLL_MS = 5
@@ -24,7 +25,7 @@ export async function withFileLock<T>(path: string, action: () => Promise<T>): P
 
 async function takeLock(path: string): Promise<void> {
   const mine = toTemporaryName(path)
-  await writeFile(mine, await readOwner(process.pid), { mode: 0o600 })
+  await writeNewFile(mine, await readOwner(process.pid))
   try {
     const deadline = Date.now() + WAIT_MS
     while (!(await tryLink(mine, path))) {

@@ -29,6 +29,9 @@ export function newFileStore(folder: string): WireStore {
 
   const update = async (id: WireId, change: Change): Promise<Wire | undefined> => {
     const path = toPath(id)
+    const before = await read(id)
+    // What changes nothing needs no lock, nor room for one on a full disk.
+    if (change(before) === before) return before
     await mkdir(folder, { recursive: true, mode: 0o700 })
     return withFileLock(`${path}.lock`, async () => {
       const wire = await read(id)

@@ -1,9 +1,10 @@
 // One JSON document per file: read whole or not at all, written by rename.
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 import { DecodeError } from '../core/errors.ts'
+import { writeNewFile } from './new-file.ts'
 
 /** The document, or undefined when there is no such file. Throws DecodeError on what is not JSON. */
 export async function readJsonFile(path: string): Promise<unknown> {
@@ -62,10 +63,10 @@ export async function listFolder(path: string): Promise<readonly string[]> {
 
 async function writeInFolder(path: string, text: string): Promise<void> {
   try {
-    await writeFile(path, text, { mode: 0o600 })
+    await writeNewFile(path, text)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-    await writeFile(path, text, { mode: 0o600 })
+    await writeNewFile(path, text)
   }
 }

@@ -1,11 +1,12 @@
 // VNIs in use, one file each, named after the VNI, with the wire's key in it.
-import { link, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { link, mkdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import type { VniClaim } from '../core/vni-claim.ts'
 import { fromWireKey, toWireKey, type WireId } from '../core/wire.ts'
 import { withFileLock } from './file-lock.ts'
 import { listFolder, toTemporaryName } from './json-file.ts'
+import { writeNewFile } from './new-file.ts'
 import { claimVni, isSameWire } from './vni-keeper.ts'
 import type { VniStore } from './wire-store.ts'
 
@@ -18,7 +19,7 @@ export function newVniFiles(folder: string): VniStore {
     // folder, where it is swept when its writer is killed.
     const temporary = toTemporaryName(folder)
     try {
-      await writeFile(temporary, toWireKey(id), { mode: 0o600 })
+      await writeNewFile(temporary, toWireKey(id))
       await link(temporary, toPath(vni))
       return true
     } catch (error) {

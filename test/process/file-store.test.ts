@@ -9,7 +9,7 @@ import { expect } from 'chai'
 import { afterEach, beforeEach, describe, it } from 'mocha'
 
 import { DecodeError } from '../../core/errors.ts'
-import { claimEnd, releaseEnd } from '../../core/wire.ts'
+import { claimEnd, releaseEnd, reportWire } from '../../core/wire.ts'
 import { ROOT } from '../../lab/manifests.ts'
 import { newFileStore } from '../../store/file-store.ts'
 import { decodeFileUrl } from '../../store/file-url.ts'
@@ -80,7 +80,9 @@ describe('the file store, in its folder', () => {
       const started = performance.now()
       await Promise.all(
         ['a', 'b', 'c'].map(async (name) =>
-          store.update(ID, (wire) => releaseEnd(wire, newClaim(`pod/${name}`))),
+          store.update(ID, (wire) =>
+            reportWire(wire, { node: 'n1', state: 'waiting', ends: [`${name} ${owner}`] }),
+          ),
         ),
       )
       expect(performance.now() - started, 'without waiting for a time-out').to.be.lessThan(9000)
