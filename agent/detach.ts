@@ -10,10 +10,17 @@ import { unplug } from './wire-verbs.ts'
 
 /** Takes devices, claim and document of an attachment away. */
 export async function detach(node: Node, attachment: Attachment): Promise<void> {
-  if (attachment.kind === 'wire')
-    await node.queue(toWireKey(attachment.wire), async () => unplug(node, attachment))
-  else await untap(node, attachment)
-  await node.state.del(attachment)
+  if (attachment.kind === 'tap') {
+    await untap(node, attachment)
+    await node.state.del(attachment)
+    return
+  }
+  await node.queue(toWireKey(attachment.wire), async () => {
+    // So that no look at the wire makes again what is being taken away.
+    await node.state.put({ ...attachment, phase: 'leaving' })
+    await unplug(node, attachment)
+    await node.state.del(attachment)
+  })
 }
 
 /** The attachment, or undefined when there is none, or when its document cannot be read: that one goes. */

@@ -12,9 +12,12 @@ import { probeClassifier } from '../kernel/probe.ts'
 import { runMortal } from '../kernel/run.ts'
 import { isLoopback, readUnderlayMtu } from '../kernel/underlay.ts'
 import { sweepTemporaryFiles } from '../store/json-file.ts'
+import { newChecking } from './checking.ts'
 import { followStore } from './follow.ts'
+import { heedKernel } from './heed.ts'
 import { newKeyQueue } from './key-queue.ts'
 import { listen } from './listen.ts'
+import { newLooks } from './looks.ts'
 import type { Node } from './node.ts'
 import { openStore } from './open-store.ts'
 import { decodeOptions, USAGE } from './options.ts'
@@ -61,22 +64,27 @@ async function main(): Promise<void> {
     classifier,
     ...(await openStore(options)),
     state: newAttachmentState(attachments),
+    owners: new Map(),
     queue: newKeyQueue(),
     log,
   }
   await waitForStore(node)
-  await recover(node)
-  // With a folder and no other node nobody else writes.
-  const isAlone = underlay === undefined && node.cluster === undefined
-  const following = isAlone ? undefined : await followStore(node)
+  const looks = newLooks(node)
+  const checking = newChecking(node, looks, options.checkSeconds)
+  // Before looking at what there is, so that nothing falls between.
+  const heeding = await heedKernel(node, looks, checking.soon)
+  await recover(node, looks, heeding.learn)
+  const following = await followStore(node, looks)
   const { server, close } = newCniServer(node)
   const removeSocket = await listen(server, options.socketPath)
   log.info({ socket: options.socketPath, classifier: node.classifier }, 'ready')
   // Wires need no agent to carry frames: it just goes, and leaves every device as it is.
   const stop = (signal: string): void => {
     log.info({ signal }, 'stopping')
-    following?.[Symbol.dispose]()
-    void close().then(removeSocket).then(lock.release)
+    for (const part of [following, checking, looks]) part[Symbol.dispose]()
+    void Promise.all([close(), heeding[Symbol.asyncDispose]()])
+      .then(removeSocket)
+      .then(lock.release)
   }
   process.once('SIGTERM', stop)
   process.once('SIGINT', stop)

@@ -3,19 +3,18 @@ import type { Logger } from 'pino'
 
 import type { NodeFacts } from '../core/attachment.ts'
 import type { Classifier } from '../core/argv.ts'
+import type { TunnelEnd } from '../core/tunnel.ts'
 import type { VniRange } from '../core/vni.ts'
 import type { Run } from '../kernel/run.ts'
 import type { Notice } from '../core/notice.ts'
 import type { ObjectRef, PodOwner } from '../core/holder.ts'
 import type { WireStore } from '../store/wire-store.ts'
 import type { KeyQueue } from './key-queue.ts'
+import type { OwnerStates } from './owner.ts'
 import type { AttachmentState } from './state.ts'
 
 /** What tunnels to other nodes go by. */
-export interface Underlay {
-  readonly address: string
-  /** UDP port of all nodes' tunnels. */
-  readonly port: number
+export interface Underlay extends TunnelEnd {
   readonly vniRange: VniRange
 }
 
@@ -37,6 +36,7 @@ export interface Node extends NodeFacts {
   /** Undefined where the store is a folder. */
   readonly cluster: Cluster | undefined
   readonly state: AttachmentState
+  readonly owners: OwnerStates
   readonly queue: KeyQueue
   readonly log: Logger
 }

@@ -20,6 +20,8 @@ export interface AgentOptions {
   readonly stateDir: string
   /** Where the network's sysctls can be written. */
   readonly netSysctls: string
+  /** Seconds between two looks at everything. */
+  readonly checkSeconds: number
 }
 
 export const USAGE = `Usage: l2wire-agent --store file:///DIR|kubernetes --node-name NAME [options]
@@ -33,6 +35,7 @@ export const USAGE = `Usage: l2wire-agent --store file:///DIR|kubernetes --node-
   --socket PATH            where the CNI plugins reach the agent; default ${DEFAULT_SOCKET}
   --state-dir DIR          what the agent remembers of its attachments; default /var/lib/l2wire
   --net-sysctls DIR        where the sysctls under net can be written; default ${NET_SYSCTLS}
+  --check-seconds N        how often everything is looked at, kernel events or not; default 300
   -h, --help               this text
 `
 
@@ -49,6 +52,7 @@ export function decodeOptions(argv: readonly string[]): AgentOptions | 'help' {
       socket: { type: 'string', default: DEFAULT_SOCKET },
       'state-dir': { type: 'string', default: '/var/lib/l2wire' },
       'net-sysctls': { type: 'string', default: NET_SYSCTLS },
+      'check-seconds': { type: 'string', default: '300' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   })
@@ -61,6 +65,9 @@ export function decodeOptions(argv: readonly string[]): AgentOptions | 'help' {
   const vxlanPort = Number(values['vxlan-port'])
   if (!/^\d+$/.test(values['vxlan-port']) || vxlanPort < 1 || vxlanPort > 65535)
     throw new DecodeError('--vxlan-port', values['vxlan-port'], 'a UDP port from 1 to 65535')
+  const checkSeconds = Number(values['check-seconds'])
+  if (!/^\d+$/.test(values['check-seconds']) || checkSeconds < 1 || checkSeconds > 86_400)
+    throw new DecodeError('--check-seconds', values['check-seconds'], 'seconds from 1 to 86400')
   return {
     storeFolder: decodeStore(values.store),
     nodeName,
@@ -70,6 +77,7 @@ export function decodeOptions(argv: readonly string[]): AgentOptions | 'help' {
     socketPath: values.socket,
     stateDir: values['state-dir'],
     netSysctls: values['net-sysctls'],
+    checkSeconds,
   }
 }
 

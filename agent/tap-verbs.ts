@@ -1,6 +1,6 @@
 // ADD and CHECK of type l2wire-bind, and how a tap is taken away: a tap for QEMU, joined to whatever
 // pod link the VMI network has, ours or another CNI plugin's.
-import { toTapAttachment, type TapAttachment } from '../core/attachment.ts'
+import { toTapAttachment, type TapAttachment, type WireAttachment } from '../core/attachment.ts'
 import type { BindConfig } from '../core/cni/config.ts'
 import type { CniArgs } from '../core/cni/env.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
@@ -47,6 +47,39 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
 export async function untap(node: Node, attachment: TapAttachment): Promise<void> {
   if (await isSameNetns(attachment.netns))
     await applyRemoval(node.run, node.classifier, planUntap(attachment))
+}
+
+/** Joins a sandbox's taps to a pod link that was made again. */
+export async function rejoinTaps(
+  node: Node,
+  { containerID, ifname, maxFrameBytes }: WireAttachment,
+): Promise<void> {
+  const taps = node.state
+    .listAll()
+    .filter(
+      (one) => one.kind === 'tap' && one.containerID === containerID && one.podLink === ifname,
+    )
+  for (const tap of taps) await repairTap(node, tap as TapAttachment, maxFrameBytes)
+}
+
+/**
+ * Brings a tap to where its ADD left it; one that is gone is made again, for the launcher's next QEMU:
+ * one that runs has the old one open, and must be started anew.
+ */
+export async function repairTap(
+  node: Node,
+  attachment: TapAttachment,
+  maxFrameBytes: number | undefined,
+): Promise<void> {
+  const { netns, tap, podLink } = attachment
+  const links = await listPodLinks(node.run, netns.path)
+  if (!links.some(({ name }) => name === podLink)) return
+  const isThere = links.some(({ name }) => name === tap)
+  node.log.warn(
+    { tap, podLink, netns: netns.path, isThere },
+    'a tap is joined to its pod link again',
+  )
+  await applySteps(node.run, node.classifier, planTap(attachment, maxFrameBytes, isThere))
 }
 
 /** Throws CniError 105 when the tap, its pod link or their join is not as ADD left it. */

@@ -1,23 +1,19 @@
-// A wire's tunnel on this node: its VNI is claimed and the node noted in the wire before the device is
-// made, and both are given back only when the device is gone. So no VNI is reused while a node that
-// held it may still send with it.
+// A wire's tunnel on this node, as the store has it: its VNI is claimed and the node noted in the wire
+// before the device is made, and both are given back only when the device is gone. So no VNI is reused
+// while a node that held it may still send with it.
 import type { WireAttachment } from '../core/attachment.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
-import { toTunnelDeviceName } from '../core/name.ts'
-import type { ObservedLinks } from '../core/observed.ts'
-import { planDetach } from '../core/plan.ts'
-import { planUntunnel, type Tunnel } from '../core/tunnel.ts'
+import type { ObservedLink } from '../core/observed.ts'
+import { readVni, toTunnel, type Tunnel } from '../core/tunnel.ts'
 import type { VniRange } from '../core/vni.ts'
 import {
   closeTunnel,
   openTunnel,
-  toAttachmentKey,
   toWireKey,
   type EndClaim,
   type Wire,
   type WireId,
 } from '../core/wire.ts'
-import { applyRemoval } from '../kernel/apply.ts'
 import { isLoopback } from '../kernel/underlay.ts'
 import type { Node } from './node.ts'
 
@@ -33,16 +29,7 @@ export async function prepareTunnel(
       CNI_CODE.NO_UNDERLAY,
       `Cannot join wire "${toWireKey(end.wire)}": its ends are on nodes "${node.name}" (${underlay?.address ?? '127.0.0.1'}) and "${far.node}" (${far.address}), expected underlay addresses that reach each other`,
     )
-  const vni = await holdVni(node, underlay.vniRange, end)
-  return {
-    device: toTunnelDeviceName(toWireKey(end.wire)),
-    wireKey: toWireKey(end.wire),
-    vni,
-    local: underlay.address,
-    remote: far.address,
-    port: underlay.port,
-    mtuBytes: end.maxFrameBytes,
-  }
+  return toTunnel(end, far, await holdVni(node, underlay.vniRange, end), underlay)
 }
 
 async function holdVni(node: Node, range: VniRange, end: WireAttachment): Promise<number> {
@@ -58,22 +45,16 @@ async function holdVni(node: Node, range: VniRange, end: WireAttachment): Promis
   return vni
 }
 
-/** Takes the tunnel away where there is one, and gives back what it held. */
-export async function dropTunnel(
+/** Gives back what this node's tunnel held, once its device is gone; seen is that device, where there was one. */
+export async function giveBackTunnel(
   node: Node,
   id: WireId,
   wire: Wire | undefined,
-  observed: ObservedLinks,
+  seen: ObservedLink | undefined,
 ): Promise<void> {
-  const device = toTunnelDeviceName(toWireKey(id))
-  const link = observed.get(device)
-  if (link !== undefined) {
-    const steps = [
-      ...planDetach(await listAbandoned(node, id, wire)),
-      ...planUntunnel(device, link),
-    ]
-    await applyRemoval(node.run, node.classifier, steps)
-  }
+  // A wire that was deleted under us took the note along that others go by.
+  const orphaned = wire?.vni === undefined ? readVni(seen) : undefined
+  if (orphaned !== undefined) await node.store.releaseVni(orphaned, id)
   if (!(wire?.tunnelNodes.includes(node.name) ?? false)) return
   let freed: number | undefined
   await node.store.update(id, (current) => {
@@ -82,20 +63,4 @@ export async function dropTunnel(
     return closed
   })
   if (freed !== undefined) await node.store.releaseVni(freed, id)
-}
-
-// Host ends that led into the tunnel: this node's end whose far end went, or an end that moved to
-// another node while its old sandbox lives on here.
-async function listAbandoned(
-  node: Node,
-  id: WireId,
-  wire: Wire | undefined,
-): Promise<readonly string[]> {
-  const attachments = await node.state.list(() => undefined)
-  const isHeld = new Set((wire?.ends ?? []).map(toAttachmentKey))
-  const isJoinedHere = (wire?.ends ?? []).filter((end) => end.node === node.name).length > 1
-  return attachments.flatMap((attachment) => {
-    if (attachment.kind !== 'wire' || toWireKey(attachment.wire) !== toWireKey(id)) return []
-    return isJoinedHere && isHeld.has(toAttachmentKey(attachment)) ? [] : [attachment.hostDevice]
-  })
 }

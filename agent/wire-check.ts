@@ -4,11 +4,12 @@ import type { WireAttachment } from '../core/attachment.ts'
 import { pickListed } from '../core/cni/ipam.ts'
 import { findListed } from '../core/cni/result.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
-import { toWireKey } from '../core/wire.ts'
+import { holdsEnd, toWireKey } from '../core/wire.ts'
+import { toWirePart } from '../core/wire-part.ts'
 import { listPodLinks, observeLinks, readRedirects } from '../kernel/links.ts'
 import { observeAddressing } from '../kernel/addresses.ts'
 import type { Node } from './node.ts'
-import { listEnds } from './wire-verbs.ts'
+import { readOwnerUp } from './owner.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -59,22 +60,26 @@ async function findAddressFault(
 }
 
 async function findJoinFault(node: Node, end: WireAttachment): Promise<string | undefined> {
-  const ends = await listEnds(node, await node.store.read(end.wire))
+  const wire = await node.store.read(end.wire)
+  const { ends } = toWirePart(wire, node.state.listOf(end.wire), node.name)
   const observed = await observeLinks(ends.map(({ hostDevice }) => hostDevice))
-  const host = observed.get(end.hostDevice)
-  if (host === undefined)
+  if (!observed.has(end.hostDevice) || !holdsEnd(wire, end))
     return `its host end "${end.hostDevice}" is gone, or no longer the live one`
   // A far end whose devices are gone is that end's trouble: ours has no cable, as before its ADD.
-  const far = ends.find((one) => one !== end && one.hostDevice !== end.hostDevice)
-  if (far === undefined || !observed.has(far.hostDevice)) return undefined
+  const far = ends.find((one) => one.hostDevice !== end.hostDevice)
+  if (far === undefined || !observed.has(far.hostDevice) || wire?.isUnplugged === true)
+    return undefined
   for (const [from, to] of [
-    [end.hostDevice, far.hostDevice],
-    [far.hostDevice, end.hostDevice],
+    [end, far],
+    [far, end],
   ] as const) {
-    if (!observed.get(from)?.isUp) return `its wire's host end "${from}" is down, expected it up`
-    const targets = await readRedirects(node.run, undefined, from)
-    if (targets.join() !== to)
-      return `its wire's host end "${from}" leads to "${targets.join()}", expected "${to}"`
+    // An end whose far owner has its interface down has no carrier.
+    const isWanted = await readOwnerUp(node.run, node.owners, to, observed)
+    if (isWanted && observed.get(from.hostDevice)?.isUp === false)
+      return `its wire's host end "${from.hostDevice}" is down, expected it up`
+    const targets = await readRedirects(node.run, undefined, from.hostDevice)
+    if (targets.join() !== to.hostDevice)
+      return `its wire's host end "${from.hostDevice}" leads to "${targets.join()}", expected "${to.hostDevice}"`
   }
   return undefined
 }

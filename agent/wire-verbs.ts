@@ -1,40 +1,33 @@
 // ADD and CHECK of type l2wire, and how an end is unplugged. An ADD makes its own devices first,
 // since most that can fail fails there and touches nobody; then it claims the end and joins it.
 import { withNextHops } from '../core/addressing.ts'
-import { toClaim, toWireAttachment, type WireAttachment } from '../core/attachment.ts'
+import { toWireAttachment, type WireAttachment } from '../core/attachment.ts'
 import type { WireConfig } from '../core/cni/config.ts'
 import { decodePodRef, type CniArgs } from '../core/cni/env.ts'
 import type { IpamResult } from '../core/cni/ipam.ts'
 import type { Added, CniInterface } from '../core/cni/result.ts'
-import { CNI_CODE, CniError, CommandError, DecodeError } from '../core/errors.ts'
+import { DecodeError } from '../core/errors.ts'
 import type { PodOwner } from '../core/holder.ts'
-import { toHostDeviceName, toTunnelDeviceName } from '../core/name.ts'
-import type { ObservedLinks } from '../core/observed.ts'
-import { planDetach, planEnd, planUnplug, planWire } from '../core/plan.ts'
+import { toTunnelDeviceName } from '../core/name.ts'
+import { planEnd, planUnplug } from '../core/plan.ts'
 import {
-  claimEnd,
-  ENDS_PER_WIRE,
-  findDisplaced,
-  findFarEnd,
   holdsEnd,
-  mayOpenTunnel,
   releaseEnd,
-  restoreEnd,
   toWireKey,
   type EndClaim,
-  type NodeReport,
   type Wire,
   type WireId,
 } from '../core/wire.ts'
+import { toWirePart } from '../core/wire-part.ts'
 import { applyRemoval, applySteps } from '../kernel/apply.ts'
 import { observeLinks } from '../kernel/links.ts'
 import { openNetns } from '../kernel/netns.ts'
 import { giveAddresses, NOTHING_GIVEN, type AskIpam } from './addresses.ts'
 import { attach } from './attach.ts'
-import { isGone } from './liveness.ts'
+import { claim, restoreClaims } from './claims.ts'
 import type { Node } from './node.ts'
-import { report, tell, toReport } from './report.ts'
-import { dropTunnel, prepareTunnel } from './tunnel.ts'
+import { reconcileWire } from './reconcile.ts'
+import { tell } from './report.ts'
 
 export async function addWire(
   node: Node,
@@ -56,9 +49,9 @@ export async function addWire(
       await onWire(async () => {
         const left = await observeLinks([hostDevice])
         await applySteps(node.run, node.classifier, planEnd(attachment, left))
+        node.owners.set(hostDevice, true)
         displaced = await claim(node, attachment)
-        await detachClaims(node, displaced)
-        await joinWire(node, wire)
+        await reconcileWire(node, wire, 'links')
       })
       // Not on the wire's time: who gives addresses may be the far end, still to be plugged.
       given = await giveAddresses(node, attachment, config, askIpam)
@@ -68,6 +61,7 @@ export async function addWire(
       onWire(async () => {
         await unplug(node, attachment)
         await restoreClaims(node, wire, displaced)
+        if (displaced.length > 0) await reconcileWire(node, wire, 'links')
       }),
     refused: async (notice) => tell(node, attachment, notice),
   })
@@ -90,8 +84,10 @@ function describeLinks(attachment: WireAttachment): readonly CniInterface[] {
 /**
  * Takes an end out, whatever of it there is; its document stays for the caller. An attachment that
  * does not hold its end (refused, or taken over by a newer sandbox) goes without touching the wire.
+ * Throws when the devices are gone and the store is still to be told.
  */
 export async function unplug(node: Node, attachment: WireAttachment): Promise<void> {
+  node.owners.delete(attachment.hostDevice)
   let wire: Wire | undefined
   try {
     wire = await readWire(node, attachment.wire)
@@ -100,17 +96,18 @@ export async function unplug(node: Node, attachment: WireAttachment): Promise<vo
     await removeDevices(node, attachment, [])
     throw error
   }
+  const part = toWirePart(wire, node.state.listOf(attachment.wire), node.name)
   const others = holdsEnd(wire, attachment)
-    ? (await listEnds(node, wire)).filter((end) => end.hostDevice !== attachment.hostDevice)
+    ? part.ends.filter((end) => end.hostDevice !== attachment.hostDevice)
     : []
   await removeDevices(node, attachment, others)
-  if (wire === undefined) return
-  const left = await node.store.update(attachment.wire, (current) =>
-    releaseEnd(current, attachment),
-  )
-  if (wire.tunnelNodes.includes(node.name)) await joinWire(node, attachment.wire)
-  else if (left !== undefined && others.length > 0)
-    report(node, attachment.wire, others, toReport(node, left, 'waiting'))
+  if (wire !== undefined)
+    await node.store.update(attachment.wire, (current) => releaseEnd(current, attachment))
+  // A wire that was deleted under us has left its tunnel.
+  const tunnel = toTunnelDeviceName(toWireKey(attachment.wire))
+  const isConcerned = others.length > 0 || (wire?.tunnelNodes.includes(node.name) ?? false)
+  if (isConcerned || (await observeLinks([tunnel])).has(tunnel))
+    await reconcileWire(node, attachment.wire, 'links')
 }
 
 async function removeDevices(
@@ -121,123 +118,6 @@ async function removeDevices(
   const devices = [attachment, ...others].map((end) => end.hostDevice)
   const steps = planUnplug(attachment, others, await observeLinks(devices))
   await applyRemoval(node.run, node.classifier, steps)
-}
-
-/** Brings this node's part of a wire to where it should be, and says how that went. */
-export async function joinWire(node: Node, id: WireId): Promise<void> {
-  for (let tries = 1; ; tries += 1) {
-    const wire = await node.store.read(id)
-    const ends = await listEnds(node, wire)
-    const devices = ends.map((end) => end.hostDevice)
-    const observed = await observeLinks([...devices, toTunnelDeviceName(toWireKey(id))])
-    // An end whose devices died with its sandbox is unplugged, whatever its document says.
-    const plugged = ends.filter((end) => observed.has(end.hostDevice))
-    try {
-      const state = await join(node, id, wire, plugged, observed)
-      if (wire !== undefined && state !== undefined)
-        report(node, id, plugged, toReport(node, wire, state))
-      return
-    } catch (error) {
-      // The far end's sandbox may go away between our look and our step: look again.
-      const still = await observeLinks(plugged.map(({ hostDevice }) => hostDevice))
-      const isRace = error instanceof CommandError && still.size < plugged.length
-      if (isRace && tries < JOIN_TRIES) continue
-      if (wire !== undefined) report(node, id, plugged, toReport(node, wire, 'failed', error))
-      throw error
-    }
-  }
-}
-
-const JOIN_TRIES = 3
-
-async function join(
-  node: Node,
-  id: WireId,
-  wire: Wire | undefined,
-  plugged: readonly WireAttachment[],
-  observed: ObservedLinks,
-): Promise<NodeReport['state'] | undefined> {
-  const [end] = plugged
-  const far = plugged.length === 1 ? findFarEnd(wire, node.name) : undefined
-  if (end !== undefined && far !== undefined) {
-    // The far end's node is about to write the VNI: then there is something to say.
-    if (!mayOpenTunnel(wire, node.name)) return undefined
-    const tunnel = await prepareTunnel(node, end, far)
-    await applySteps(node.run, node.classifier, planWire(plugged, observed, tunnel))
-    return 'joined'
-  }
-  await dropTunnel(node, id, wire, observed)
-  await applySteps(node.run, node.classifier, planWire(plugged, observed))
-  return plugged.length === ENDS_PER_WIRE ? 'joined' : 'waiting'
-}
-
-/** This node's ends of a wire that have a document: the work grows with one wire's ends, not with wires. */
-export async function listEnds(
-  node: Node,
-  wire: Wire | undefined,
-): Promise<readonly WireAttachment[]> {
-  const claims = (wire?.ends ?? []).filter((end) => end.node === node.name)
-  const attachments = await Promise.all(claims.map(async (end) => readEnd(node, end)))
-  return attachments.filter((attachment) => attachment !== undefined)
-}
-
-/** Claims the end and returns the claims it took over. Throws CniError 101 when two living others hold it. */
-async function claim(node: Node, attachment: WireAttachment): Promise<readonly EndClaim[]> {
-  try {
-    return await tryClaim(node, attachment)
-  } catch (error) {
-    if (!(error instanceof CniError) || error.code !== CNI_CODE.WIRE_FULL) throw error
-    // Only holders that still exist keep a third one out.
-    for (const end of await listEnds(node, await node.store.read(attachment.wire)))
-      if (await isGone(end)) {
-        node.log.warn({ end }, "an end's sandbox is gone, its claim is dropped")
-        await unplug(node, end)
-        await node.state.del(end)
-      }
-    return tryClaim(node, attachment)
-  }
-}
-
-async function tryClaim(node: Node, attachment: WireAttachment): Promise<readonly EndClaim[]> {
-  const claimed = toClaim(attachment, node.underlay?.address ?? '127.0.0.1')
-  let displaced: readonly EndClaim[] = []
-  await node.store.update(attachment.wire, (wire) => {
-    displaced = findDisplaced(wire, claimed)
-    return claimEnd(wire, attachment.wire, claimed)
-  })
-  return displaced
-}
-
-// The older sandbox of an end keeps its interface and loses the cable; its DEL is yet to come.
-async function detachClaims(node: Node, claims: readonly EndClaim[]): Promise<void> {
-  const devices = claims
-    .filter((end) => end.node === node.name)
-    .map((end) => toHostDeviceName(end.containerID, end.ifname))
-  await applyRemoval(node.run, node.classifier, planDetach(devices))
-}
-
-// A newer sandbox that failed must not have cost the older one its cable.
-async function restoreClaims(node: Node, id: WireId, claims: readonly EndClaim[]): Promise<void> {
-  // An older sandbox that was deleted meanwhile needs none: its DEL was the last word about it.
-  const living: EndClaim[] = []
-  for (const end of claims)
-    if (end.node !== node.name || (await node.state.get(end)) !== undefined) living.push(end)
-  if (living.length === 0) return
-  await node.store.update(id, (wire) =>
-    living.reduce<Wire | undefined>((restored, end) => restoreEnd(restored, id, end), wire),
-  )
-  await joinWire(node, id)
-}
-
-async function readEnd(node: Node, end: EndClaim): Promise<WireAttachment | undefined> {
-  try {
-    const attachment = await node.state.get(end)
-    return attachment?.kind === 'wire' ? attachment : undefined
-  } catch (error) {
-    if (!(error instanceof DecodeError)) throw error
-    node.log.error({ err: error, end }, 'cannot read an attachment, it counts as unplugged')
-    return undefined
-  }
 }
 
 async function findOwner(node: Node, args: CniArgs): Promise<PodOwner | undefined> {

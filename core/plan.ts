@@ -3,7 +3,7 @@
 import type { TapAttachment, WireAttachment } from './attachment.ts'
 import type { ObservedLink, ObservedLinks } from './observed.ts'
 import type { Step } from './step.ts'
-import { planTunnel, type Tunnel } from './tunnel.ts'
+import { planTunnel, planUntunnel, type Tunnel } from './tunnel.ts'
 import { toWireKey } from './wire.ts'
 
 /** Uid and gid of QEMU in a virt-launcher pod. */
@@ -31,30 +31,92 @@ export function planEnd(end: WireAttachment, observed: ObservedLinks): readonly 
   ]
 }
 
+/** An end of this node that is plugged in, and whether its owner is to see a carrier. */
+export interface GoalEnd {
+  readonly end: WireAttachment
+  readonly hasCarrier: boolean
+}
+
+/** How this node's part of a wire should be. */
+export interface WireGoal {
+  /** Only ends whose devices are there: others are unplugged. */
+  readonly ends: readonly GoalEnd[]
+  /** Whether frames go through: to the other end here, or into the tunnel. */
+  readonly isJoined: boolean
+  /** Where the far end is on another node. */
+  readonly tunnel?: Tunnel | undefined
+  /** The tunnel's device where there should be none. */
+  readonly closing?: string | undefined
+  /** Host ends that have lost their end. */
+  readonly detached: readonly string[]
+}
+
+export interface WirePlan {
+  /** Must all succeed. */
+  readonly steps: readonly Step[]
+  /** Passed over where it is gone already; after the steps, so that what goes on leads elsewhere by then. */
+  readonly removals: readonly Step[]
+}
+
 /**
- * Brings this node's part of one wire to where it should be. Two ends here are joined to each other,
- * one end to the tunnel where there is to be one; an end that leads nowhere has no carrier. Only ends
- * that are there are given: others are unplugged.
+ * Brings this node's part of one wire to where it should be: redirects before carrier, new before old.
+ * Nothing to do is no step. peers are the permissions that were seen, "address vni", where somebody looked.
  */
 export function planWire(
-  ends: readonly WireAttachment[],
+  goal: WireGoal,
   observed: ObservedLinks,
-  tunnel?: Tunnel,
+  peers?: ReadonlySet<string>,
+): WirePlan {
+  const { tunnel, closing, isJoined } = goal
+  const devices = goal.ends.map(({ end }) => end.hostDevice)
+  const [a, b = tunnel?.device] = devices
+  const cable = isJoined && a !== undefined && b !== undefined ? ([a, b] as const) : undefined
+  const seen = tunnel === undefined ? undefined : observed.get(tunnel.device)
+  const alone = cable === undefined ? devices : []
+  return {
+    steps: [
+      ...goal.ends.flatMap(({ end, hasCarrier }) =>
+        hasCarrier ? [] : toHostLinkSteps(end, observed.get(end.hostDevice), false),
+      ),
+      ...(tunnel === undefined ? [] : planTunnel(tunnel, seen, peers)),
+      ...(cable === undefined ? [] : planJoint(cable, observed)),
+      ...(tunnel === undefined || seen?.isUp === true ? [] : [setHostLink(tunnel.device, true)]),
+      ...goal.ends.flatMap(({ end, hasCarrier }) =>
+        hasCarrier ? toHostLinkSteps(end, observed.get(end.hostDevice), true) : [],
+      ),
+    ],
+    removals: [...planIdle(goal.detached, alone, observed), ...planClosing(closing, observed)],
+  }
+}
+
+function planJoint([a, b]: readonly [string, string], observed: ObservedLinks): readonly Step[] {
+  const leads = (from: string, to: string): boolean => observed.get(from)?.redirects?.join() === to
+  return [...(leads(a, b) ? [] : [toRedirect(a, b)]), ...(leads(b, a) ? [] : [toRedirect(b, a)])]
+}
+
+// Those that lost their end go down here; the others' carrier is among the steps. A device that is down
+// sends nothing, so a redirect nobody looked for may stay on it for a while.
+function planIdle(
+  detached: readonly string[],
+  alone: readonly string[],
+  observed: ObservedLinks,
 ): readonly Step[] {
-  const [a, b] = ends
-  const partner = b?.hostDevice ?? tunnel?.device
-  const redirects: Step[] =
-    a === undefined || partner === undefined
-      ? []
-      : [toRedirect(a.hostDevice, partner), toRedirect(partner, a.hostDevice)]
+  const isUp = (dev: string): boolean => observed.get(dev)?.isUp ?? false
+  const mayLead = (dev: string): boolean => {
+    const link = observed.get(dev)
+    return link?.redirects === undefined ? isUp(dev) : link.redirects.length > 0
+  }
   return [
-    ...(tunnel === undefined ? [] : planTunnel(tunnel, observed.get(tunnel.device))),
-    ...redirects,
-    ...(tunnel === undefined ? [] : [setHostLink(tunnel.device, true)]),
-    ...ends.flatMap((end) =>
-      toHostLinkSteps(end, observed.get(end.hostDevice), partner !== undefined),
-    ),
+    ...detached.filter(isUp).map((dev) => setHostLink(dev, false)),
+    ...[...detached, ...alone]
+      .filter(mayLead)
+      .map((dev): Step => ({ op: 'del-redirect', netns: undefined, dev })),
   ]
+}
+
+function planClosing(device: string | undefined, observed: ObservedLinks): readonly Step[] {
+  const link = device === undefined ? undefined : observed.get(device)
+  return device === undefined || link === undefined ? [] : planUntunnel(device, link)
 }
 
 /** Leaves an end without a cable: no carrier, and nothing it sends goes anywhere. */
@@ -83,16 +145,17 @@ export function planUnplug(
 
 /**
  * Joins a tap to its pod link inside the launcher's namespace. maxFrameBytes is what the pod link is
- * set to where it is an end of our wire; another CNI's link keeps its MTU.
+ * set to where it is an end of our wire; another CNI's link keeps its MTU. A tap that is there is kept.
  */
 export function planTap(
   attachment: TapAttachment,
   maxFrameBytes: number | undefined,
+  isThere = false,
 ): readonly Step[] {
   const netns = attachment.netns.path
   const { tap, podLink, mtuBytes } = attachment
   return [
-    { op: 'add-tap', netns, dev: tap, owner: QEMU_ID },
+    ...(isThere ? [] : [{ op: 'add-tap', netns, dev: tap, owner: QEMU_ID } as const]),
     { op: 'set-link', netns, dev: tap, mtuBytes, isSilent: true },
     {
       op: 'set-link',
@@ -134,21 +197,12 @@ function toVeth(end: WireAttachment): Step {
 function toHostLinkSteps(
   end: WireAttachment,
   observed: ObservedLink | undefined,
-  isJoined: boolean,
+  up: boolean,
 ): readonly Step[] {
   const alias = toAlias(end)
   if (observed === undefined || observed.alias !== alias)
-    return [
-      {
-        op: 'set-link',
-        netns: undefined,
-        dev: end.hostDevice,
-        isSilent: true,
-        alias,
-        up: isJoined,
-      },
-    ]
-  return observed.isUp === isJoined ? [] : [setHostLink(end.hostDevice, isJoined)]
+    return [{ op: 'set-link', netns: undefined, dev: end.hostDevice, isSilent: true, alias, up }]
+  return observed.isUp === up ? [] : [setHostLink(end.hostDevice, up)]
 }
 
 function setHostLink(dev: string, up: boolean): Step {

@@ -135,6 +135,17 @@ export function releaseEnd(wire: Wire | undefined, attachment: AttachmentId): Wi
   return isSame ? wire : orNothing({ ...wire, ends, displaced })
 }
 
+/** The wire with an end whose sandbox is gone freed; that sandbox's own node, where it is another, gets a note. */
+export function evictEnd(wire: Wire | undefined, gone: EndClaim, by: string): Wire | undefined {
+  if (wire === undefined || !holdsEnd(wire, gone)) return wire
+  const note = gone.node === by ? [] : [toDisplaced(gone)]
+  return orNothing({
+    ...wire,
+    ends: without(wire.ends, gone),
+    displaced: [...wire.displaced, ...note],
+  })
+}
+
 function without<T extends AttachmentId>(list: readonly T[], gone: AttachmentId): readonly T[] {
   return list.filter((one) => toAttachmentKey(one) !== toAttachmentKey(gone))
 }

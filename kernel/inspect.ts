@@ -8,6 +8,7 @@ import {
 } from '../core/inspection.ts'
 import { toHostDeviceName, toTunnelDeviceName } from '../core/name.ts'
 import { toWireKey, type AttachmentId, type WireId } from '../core/wire.ts'
+import { isPeerAllowed } from './peers.ts'
 import type { Run } from './run.ts'
 
 /** An end to look at, with what its agent remembers of it. */
@@ -70,14 +71,5 @@ async function readDevice(
 
 async function readAllowed(run: Run, tunnel: Device | null): Promise<boolean | null> {
   const vxlan = tunnel?.vxlan ?? null
-  if (vxlan === null) return null
-  const { remote, vni } = vxlan
-  const set = remote.includes(':') ? 'peers6' : 'peers4'
-  try {
-    await run(['nft', 'get', 'element', 'inet', 'l2wire', set, `{ ${remote} . ${vni} }`])
-    return true
-  } catch (error) {
-    if (error instanceof CommandError && error.stderr.includes('No such file')) return false
-    throw error
-  }
+  return vxlan === null ? null : isPeerAllowed(run, vxlan.remote, vxlan.vni)
 }

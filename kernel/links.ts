@@ -17,6 +17,18 @@ export async function observeLinks(names: readonly string[]): Promise<ObservedLi
   return new Map(links.flatMap(([name, link]) => (link === undefined ? [] : [[name, link]])))
 }
 
+/** As observeLinks, and where each leads: a process each. */
+export async function observeRedirects(run: Run, names: readonly string[]): Promise<ObservedLinks> {
+  const links = await observeLinks(names)
+  const seen = await Promise.all(
+    [...links].map(async ([name, link]) => {
+      const redirects = await readRedirects(run, undefined, name)
+      return [name, { ...link, redirects }] as const
+    }),
+  )
+  return new Map(seen)
+}
+
 /** All links of another namespace. Throws CommandError when it cannot be entered. */
 export async function listPodLinks(run: Run, netnsPath: string): Promise<readonly PodLink[]> {
   return parseLinks(await run(['nsenter', `--net=${netnsPath}`, 'ip', '-j', 'link', 'show']))
@@ -39,16 +51,42 @@ export async function readRedirects(
   }
 }
 
+// Of a device that is down the kernel does not say (EINVAL), and it may go down while we read.
+async function readCarrier(name: string): Promise<boolean> {
+  try {
+    return (await readFile(`${SYS_NET}/${name}/carrier`, 'utf8')).trim() === '1'
+  } catch (error) {
+    if (isGone(error)) return false
+    throw error
+  }
+}
+
+/** The kernel's number of a device of the agent's own namespace; undefined where there is none. */
+export async function readIfindex(name: string): Promise<number | undefined> {
+  try {
+    return Number(await readFile(`${SYS_NET}/${name}/ifindex`, 'utf8'))
+  } catch (error) {
+    if (isGone(error)) return undefined
+    throw error
+  }
+}
+
 async function readLink(name: string): Promise<ObservedLink | undefined> {
   try {
     const read = async (file: string): Promise<string> =>
       (await readFile(`${SYS_NET}/${name}/${file}`, 'utf8')).trim()
     const [flags, mtu, alias] = await Promise.all([read('flags'), read('mtu'), read('ifalias')])
-    return { isUp: (Number(flags) & IFF_UP) !== 0, mtuBytes: Number(mtu), alias }
+    const isUp = (Number(flags) & IFF_UP) !== 0
+    const hasCarrier = isUp && (await readCarrier(name))
+    return { isUp, hasCarrier, mtuBytes: Number(mtu), alias }
   } catch (error) {
-    // The device is not there, or goes while we read: sysfs says EINVAL of one that is unregistering.
-    const code = (error as NodeJS.ErrnoException).code
-    if (code === 'ENOENT' || code === 'ENODEV' || code === 'EINVAL') return undefined
+    if (isGone(error)) return undefined
     throw error
   }
+}
+
+// The device is not there, or goes while we read: sysfs says EINVAL of one that is unregistering.
+function isGone(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException).code
+  return code === 'ENOENT' || code === 'ENODEV' || code === 'EINVAL'
 }

@@ -11,9 +11,12 @@ import {
   planUntap,
   planWire,
   toAlias,
+  type WireGoal,
+  type WirePlan,
 } from '../../core/plan.ts'
-import type { ObservedLinks } from '../../core/observed.ts'
+import type { ObservedLink, ObservedLinks } from '../../core/observed.ts'
 import type { Step } from '../../core/step.ts'
+import type { Tunnel } from '../../core/tunnel.ts'
 
 function newEnd(containerID: string): WireAttachment {
   return toWireAttachment(
@@ -61,8 +64,32 @@ const TAP: TapAttachment = {
   mtuBytes: 1500,
 }
 
-function observe(ends: readonly WireAttachment[], isUp: boolean): ObservedLinks {
-  return new Map(ends.map((end) => [end.hostDevice, { isUp, mtuBytes: 9216, alias: toAlias(end) }]))
+function observe(
+  ends: readonly WireAttachment[],
+  isUp: boolean,
+  redirects?: readonly string[],
+): ObservedLinks {
+  const state = { isUp, hasCarrier: isUp, mtuBytes: 9216, redirects }
+  return new Map(ends.map((end) => [end.hostDevice, { ...state, alias: toAlias(end) }]))
+}
+
+/** Two ends joined, each leading to the other. */
+function observeJoined(a: WireAttachment, b: WireAttachment, isUp = true): ObservedLinks {
+  return new Map([...observe([a], isUp, [b.hostDevice]), ...observe([b], isUp, [a.hostDevice])])
+}
+
+function toGoal(ends: readonly WireAttachment[], more: Partial<WireGoal> = {}): WireGoal {
+  const isJoined = ends.length === 2
+  return {
+    ends: ends.map((end) => ({ end, hasCarrier: isJoined })),
+    isJoined,
+    detached: [],
+    ...more,
+  }
+}
+
+function renderPlan({ steps, removals }: WirePlan): readonly string[] {
+  return [...render(steps), ...render(removals).map((line) => `${line} (or gone)`)]
 }
 
 /** The whole change as text, one line per command, as the kernel will be told. */
@@ -93,12 +120,12 @@ describe('planEnd()', () => {
 
 /** As an end is when it has just been made: no alias yet. */
 function observeNew(end: WireAttachment): ObservedLinks {
-  return new Map([[end.hostDevice, { isUp: false, mtuBytes: 9216, alias: '' }]])
+  return new Map([[end.hostDevice, { isUp: false, hasCarrier: false, mtuBytes: 9216, alias: '' }]])
 }
 
 describe('planWire()', () => {
   it('makes the first end silent, and leaves it without carrier', () => {
-    expect(render(planWire([A], observeNew(A)))).to.deep.equal([
+    expect(renderPlan(planWire(toGoal([A]), observeNew(A)))).to.deep.equal([
       `host: ip link set dev ${A.hostDevice} addrgenmode none arp off multicast off`,
       `host: ip link set dev ${A.hostDevice} alias "l2wire default/w container/c1 eth1" down`,
     ])
@@ -106,7 +133,7 @@ describe('planWire()', () => {
 
   it('joins the second end to the first, redirects before carrier', () => {
     const observed = new Map([...observe([A], false), ...observeNew(B)])
-    expect(render(planWire([A, B], observed))).to.deep.equal([
+    expect(renderPlan(planWire(toGoal([A, B]), observed))).to.deep.equal([
       `host: tc qdisc replace dev ${A.hostDevice} clsact`,
       `host: tc filter replace dev ${A.hostDevice} ${MATCH} ${B.hostDevice}`,
       `host: tc qdisc replace dev ${B.hostDevice} clsact`,
@@ -120,13 +147,138 @@ describe('planWire()', () => {
   it('costs three processes for the second end', () => {
     const options = { classifier: 'bpf', hostNetns: '/proc/1/ns/net' } as const
     const observed = new Map([...observe([A], false), ...observeNew(B)])
-    const steps = [...planEnd(B, new Map()), ...planWire([A, B], observed)]
+    const steps = [...planEnd(B, new Map()), ...planWire(toGoal([A, B]), observed).steps]
     expect(renderBatches(steps, options)).to.have.length(3)
   })
 
-  it('touches no link of a wire that is as it should be', () => {
-    const steps = planWire([A, B], observe([A, B], true))
-    expect(steps.every((step) => step.op === 'add-redirect')).to.equal(true)
+  const noSteps: readonly { name: string; goal: WireGoal; observed: ObservedLinks }[] = [
+    {
+      name: 'two ends that lead to each other',
+      goal: toGoal([A, B]),
+      observed: observeJoined(A, B),
+    },
+    { name: 'an end alone', goal: toGoal([A]), observed: observe([A], false, []) },
+    {
+      name: 'an end that lost its place',
+      goal: toGoal([], { detached: [A.hostDevice] }),
+      observed: observe([A], false, []),
+    },
+    {
+      name: 'an end whose devices are gone',
+      goal: toGoal([], { detached: [A.hostDevice] }),
+      observed: new Map(),
+    },
+    {
+      name: 'a tunnel that is closed already',
+      goal: toGoal([A], { closing: 'lx1' }),
+      observed: observe([A], false, []),
+    },
+  ]
+  for (const { name, goal, observed } of noSteps)
+    it(`does nothing for ${name}`, () => {
+      expect(renderPlan(planWire(goal, observed))).to.deep.equal([])
+    })
+
+  it('joins again what nobody looked at, without touching a link', () => {
+    const { steps } = planWire(toGoal([A, B]), observe([A, B], true))
+    expect(steps.map((step) => step.op)).to.deep.equal(['add-redirect', 'add-redirect'])
+  })
+
+  it('mends just the redirect that is wrong', () => {
+    const observed = new Map([...observeJoined(A, B), ...observe([B], true, ['*'])])
+    expect(renderPlan(planWire(toGoal([A, B]), observed))).to.deep.equal([
+      `host: tc qdisc replace dev ${B.hostDevice} clsact`,
+      `host: tc filter replace dev ${B.hostDevice} ${MATCH} ${A.hostDevice}`,
+    ])
+  })
+
+  it('shows the far end an owner that set its interface down, and keeps them joined', () => {
+    const goal = toGoal([A, B], {
+      ends: [
+        { end: A, hasCarrier: true },
+        { end: B, hasCarrier: false },
+      ],
+    })
+    expect(renderPlan(planWire(goal, observeJoined(A, B)))).to.deep.equal([
+      `host: ip link set dev ${B.hostDevice} down`,
+    ])
+  })
+
+  it('takes the cable out: carriers first, then the way', () => {
+    const goal = toGoal([A, B], {
+      ends: [A, B].map((end) => ({ end, hasCarrier: false })),
+      isJoined: false,
+    })
+    expect(renderPlan(planWire(goal, observeJoined(A, B)))).to.deep.equal([
+      `host: ip link set dev ${A.hostDevice} down`,
+      `host: ip link set dev ${B.hostDevice} down`,
+      `host: tc filter del dev ${A.hostDevice} ingress pref 1 (or gone)`,
+      `host: tc filter del dev ${B.hostDevice} ingress pref 1 (or gone)`,
+    ])
+  })
+
+  it('lets a newer sandbox in before the older one is taken off, whose owner sees the cable go', () => {
+    const C = newEnd('c3')
+    const goal = toGoal([A, C], { detached: [B.hostDevice] })
+    const observed = new Map([...observeJoined(A, B), ...observeNew(C)])
+    expect(renderPlan(planWire(goal, observed)).slice(-3)).to.deep.equal([
+      `host: ip link set dev ${C.hostDevice} alias "l2wire default/w container/c3 eth1" up`,
+      `host: ip link set dev ${B.hostDevice} down (or gone)`,
+      `host: tc filter del dev ${B.hostDevice} ingress pref 1 (or gone)`,
+    ])
+  })
+
+  describe('a far end that moves', () => {
+    const tunnel: Tunnel = {
+      device: 'lx1',
+      wireKey: 'default/w',
+      vni: 7,
+      local: '192.0.2.1',
+      remote: '192.0.2.2',
+      port: 14789,
+      mtuBytes: 9216,
+    }
+    const link: ObservedLink = {
+      isUp: true,
+      hasCarrier: true,
+      mtuBytes: 9216,
+      alias: 'l2wire default/w vni 7 port 14789 local 192.0.2.1 remote 192.0.2.2',
+      redirects: [A.hostDevice],
+    }
+    const across = new Map([...observe([A], true, ['lx1']), ['lx1', link] as const])
+
+    it('to another node: the surviving end is led into the tunnel, and never goes down', () => {
+      const goal = toGoal([A], {
+        ends: [{ end: A, hasCarrier: true }],
+        isJoined: true,
+        tunnel,
+        detached: [B.hostDevice],
+      })
+      const lines = renderPlan(planWire(goal, observeJoined(A, B)))
+      expect(lines).to.include(`host: tc filter replace dev ${A.hostDevice} ${MATCH} lx1`)
+      expect(lines.join('\n')).not.to.include(`${A.hostDevice} down`)
+      expect(planWire(goal, new Map([...across, ...observe([B], false, [])]))).to.deep.equal({
+        steps: [],
+        removals: [],
+      })
+    })
+
+    it('here: the tunnel goes once the surviving end leads elsewhere', () => {
+      const goal = toGoal([A, B], { closing: 'lx1' })
+      const lines = renderPlan(planWire(goal, new Map([...across, ...observeNew(B)])))
+      expect(lines.join('\n')).not.to.include(`${A.hostDevice} down`)
+      expect(lines.indexOf('host: ip link del dev lx1 (or gone)')).to.be.greaterThan(
+        lines.indexOf(`host: tc filter replace dev ${A.hostDevice} ${MATCH} ${B.hostDevice}`),
+      )
+    })
+
+    it('whose permission somebody took away is let in again', () => {
+      const goal = toGoal([A], { ends: [{ end: A, hasCarrier: true }], isJoined: true, tunnel })
+      expect(renderPlan(planWire(goal, across, new Set(['192.0.2.2 8'])))).to.deep.equal([
+        'host: nft add element inet l2wire peers4 { 192.0.2.2 . 7 }',
+      ])
+      expect(renderPlan(planWire(goal, across, new Set(['192.0.2.2 7'])))).to.deep.equal([])
+    })
   })
 })
 

@@ -385,7 +385,7 @@ describe('trouble', function () {
       await node.startAgent()
       expect(node.readLog()).to.include('ELOOP')
       expect(await readdir(folder)).to.deep.equal(['c1@eth1.json', 'c5@eth1.json'])
-      await rm(join(folder, 'c5@eth1.json'))
+      await del(a, 'c5')
       await del(a, 'c1')
     })
 

@@ -261,6 +261,9 @@ describe('wires across nodes', function () {
     await using b = await newLabNetns('b')
     await n1.node.mustCall(CONFIG, toCall('ADD', a, 'h1'))
     await n2.node.mustCall(CONFIG, toCall('ADD', b, 'h2'))
+    await expectSoon('tunnel on n1', async () =>
+      (await n1.netns.run(['ip', '-br', 'link', 'show'])).includes(TUNNEL),
+    )
     const device = await n1.netns.run(['ip', '-d', 'link', 'show', 'dev', TUNNEL])
     expect(device).to.include('vxlan id 70 ').and.include('dstport 14999 nolearning')
     expect(await n1.netns.run(['ip', '-o', 'link', 'show', 'dev', UNDERLAY])).to.include('UP')

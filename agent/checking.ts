@@ -1,0 +1,48 @@
+// The look at everything: every few minutes, and soon where events of the kernel were lost. What it finds
+// nobody told us of: a sandbox that went without a word, a device changed while nobody listened.
+import { NO_STRAYS } from '../core/strays.ts'
+import type { Looks } from './looks.ts'
+import type { Node } from './node.ts'
+import { resync } from './recover.ts'
+
+export interface Checking extends Disposable {
+  readonly soon: (reason: string) => void
+}
+
+const SOON_MS = 200
+
+export function newChecking(node: Node, looks: Looks, everySeconds: number): Checking {
+  let timer: NodeJS.Timeout | undefined
+  let dueAt = Infinity
+  let strays = NO_STRAYS
+  let isStopped = false
+
+  const check = async (): Promise<void> => {
+    dueAt = Infinity
+    try {
+      strays = await resync(node, looks, strays)
+    } catch (error) {
+      node.log.error({ err: error }, 'cannot look at everything')
+    }
+    // The nodes of a cluster that start together do not ask its API together for ever.
+    schedule(everySeconds * 1000 * (0.9 + Math.random() * 0.2))
+  }
+  const schedule = (afterMs: number): void => {
+    const at = performance.now() + afterMs
+    if (isStopped || at >= dueAt) return
+    clearTimeout(timer)
+    dueAt = at
+    timer = setTimeout(() => void check(), afterMs).unref()
+  }
+  schedule(everySeconds * 1000)
+  return {
+    soon: (reason) => {
+      node.log.warn({ reason }, 'events of the kernel may be lost, everything is looked at')
+      schedule(SOON_MS)
+    },
+    [Symbol.dispose]: () => {
+      isStopped = true
+      clearTimeout(timer)
+    },
+  }
+}

@@ -1,0 +1,67 @@
+// Heeds the kernel: whatever happens to a device of ours, or to the pod's side of one, is a look at its
+// wire. Events are hints; what is true is read when looking.
+import type { LinkEvent } from '../core/kernel-event.ts'
+import { readIfindex } from '../kernel/links.ts'
+import { watchKernel } from '../kernel/monitor.ts'
+import type { Looks } from './looks.ts'
+import type { Node } from './node.ts'
+
+/** An interface that is set down and up again within this time was not down: a cable is not that quick. */
+const SETTLE_MS = 100
+
+export interface Heeding extends AsyncDisposable {
+  /** Learns which devices are ours: from then on their events are told from others'. */
+  readonly learn: () => Promise<void>
+}
+
+/** onGap is told when events may be lost: then everything is to be looked at. */
+export async function heedKernel(
+  node: Node,
+  looks: Looks,
+  onGap: (reason: string) => void,
+): Promise<Heeding> {
+  // By the kernel's number: what a pod's side of a veth names its other end by.
+  const hostEnds = new Map<number, string>()
+
+  const look = (dev: string | undefined): void => {
+    const wire = dev === undefined ? undefined : node.state.findWire(dev)
+    if (wire !== undefined) looks.seldom(wire, 'redirects', SETTLE_MS)
+  }
+  const hearOurs = ({ name, ifindex, isDeleted }: LinkEvent): void => {
+    if (node.state.findWire(name) === undefined) return
+    if (isDeleted) {
+      hostEnds.delete(ifindex)
+      node.owners.delete(name)
+    } else hostEnds.set(ifindex, name)
+    look(name)
+  }
+  const hearPods = ({ peer }: LinkEvent): void => {
+    const name = peer === undefined ? undefined : hostEnds.get(peer.ifindex)
+    if (name === undefined) return
+    // What was read inside the pod is out of date.
+    node.owners.delete(name)
+    look(name)
+  }
+  const learn = async (): Promise<void> => {
+    for (const attachment of node.state.listAll()) {
+      if (attachment.kind !== 'wire') continue
+      const ifindex = await readIfindex(attachment.hostDevice)
+      if (ifindex !== undefined) hostEnds.set(ifindex, attachment.hostDevice)
+    }
+  }
+  const monitors = await watchKernel({
+    onLink: (event) => {
+      if (event.nsid === 'current') hearOurs(event)
+      else hearPods(event)
+    },
+    onFilter: look,
+    onGap: (reason) => {
+      node.owners.clear()
+      void learn().then(() => onGap(reason))
+    },
+  })
+  return {
+    learn,
+    [Symbol.asyncDispose]: async () => monitors[Symbol.asyncDispose](),
+  }
+}

@@ -1,0 +1,81 @@
+// Looks at wires that something happened to: soon, one at a time per wire, several happenings in one
+// look, and again, later and later, where a look fails.
+import { toWireKey, type WireId } from '../core/wire.ts'
+import type { Node } from './node.ts'
+import { reconcileWire, type Depth } from './reconcile.ts'
+
+/** A wire that something happens to all the time is looked at this often at most. */
+const APART_MS = 1_000
+/** How soon a failed look is taken again, and how late at most. */
+const AGAIN_FIRST_MS = 1_000
+const AGAIN_MOST_MS = 60_000
+
+export interface Looks extends Disposable {
+  /** One look at the wire. */
+  readonly soon: (id: WireId, depth: Depth) => void
+  /** As soon, some time from now, and not twice within a second. */
+  readonly seldom: (id: WireId, depth: Depth, afterMs: number) => void
+}
+
+interface Waiting {
+  readonly timer: NodeJS.Timeout
+  readonly dueAt: number
+  readonly depth: Depth
+}
+
+export function newLooks(node: Node): Looks {
+  const waiting = new Map<string, Waiting>()
+  const lately = new Map<string, number>()
+  let isStopped = false
+
+  const schedule = (id: WireId, asked: Depth, afterMs: number, againMs: number): void => {
+    if (isStopped) return
+    const key = toWireKey(id)
+    // What is not looked at yet is one look: the earlier time, the closer look.
+    const earlier = waiting.get(key)
+    const dueAt = Math.min(performance.now() + afterMs, earlier?.dueAt ?? Infinity)
+    const depth = earlier?.depth === 'redirects' ? earlier.depth : asked
+    clearTimeout(earlier?.timer)
+    const timer = setTimeout(() => take(id, againMs), Math.max(0, dueAt - performance.now()))
+    waiting.set(key, { timer: timer.unref(), dueAt, depth })
+  }
+  const take = (id: WireId, againMs: number): void => {
+    const key = toWireKey(id)
+    let depth: Depth = 'links'
+    const look = node.queue(key, async () => {
+      // What happens from here on is another look's; and this may be one that another has taken along.
+      const mine = waiting.get(key)
+      if (mine === undefined || isStopped) return
+      waiting.delete(key)
+      clearTimeout(mine.timer)
+      depth = mine.depth
+      noteTime(key)
+      await reconcileWire(node, id, depth)
+    })
+    look.catch((error: unknown) => {
+      const facts = { err: error, wire: key, againMs }
+      node.log.error(facts, 'cannot bring a wire to where it should be yet')
+      // Nothing may ever happen to it again: then nothing but this would join it.
+      schedule(id, depth, againMs, Math.min(againMs * 2, AGAIN_MOST_MS))
+    })
+  }
+  const noteTime = (key: string): void => {
+    const now = performance.now()
+    lately.set(key, now)
+    setTimeout(() => {
+      if (lately.get(key) === now) lately.delete(key)
+    }, APART_MS).unref()
+  }
+  return {
+    soon: (id, depth) => schedule(id, depth, 0, AGAIN_FIRST_MS),
+    seldom: (id, depth, afterMs) => {
+      const since = performance.now() - (lately.get(toWireKey(id)) ?? -APART_MS)
+      schedule(id, depth, Math.max(afterMs, APART_MS - since), AGAIN_FIRST_MS)
+    },
+    [Symbol.dispose]: () => {
+      isStopped = true
+      for (const { timer } of waiting.values()) clearTimeout(timer)
+      waiting.clear()
+    },
+  }
+}

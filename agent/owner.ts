@@ -1,0 +1,37 @@
+// Whether the owner of an end has its interface up. Our own host end says so while it is up; once we
+// took the carrier away only the pod's own namespace does.
+import type { WireAttachment } from '../core/attachment.ts'
+import { CommandError } from '../core/errors.ts'
+import type { ObservedLinks } from '../core/observed.ts'
+import { listPodLinks } from '../kernel/links.ts'
+import type { Run } from '../kernel/run.ts'
+
+/** What was read inside pods, by host end, until the kernel tells of a change. */
+export type OwnerStates = Map<string, boolean>
+
+export async function readOwnerUp(
+  run: Run,
+  owners: OwnerStates,
+  end: WireAttachment,
+  observed: ObservedLinks,
+): Promise<boolean> {
+  const host = observed.get(end.hostDevice)
+  if (host?.isUp === true) return host.hasCarrier
+  const known = owners.get(end.hostDevice)
+  if (known !== undefined) return known
+  const isUp = await readPodEndUp(run, end)
+  owners.set(end.hostDevice, isUp)
+  return isUp
+}
+
+async function readPodEndUp(run: Run, { netns, ifname }: WireAttachment): Promise<boolean> {
+  try {
+    const link = (await listPodLinks(run, netns.path)).find(({ name }) => name === ifname)
+    // Renamed by its owner: its own name for it is no reason to unplug it.
+    return link?.isUp ?? true
+  } catch (error) {
+    // A namespace whose path is gone while it lives: up until its host end can say.
+    if (error instanceof CommandError) return true
+    throw error
+  }
+}

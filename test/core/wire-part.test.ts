@@ -1,0 +1,145 @@
+import { expect } from 'chai'
+import { describe, it } from 'mocha'
+
+import type { WireAttachment } from '../../core/attachment.ts'
+import type { EndClaim, Wire } from '../../core/wire.ts'
+import { toWirePart, type WirePart } from '../../core/wire-part.ts'
+
+function newAttachment(
+  containerID: string,
+  holder: string,
+  phase: WireAttachment['phase'] = 'ready',
+): WireAttachment {
+  return {
+    version: 1,
+    kind: 'wire',
+    containerID,
+    ifname: 'eth1',
+    netns: { path: '/run/netns/x', inode: 1, bootId: 'b' },
+    network: 'w',
+    phase,
+    wire: { namespace: 'lab', name: 'w' },
+    holder,
+    node: 'n1',
+    mac: '02:00:00:00:00:01',
+    mtuBytes: 1500,
+    maxFrameBytes: 9216,
+    hostDevice: `lw-${containerID}`,
+  }
+}
+
+function newClaim(containerID: string, holder: string, node = 'n1'): EndClaim {
+  return {
+    holder,
+    containerID,
+    ifname: 'eth1',
+    node,
+    address: '192.0.2.1',
+    mtuBytes: 1500,
+    pod: undefined,
+    isUp: true,
+  }
+}
+
+function newWire(ends: readonly EndClaim[], displaced: Wire['displaced'] = []): Wire {
+  return {
+    namespace: 'lab',
+    name: 'w',
+    ends,
+    isUnplugged: false,
+    displaced,
+    vni: undefined,
+    tunnelNodes: [],
+    reports: [],
+  }
+}
+
+/** By containerID. */
+function render(part: WirePart): Readonly<Record<string, string>> {
+  const lists = Object.entries(part) as [string, readonly { readonly containerID: string }[]][]
+  return Object.fromEntries(
+    lists.flatMap(([name, list]) =>
+      list.length === 0 ? [] : [[name, list.map(({ containerID }) => containerID).join(' ')]],
+    ),
+  )
+}
+
+const C1 = newAttachment('c1', 'pod/a')
+const C2 = newAttachment('c2', 'pod/b')
+
+describe('toWirePart()', () => {
+  const rows: readonly {
+    name: string
+    wire: Wire | undefined
+    attachments: readonly WireAttachment[]
+    want: Readonly<Record<string, string>>
+  }[] = [
+    {
+      name: 'ends that are held, and a far one',
+      wire: newWire([newClaim('c1', 'pod/a'), newClaim('c9', 'pod/z', 'n2')]),
+      attachments: [C1],
+      want: { ends: 'c1' },
+    },
+    {
+      name: 'an end that a newer sandbox has, here',
+      wire: newWire([newClaim('c3', 'pod/a')]),
+      attachments: [C1, newAttachment('c3', 'pod/a', 'adding')],
+      want: { ends: 'c3', lost: 'c1' },
+    },
+    {
+      name: 'an end that moved to another node, and was unplugged there since',
+      wire: newWire([], [{ containerID: 'c1', ifname: 'eth1', node: 'n1' }]),
+      attachments: [C1],
+      want: { lost: 'c1' },
+    },
+    {
+      name: 'an end that was lost once, though it is free now',
+      wire: undefined,
+      attachments: [newAttachment('c1', 'pod/a', 'released')],
+      want: { lost: 'c1' },
+    },
+    {
+      name: 'an end that was lost, and put back by whoever failed to take it',
+      wire: newWire([newClaim('c1', 'pod/a')]),
+      attachments: [newAttachment('c1', 'pod/a', 'released')],
+      want: { ends: 'c1' },
+    },
+    {
+      name: 'ends of a document that was emptied by hand',
+      wire: undefined,
+      attachments: [C1, C2],
+      want: { unclaimed: 'c1 c2' },
+    },
+    {
+      name: 'an end that finds both places taken by others',
+      wire: newWire([newClaim('c8', 'pod/y', 'n2'), newClaim('c9', 'pod/z', 'n2')]),
+      attachments: [C1],
+      want: { shutOut: 'c1' },
+    },
+    {
+      name: 'of two that want the one free place, one',
+      wire: newWire([newClaim('c9', 'pod/z', 'n2')]),
+      attachments: [C1, C2],
+      want: { unclaimed: 'c1', shutOut: 'c2' },
+    },
+    {
+      name: 'an ADD under way and a DEL that is done, which are their own',
+      wire: undefined,
+      attachments: [
+        newAttachment('c1', 'pod/a', 'adding'),
+        newAttachment('c2', 'pod/b', 'leaving'),
+      ],
+      want: {},
+    },
+    {
+      name: 'a claim for this node that nobody here knows of',
+      wire: newWire([newClaim('c1', 'pod/a'), newClaim('c5', 'pod/e')]),
+      attachments: [C1],
+      want: { ends: 'c1', strays: 'c5' },
+    },
+  ]
+  for (const { name, wire, attachments, want } of rows)
+    it(`tells ${name}`, () => {
+      expect(render(toWirePart(wire, attachments, 'n1'))).to.deep.equal(want)
+    })
+})
