@@ -2,7 +2,7 @@
 # First process of a container of the lab: already in the pod's network namespace, and in mount, pid and
 # uts namespaces of its own. Its /usr and /etc are the machine's with the unpacked Debian packages over
 # them, the rest is empty, and what it writes is in memory. It becomes the container's command.
-# Arguments: host name, folder of packages, "rw" or "ro" for /proc/sys, number of volumes, source and
+# Arguments: host name, folder of packages, "rw" or "ro" for /proc/sys and /sys, number of volumes, source and
 # target of each, then the command.
 set -eu
 name=$1 packages=$2 sysctl=$3 volumes=$4
@@ -25,7 +25,7 @@ mount -t proc proc proc
 # A runtime lets nobody but privileged containers write there.
 mount --bind proc/sys proc/sys
 mount -o "remount,bind,$sysctl" proc/sys
-mount -t sysfs -o ro sysfs sys
+mount -t sysfs -o "$sysctl" sysfs sys
 for directory in run tmp; do mount -t tmpfs -o mode=1777 l2wire $directory; done
 mount -t tmpfs -o mode=755 l2wire dev
 device() { mknod -m 666 "dev/$1" c "$2" "$3"; }

@@ -40,6 +40,8 @@ export interface ContainerOptions {
   readonly spec: ContainerSpec
   /** Folders by the name of their volume. */
   readonly volumes: Readonly<Record<string, string>>
+  /** Debian packages that its command comes from; default: those of the examples. */
+  readonly packages?: readonly string[]
 }
 
 export interface Container extends AsyncDisposable {
@@ -96,13 +98,15 @@ function toArgv(options: ContainerOptions, packages: string): readonly string[] 
 
 /** Runs an init container to its end. */
 export async function runInitContainer(options: ContainerOptions): Promise<void> {
-  await run(toArgv(options, await ensurePackages()), { timeoutMs: INIT_CONTAINER_MS })
+  await run(toArgv(options, await ensurePackages(options.packages)), {
+    timeoutMs: INIT_CONTAINER_MS,
+  })
 }
 
 /** Resolves when the container's command runs. */
 export async function newContainer(options: ContainerOptions): Promise<Container> {
   const { spec } = options
-  const [file = '', ...args] = toArgv(options, await ensurePackages())
+  const [file = '', ...args] = toArgv(options, await ensurePackages(options.packages))
   // A session of its own: ^C is for us, and we take the container down.
   const child = spawn(file, args, {
     stdio: ['ignore', 'pipe', 'pipe'],

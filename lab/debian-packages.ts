@@ -8,7 +8,6 @@ import { CommandError } from '../core/errors.ts'
 import { run } from '../kernel/run.ts'
 import { ensureDirectory, LAB_DIRECTORY } from './lab-directory.ts'
 
-const PACKAGES = ['frr', 'iputils-arping', 'iputils-ping', 'keepalived', 'lldpd'] as const
 const DOWNLOAD_MS = 300_000
 
 /** Users and groups that the packages' scripts would add. */
@@ -18,28 +17,33 @@ export const DAEMON_USERS = [
 ]
 export const DAEMON_GROUPS = ['frr:x:920:', 'frrvty:x:921:frr', '_lldpd:x:922:']
 
+/** What the examples' containers and guests run. */
+const EXAMPLE_PACKAGES = ['frr', 'iputils-arping', 'iputils-ping', 'keepalived', 'lldpd'] as const
+
 /**
  * A folder to lay over the machine's root. It holds the packages and those they need that are not
  * installed here; delete it to get newer ones.
  */
-export async function ensurePackages(): Promise<string> {
-  const inputs = [...PACKAGES, ...DAEMON_USERS, ...DAEMON_GROUPS].join(' ')
+export async function ensurePackages(
+  packages: readonly string[] = EXAMPLE_PACKAGES,
+): Promise<string> {
+  const inputs = [...packages, ...DAEMON_USERS, ...DAEMON_GROUPS].join(' ')
   const digest = createHash('sha256').update(inputs).digest('hex')
   const target = path.join(LAB_DIRECTORY, `packages-${digest.slice(0, 8)}`)
-  await ensureDirectory(target, unpack)
+  await ensureDirectory(target, async (directory) => unpack(packages, directory))
   return target
 }
 
-async function unpack(directory: string): Promise<void> {
+async function unpack(packages: readonly string[], directory: string): Promise<void> {
   const archives = path.join(directory, 'archives')
   await mkdir(path.join(archives, 'partial'), { recursive: true })
   try {
-    await download(archives)
+    await download(packages, archives)
   } catch (error) {
     if (!(error instanceof CommandError)) throw error
     // No list of packages, or one that names a version which the mirror no longer has.
     await run(['apt-get', '-qq', 'update'], { timeoutMs: DOWNLOAD_MS })
-    await download(archives)
+    await download(packages, archives)
   }
   const script = `
     cd "$1"
@@ -57,11 +61,11 @@ async function unpack(directory: string): Promise<void> {
   await addLines(directory, 'etc/group', DAEMON_GROUPS)
 }
 
-async function download(archives: string): Promise<void> {
+async function download(packages: readonly string[], archives: string): Promise<void> {
   // As user "_apt" it could not write here. A package that is installed is taken from the machine.
   const options = ['-o', `Dir::Cache::archives=${archives}`, '-o', 'APT::Sandbox::User=root']
   const command = ['install', '-qq', '-y', '--no-install-recommends', '--download-only']
-  await run(['apt-get', ...options, ...command, ...PACKAGES], { timeoutMs: DOWNLOAD_MS })
+  await run(['apt-get', ...options, ...command, ...packages], { timeoutMs: DOWNLOAD_MS })
 }
 
 /** The machine's file with lines added, for the users that the packages want. */

@@ -1,13 +1,16 @@
 // An agent's ears: what others do to devices and filters of its namespace, and of pods with a pair to it.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { expect } from 'chai'
 import { after, afterEach, before, beforeEach, describe, it } from 'mocha'
+import { parseAllDocuments } from 'yaml'
 
 import type { LinkEvent } from '../../core/kernel-event.ts'
 import { run } from '../../kernel/run.ts'
+import { ROOT } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
@@ -25,8 +28,9 @@ interface Watcher {
   readonly findChild: (program: string) => Promise<number>
 }
 
-async function newWatcher(netns: LabNetns): Promise<Watcher> {
-  const argv = ['--pdeathsig', 'KILL', 'ip', 'netns', 'exec', netns.name, process.execPath, WATCH]
+async function newWatcher(netns: LabNetns, confine: readonly string[] = []): Promise<Watcher> {
+  const enter = ['--pdeathsig', 'KILL', 'ip', 'netns', 'exec', netns.name]
+  const argv = [...enter, ...confine, process.execPath, WATCH]
   const child = spawn('setpriv', argv, { stdio: ['ignore', 'pipe', 'inherit'] })
   const told: Told[] = []
   let text = ''
@@ -46,6 +50,29 @@ async function newWatcher(netns: LabNetns): Promise<Watcher> {
   }
   await expectSoon('watching', () => watcher.hasTold('ready', () => true))
   return watcher
+}
+
+/** Root with no capabilities but those that deploy/ gives the agent. */
+async function readConfinement(): Promise<readonly string[]> {
+  const manifest = join(ROOT, 'deploy/base/agent.yaml')
+  const daemon = parseAllDocuments(await readFile(manifest, 'utf8'))
+    .map((document) => document.toJS() as DaemonSet)
+    .find(({ kind }) => kind === 'DaemonSet')
+  const agent = daemon?.spec.template.spec.containers.find(({ name }) => name === 'agent')
+  const added = agent?.securityContext.capabilities.add ?? []
+  expect(added).to.include('NET_ADMIN')
+  const bounding = ['-all', ...added.map((name) => `+${name.toLowerCase()}`)].join(',')
+  return ['setpriv', '--bounding-set', bounding, '--inh-caps', '-all']
+}
+
+interface DaemonSet {
+  readonly kind: string
+  readonly spec: { readonly template: { readonly spec: { readonly containers: Container[] } } }
+}
+
+interface Container {
+  readonly name: string
+  readonly securityContext: { readonly capabilities: { readonly add: readonly string[] } }
 }
 
 async function isRunning(pid: number): Promise<boolean> {
@@ -159,7 +186,7 @@ describe('watchKernel()', () => {
     process.kill(ip, 'SIGSTOP')
     const change = ['up', 'down'].map((word) => `link set dev ${HOST_END} ${word}\n`).join('')
     await run(['nsenter', `--net=${node.path}`, 'ip', '-batch', '-'], {
-      input: change.repeat(10_000),
+      input: change.repeat(5_000),
     })
     process.kill(ip, 'SIGCONT')
     await expectSoon('gap', () =>
@@ -167,6 +194,17 @@ describe('watchKernel()', () => {
     )
     await pod.run(['ip', 'link', 'set', 'dev', 'eth1', 'name', 'eth7'])
     await hearsLink('rename', ({ name }) => name === 'eth7')
+  })
+
+  it('hears a pod end with no capabilities but those that deploy/ gives', async () => {
+    const confined = await newWatcher(node, await readConfinement())
+    await pod.run(['ip', 'link', 'set', 'dev', 'eth1', 'up'])
+    await expectSoon('pod end up', () =>
+      confined.hasTold('link', ({ name, isUp }: LinkEvent) => name === 'eth1' && isUp),
+    )
+    const ended = once(confined.process, 'exit')
+    confined.process.kill('SIGTERM')
+    await ended
   })
 
   it('leaves no child behind, disposed or killed', async () => {
