@@ -1,6 +1,6 @@
 // A rolling upgrade while frames cross a wire: node after node gets the new plugins and a new agent, and
 // nothing is lost, nothing comes twice, nothing overtakes.
-import { appendFile, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { appendFile, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { afterEach, beforeEach, describe, it } from 'mocha'
 
-import { decodePcap } from '../../core/tester/pcap.ts'
+import { decodePcap, encodePcap } from '../../core/tester/pcap.ts'
 import { newNetnsStation } from '../../kernel/netns-station.ts'
 import { run } from '../../kernel/run.ts'
 import type { Station } from '../../kernel/station.ts'
@@ -23,6 +23,7 @@ import { expectSoon } from '../expect-soon.ts'
 
 const CONFIG = { cniVersion: '1.1.0', type: 'l2wire' }
 const BATCH = 1_000
+const PATIENCE_MS = 10_000
 
 function toCall(command: string, netns: LabNetns): CniCall {
   return { command, containerID: netns.name, netns: netns.path, ifname: 'eth1' }
@@ -54,7 +55,10 @@ async function startListening(netns: LabNetns, file: string) {
   const daemon = startDaemon([...inside, '-U', '-s', '96', '-B', '8192', '-Z', 'root', '-w', file])
   await expectSoon('listening', () => daemon.readLog().includes('listening on'))
   return {
-    stop: async (): Promise<readonly string[]> => {
+    /** What it sees may come late, and ends with it: it goes when it has this many, or must have. */
+    stop: async (count: number): Promise<readonly string[]> => {
+      const deadline = Date.now() + PATIENCE_MS
+      while ((await stat(file)).size < toPcapBytes(count) && Date.now() < deadline) await sleep(50)
       await daemon.end('SIGINT')
       // What was lost here must not be taken for the cable's fault.
       expect(daemon.readLog()).to.include('\n0 packets dropped by kernel')
@@ -62,6 +66,11 @@ async function startListening(netns: LabNetns, file: string) {
     },
     [Symbol.asyncDispose]: async () => daemon.end('SIGKILL'),
   }
+}
+
+/** A file of so many of our frames. */
+function toPcapBytes(count: number): number {
+  return encodePcap(newCountedFrames(count)).length
 }
 
 function toText(frame: Uint8Array): string {
@@ -113,14 +122,12 @@ describe('a rolling upgrade', function () {
       await on.node.mustCall({ ...CONFIG, name: wire }, toCall('ADD', pod))
       ends.push([on, pod, wire])
     }
-    const [, here] = ends[0] as (typeof ends)[0]
-    const hasCarrier = async (): Promise<boolean> =>
-      (await here.run(['ip', '-br', 'link', 'show', 'dev', 'eth1'])).includes('LOWER_UP')
-    await expectSoon('joined', hasCarrier)
-
-    const links = async (): Promise<readonly string[]> =>
-      Promise.all(ends.map(async ([, pod]) => pod.run(['ip', '-o', 'link', 'show'])))
-    const before = await links()
+    const listLinks = async (): Promise<readonly string[]> =>
+      Promise.all(ends.map(async ([, pod]) => pod.run(['ip', '-o', 'link', 'show', 'dev', 'eth1'])))
+    await expectSoon('joined', async () =>
+      (await listLinks()).every((link) => link.includes('LOWER_UP')),
+    )
+    const before = await listLinks()
     const streams = [ends.slice(0, 2), ends.slice(2)].map(async (pair) => {
       const [from, to] = pair.map(([, pod]) => pod) as [LabNetns, LabNetns]
       const capture = made.use(await startListening(to, join(plugins, `${to.name}.pcap`)))
@@ -137,13 +144,12 @@ describe('a rolling upgrade', function () {
     )
     for (const { capture, stop } of running) {
       const sent = await stop()
-      await sleep(300)
-      const heard = await capture.stop()
+      const heard = await capture.stop(sent.length)
       expect(sent.length, 'the stream went on all the time').to.be.greaterThan(BATCH)
       expect(heard.length).to.equal(sent.length)
       expect(heard.findIndex((frame, at) => frame !== sent[at])).to.equal(-1)
     }
-    expect(await links()).to.deep.equal(before)
+    expect(await listLinks()).to.deep.equal(before)
     // What an agent before plugged, the one behind unplugs, by the new plugin.
     for (const [on, pod, wire] of ends) await delByInstalled(on, pod, wire)
     await expectSoon('nothing left', async () => (await cluster.listStore()).length === 0)
