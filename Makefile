@@ -8,7 +8,7 @@ help: ## this text
 demo: setup-demo build ## boot real VMs on wires, send every frame class through, print the table
 	@node lab/demo.ts
 
-test: setup-test build ## types, lint, core, processes, kernel and VMs
+test: setup-test build ## types, lint, core, processes, kernel, random sequences and VMs
 	@npm run --silent ok && echo 'All suites passed.'
 
 test-cluster: setup-cluster build ## with a real API server and the real Multus, which it builds once

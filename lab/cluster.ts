@@ -18,6 +18,8 @@ export interface ClusterNode {
 
 export interface LabCluster extends AsyncDisposable {
   readonly nodes: readonly ClusterNode[]
+  /** The folder that the nodes share as their store, where there is no API. */
+  readonly storeFolder: string
   /** File names in the shared store, "vni/…" for the VNIs in use. */
   readonly listStore: () => Promise<readonly string[]>
 }
@@ -70,6 +72,7 @@ export async function newLabCluster(options: LabClusterOptions = {}): Promise<La
   const resources = made.move()
   return {
     nodes,
+    storeFolder,
     listStore: async () => {
       const wires = (await listDocuments(storeFolder)).filter((file) => file !== 'vni')
       const vnis = await listFolder(join(storeFolder, 'vni'))

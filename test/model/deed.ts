@@ -1,0 +1,222 @@
+// What may happen to a lab, and what the model says comes of it.
+import {
+  findWire,
+  getNode,
+  isSameEnd,
+  isSameNic,
+  makeWire,
+  NODES,
+  removeLinks,
+  removeTunnel,
+  sweepWires,
+  type Document,
+  type Nic,
+  type Plug,
+  type World,
+} from './world.ts'
+import { release, settle, toClaim } from './settle.ts'
+
+export type Deed =
+  /** A runtime's ADD; the sandbox is made where it is new. */
+  | { readonly kind: 'plug'; readonly plug: Plug }
+  /** A runtime's DEL; with its last interface the sandbox goes, where it is still there. */
+  | { readonly kind: 'unplug'; readonly plug: Plug }
+  /** A sandbox goes without a DEL, which may still come. */
+  | { readonly kind: 'vanish'; readonly sandbox: string; readonly node: string }
+  | { readonly kind: 'kill' | 'start' | 'bounce'; readonly node: string }
+  /** Without a word: sandboxes and devices are gone, and the agent starts with what is on disk. */
+  | { readonly kind: 'reboot'; readonly node: string }
+  /** The agent is killed in the middle of the call, and started again. */
+  | {
+      readonly kind: 'interrupt'
+      readonly deed: Extract<Deed, { readonly kind: 'plug' | 'unplug' }>
+      readonly afterMs: number
+    }
+  /** The owner of a pod end sets it up or down. */
+  | { readonly kind: 'set'; readonly plug: Plug; readonly isUp: boolean }
+  /** The cable is taken out or put back. */
+  | { readonly kind: 'cable'; readonly wire: string; readonly isUnplugged: boolean }
+  /** By hand, behind everybody's back. */
+  | { readonly kind: 'delete tunnel'; readonly node: string; readonly wire: string }
+  | { readonly kind: 'delete redirect'; readonly plug: Plug }
+  /** The host end, and with it the pod end. */
+  | { readonly kind: 'delete link'; readonly plug: Plug }
+  | { readonly kind: 'delete claim'; readonly plug: Plug }
+  | { readonly kind: 'delete wire'; readonly wire: string }
+
+export function describeDeed(deed: Deed): string {
+  switch (deed.kind) {
+    case 'plug':
+    case 'unplug':
+      return `${deed.kind} ${describePlug(deed.plug)}`
+    case 'reboot':
+      return `reboot ${deed.node}`
+    case 'vanish':
+      return `sandbox ${deed.sandbox} on ${deed.node} goes without a DEL`
+    case 'kill':
+    case 'start':
+    case 'bounce':
+      return `${deed.kind} the agent of ${deed.node}`
+    case 'interrupt':
+      return `${describeDeed(deed.deed)}, the agent is killed after ${deed.afterMs} ms and started again`
+    case 'set':
+      return `the owner sets ${describePlug(deed.plug)} ${deed.isUp ? 'up' : 'down'}`
+    case 'cable':
+      return `take the cable ${deed.wire} ${deed.isUnplugged ? 'out' : 'back in'}`
+    case 'delete tunnel':
+      return `delete the tunnel of ${deed.wire} on ${deed.node} by hand`
+    case 'delete redirect':
+    case 'delete link':
+    case 'delete claim':
+      return `${deed.kind.replace(' ', ' the ')} of ${describePlug(deed.plug)} by hand`
+    case 'delete wire':
+      return `delete the wire ${deed.wire} from the store by hand`
+  }
+}
+
+function describePlug(plug: Plug): string {
+  return `pod/${plug.pod} ${plug.ifname} (${plug.sandbox} on ${plug.node}) of ${plug.wire}`
+}
+
+/** What a runtime is told: 0 or a CNI code; nothing for what is no call. */
+export type Answer = number | undefined
+
+export interface Outcome {
+  readonly answer: Answer
+  readonly world: World
+}
+
+const WIRE_FULL = 101
+const TRY_AGAIN_LATER = 11
+
+/** All that may come of a deed, before anybody but its own agent has looked. */
+export function tryDeed(given: World, deed: Deed): readonly Outcome[] {
+  const world = structuredClone(given)
+  const done: readonly Outcome[] = [{ answer: undefined, world }]
+  switch (deed.kind) {
+    case 'plug':
+      return [plug(world, deed.plug)]
+    case 'unplug':
+      // Release notes are still to come.
+      return getNode(given, deed.plug.node).isRunning
+        ? [unplug(world, deed.plug)]
+        : [unplug(world, deed.plug), { answer: TRY_AGAIN_LATER, world: given }]
+    case 'interrupt':
+      return interrupt(given, deed.deed)
+    case 'vanish':
+      removeSandbox(world, deed.sandbox)
+      return done
+    case 'kill':
+      getNode(world, deed.node).isRunning = false
+      return done
+    case 'start':
+      getNode(world, deed.node).isRunning = true
+      return done
+    case 'bounce':
+      return done
+    case 'reboot':
+      reboot(world, deed.node)
+      return done
+    case 'set':
+      for (const link of getNode(world, deed.plug.node).links)
+        if (isSameNic(link, deed.plug)) link.isPodEndUp = deed.isUp
+      return done
+    case 'cable':
+      makeWire(world, deed.wire).isUnplugged = deed.isUnplugged
+      sweepWires(world)
+      return done
+    case 'delete tunnel':
+      removeTunnel(getNode(world, deed.node), deed.wire)
+      return done
+    case 'delete redirect':
+      for (const link of getNode(world, deed.plug.node).links)
+        if (isSameNic(link, deed.plug)) link.target = undefined
+      return done
+    case 'delete link':
+      removeLinks(getNode(world, deed.plug.node), (link) => isSameNic(link, deed.plug))
+      return done
+    case 'delete claim': {
+      const wire = findWire(world, deed.plug.wire)
+      if (wire !== undefined) wire.ends = wire.ends.filter((end) => !isSameNic(end, deed.plug))
+      sweepWires(world)
+      return done
+    }
+    case 'delete wire':
+      world.wires = world.wires.filter(({ name }) => name !== deed.wire)
+      return done
+  }
+}
+
+function plug(world: World, asked: Plug): Outcome {
+  const node = getNode(world, asked.node)
+  if (!node.isRunning || !node.isConnected) return { answer: TRY_AGAIN_LATER, world }
+  const wire = makeWire(world, asked.wire)
+  const others = (): typeof wire.ends => wire.ends.filter((end) => !isSameEnd(end, asked))
+  if (others().length > 1)
+    // An agent asks its own node whether those who hold the ends are still there.
+    for (const document of node.documents)
+      if (!world.sandboxes.some(({ name }) => name === document.sandbox))
+        release(world, node, document)
+  if (others().length > 1) return { answer: WIRE_FULL, world }
+  const document: Document = { ...asked, phase: 'ready' }
+  for (const end of wire.ends.filter((one) => isSameEnd(one, asked)))
+    if (end.node === asked.node) releaseOlder(world, end)
+    else wire.displaced.push({ sandbox: end.sandbox, ifname: end.ifname, node: end.node })
+  wire.ends = [...others(), { ...toClaim(document), isUp: true }]
+  node.documents.push(document)
+  node.links.push({ ...asked, isPodEndUp: true, isUp: false, target: undefined })
+  world.plugs.push(asked)
+  const { sandbox: name, pod } = asked
+  if (!world.sandboxes.some((one) => one.name === name))
+    world.sandboxes.push({ name, pod, node: node.name })
+  return { answer: 0, world }
+}
+
+// The older sandbox of an end keeps its interface and waits for its DEL.
+function releaseOlder(world: World, nic: Nic): void {
+  for (const node of world.nodes)
+    for (const document of node.documents) if (isSameNic(document, nic)) document.phase = 'released'
+}
+
+function unplug(world: World, asked: Plug): Outcome {
+  const node = getNode(world, asked.node)
+  const document = node.documents.find((one) => isSameNic(one, asked))
+  if (!node.isRunning) node.notes.push({ sandbox: asked.sandbox, ifname: asked.ifname })
+  else if (document !== undefined) release(world, node, document)
+  world.plugs = world.plugs.filter((one) => !isSameNic(one, asked))
+  if (!world.plugs.some(({ sandbox }) => sandbox === asked.sandbox))
+    removeSandbox(world, asked.sandbox)
+  sweepWires(world)
+  return { answer: 0, world }
+}
+
+function removeSandbox(world: World, name: string): void {
+  world.sandboxes = world.sandboxes.filter((sandbox) => sandbox.name !== name)
+  for (const node of world.nodes) removeLinks(node, ({ sandbox }) => sandbox === name)
+}
+
+function reboot(world: World, name: string): void {
+  const node = getNode(world, name)
+  for (const sandbox of world.sandboxes)
+    if (sandbox.node === name) removeSandbox(world, sandbox.name)
+  node.tunnels = []
+  node.isRunning = true
+}
+
+/** A call that was cut off was done, or done and undone, or never begun; the runtime takes back what failed. */
+function interrupt(
+  given: World,
+  deed: Extract<Deed, { readonly kind: 'plug' | 'unplug' }>,
+): readonly Outcome[] {
+  if (deed.kind === 'unplug') {
+    const { world } = unplug(structuredClone(given), deed.plug)
+    return [{ answer: 0, world }]
+  }
+  const whole = plug(structuredClone(given), deed.plug)
+  if (whole.answer !== 0) return [whole, { answer: TRY_AGAIN_LATER, world: given }]
+  const takenBack = [whole.world, settle(whole.world, NODES)].map((world) => ({
+    answer: TRY_AGAIN_LATER,
+    world: unplug(structuredClone(world), deed.plug).world,
+  }))
+  return [whole, { answer: TRY_AGAIN_LATER, world: given }, ...takenBack]
+}

@@ -1,0 +1,210 @@
+// The real side: nodes with agents, sandboxes, and a runtime's calls. Deeds are done here as the model
+// has them, and everything is written down in the same words.
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import { releaseEnd, setUnplugged } from '../../core/wire.ts'
+import type { ClusterNode, LabCluster } from '../../lab/cluster.ts'
+import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
+import type { WireStore } from '../../store/wire-store.ts'
+import { deleteByHand, wipe } from './by-hand.ts'
+import type { Answer, Deed } from './deed.ts'
+import { identify, look, type Identity, type IpLink } from './look.ts'
+import { NODES, toKey, type Nic, type Plug } from './world.ts'
+
+export interface ModelLabOptions {
+  readonly cluster: LabCluster
+  readonly store: WireStore
+  /** The pods'. */
+  readonly namespace: string
+  /** VNIs in use in the store, by wire's namespace. */
+  readonly countVnis: () => Promise<number>
+}
+
+export interface ModelLab extends AsyncDisposable {
+  readonly perform: (deed: Deed) => Promise<Answer>
+  readonly look: () => Promise<readonly string[]>
+  /** The last lines of each agent's log. */
+  readonly readLogs: () => string
+}
+
+const LOG_TAIL = 25
+
+export function newModelLab({ cluster, store, namespace, countVnis }: ModelLabOptions): ModelLab {
+  const sandboxes = new Map<string, LabNetns>()
+  /** The nodes they are on. */
+  const homes = new Map<string, string>()
+  const identities = new Map<string, Identity>()
+  const plugged = new Set<string>()
+  let made = 0
+
+  const getNode = (name: string): ClusterNode => {
+    const found = cluster.nodes[NODES.findIndex((one) => one === name)]
+    if (found === undefined) throw new Error(`No node "${name}"`)
+    return found
+  }
+
+  const call = async (command: string, plug: Plug): Promise<number> => {
+    const config = { cniVersion: '1.1.0', name: plug.wire, type: 'l2wire' }
+    const { exitCode, output } = await getNode(plug.node).node.call(config, {
+      command,
+      containerID: plug.sandbox,
+      ifname: plug.ifname,
+      // A sandbox that is gone has a path that leads nowhere.
+      netns: sandboxes.get(plug.sandbox)?.path ?? `/run/netns/l2w-gone-${plug.sandbox}`,
+      args: `K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=${plug.pod}`,
+    })
+    return exitCode === 0 ? 0 : Number(output?.['code'] ?? -1)
+  }
+
+  const plug = async (asked: Plug): Promise<number> => {
+    await ensureSandbox(asked)
+    const code = await call('ADD', asked)
+    // As a runtime does: what failed is deleted.
+    if (code !== 0) {
+      await call('DEL', asked)
+      await removeIfEmpty(asked.sandbox)
+    } else {
+      plugged.add(toKey(asked))
+      await moveIn(asked)
+    }
+    return code
+  }
+
+  /** The owner gives the interface an address, and remembers what it is. */
+  const moveIn = async ({ sandbox, ifname }: Nic): Promise<void> => {
+    const netns = sandboxes.get(sandbox)
+    if (netns === undefined) return
+    made += 1
+    const address = `10.${Math.floor(made / 250) % 250}.${made % 250}.1/24`
+    await netns.run(['ip', 'address', 'add', address, 'dev', ifname])
+    const shown = await netns.run(['ip', '-j', 'address', 'show', 'dev', ifname])
+    for (const link of JSON.parse(shown) as readonly IpLink[])
+      if (link.ifname === ifname) identities.set(toKey({ sandbox, ifname }), identify(link))
+  }
+
+  const unplug = async (asked: Plug): Promise<number> => {
+    const code = await call('DEL', asked)
+    if (code !== 0) return code
+    plugged.delete(toKey(asked))
+    await removeIfEmpty(asked.sandbox)
+    return code
+  }
+
+  const removeIfEmpty = async (name: string): Promise<void> => {
+    if (![...plugged].some((key) => key.startsWith(`${name} `))) await removeSandbox(name)
+  }
+
+  const ensureSandbox = async ({ sandbox, node }: Plug): Promise<void> => {
+    if (sandboxes.has(sandbox)) return
+    sandboxes.set(sandbox, await newLabNetns(sandbox))
+    homes.set(sandbox, node)
+  }
+
+  const removeSandbox = async (name: string): Promise<void> => {
+    const netns = sandboxes.get(name)
+    sandboxes.delete(name)
+    homes.delete(name)
+    await netns?.[Symbol.asyncDispose]()
+  }
+
+  const interrupt = async (
+    deed: Extract<Deed, { readonly kind: 'plug' | 'unplug' }>,
+    afterMs: number,
+  ): Promise<number> => {
+    const { node } = getNode(deed.plug.node)
+    const isPlug = deed.kind === 'plug'
+    if (isPlug) await ensureSandbox(deed.plug)
+    const called = call(isPlug ? 'ADD' : 'DEL', deed.plug)
+    await sleep(afterMs)
+    await node.stopAgent('SIGKILL')
+    const [code] = await Promise.all([called, node.startAgent()])
+    if (!isPlug) return unplug(deed.plug)
+    if (code !== 0) await unplug(deed.plug)
+    else {
+      plugged.add(toKey(deed.plug))
+      await moveIn(deed.plug)
+    }
+    return code
+  }
+
+  const reboot = async (name: string): Promise<void> => {
+    const on = getNode(name)
+    await on.node.stopAgent('SIGKILL')
+    for (const [sandbox, node] of homes) if (node === name) await removeSandbox(sandbox)
+    await wipe(on)
+    await on.node.startAgent()
+  }
+
+  /** Made again it is another device with the same MAC, and its owner's addresses are gone. */
+  const forgetIndex = (nic: Nic): void => {
+    const was = identities.get(toKey(nic))
+    if (was !== undefined) identities.set(toKey(nic), { mac: was.mac })
+  }
+
+  const perform = async (deed: Deed): Promise<Answer> => {
+    switch (deed.kind) {
+      case 'plug':
+        return plug(deed.plug)
+      case 'unplug':
+        return unplug(deed.plug)
+      case 'interrupt':
+        return interrupt(deed.deed, deed.afterMs)
+      case 'vanish':
+        await removeSandbox(deed.sandbox)
+        return undefined
+      case 'kill':
+        await getNode(deed.node).node.stopAgent('SIGKILL')
+        return undefined
+      case 'start':
+        await getNode(deed.node).node.startAgent()
+        return undefined
+      case 'bounce':
+        await getNode(deed.node).node.stopAgent('SIGTERM')
+        await getNode(deed.node).node.startAgent()
+        return undefined
+      case 'reboot':
+        await reboot(deed.node)
+        return undefined
+      case 'set': {
+        const { sandbox, ifname } = deed.plug
+        const state = deed.isUp ? 'up' : 'down'
+        await sandboxes.get(sandbox)?.run(['ip', 'link', 'set', 'dev', ifname, state])
+        return undefined
+      }
+      case 'cable': {
+        const id = { namespace, name: deed.wire }
+        await store.update(id, (wire) => setUnplugged(wire, id, deed.isUnplugged))
+        return undefined
+      }
+      case 'delete tunnel':
+      case 'delete redirect':
+      case 'delete link':
+        if (deed.kind === 'delete link') forgetIndex(deed.plug)
+        await deleteByHand(getNode('plug' in deed ? deed.plug.node : deed.node), deed, namespace)
+        return undefined
+      case 'delete claim':
+        await store.update({ namespace, name: deed.plug.wire }, (wire) =>
+          releaseEnd(wire, { containerID: deed.plug.sandbox, ifname: deed.plug.ifname }),
+        )
+        return undefined
+      case 'delete wire':
+        await store.update({ namespace, name: deed.wire }, () => undefined)
+        return undefined
+    }
+  }
+
+  return {
+    perform,
+    look: async () => look({ cluster, store, namespace, countVnis, sandboxes, identities }),
+    readLogs: () =>
+      cluster.nodes
+        .map(({ node }, at) => {
+          const lines = node.readLog().trim().split('\n')
+          return [`--- the agent of ${NODES[at]}:`, ...lines.slice(-LOG_TAIL)].join('\n')
+        })
+        .join('\n'),
+    [Symbol.asyncDispose]: async () => {
+      for (const name of sandboxes.keys()) await removeSandbox(name)
+    },
+  }
+}

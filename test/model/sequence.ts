@@ -1,0 +1,305 @@
+// Sequences of what happens, as fast-check makes and shrinks them: wishes with numbers in them, which
+// become deeds by what the model has when their turn comes. A wish that fits nothing is passed over.
+import fc from 'fast-check'
+
+import type { Deed } from './deed.ts'
+import {
+  findWire,
+  getNode,
+  NICS,
+  NODES,
+  PODS,
+  WIRES,
+  toKey,
+  type Plug,
+  type Sandbox,
+  type World,
+} from './world.ts'
+
+type Call = Extract<Deed, { readonly kind: 'plug' | 'unplug' }>
+
+type CallWish =
+  | {
+      readonly wish: 'plug'
+      readonly pod: string
+      readonly ifname: string
+      readonly wire: string
+      readonly node: string
+      /** Into a sandbox that the pod has already, where there is one. */
+      readonly isTogether: boolean
+    }
+  /** The pod is there again under its name, its older sandbox still waits for its DEL. */
+  | { readonly wish: 'move'; readonly pick: number; readonly node: string }
+  /** A wire with an end to spare gets another pod. */
+  | { readonly wish: 'complete'; readonly wire: string; readonly node: string }
+  | { readonly wish: 'unplug'; readonly pick: number }
+
+type Wish =
+  | CallWish
+  | { readonly wish: 'vanish' | 'set'; readonly pick: number }
+  | { readonly wish: 'delete redirect' | 'delete link' | 'delete claim'; readonly pick: number }
+  | { readonly wish: 'kill' | 'bounce' | 'reboot'; readonly node: string }
+  | { readonly wish: 'start' | 'cable in'; readonly pick: number }
+  | { readonly wish: 'cable out' | 'delete wire'; readonly wire: string }
+  | { readonly wish: 'delete tunnel'; readonly pick: number }
+  | {
+      readonly wish: 'interrupt'
+      readonly call: CallWish
+      readonly afterMs: number
+    }
+
+/** What happens at once; most often one thing. */
+export type Round = readonly Wish[]
+
+const anyNode = fc.constantFrom(...NODES)
+const anyWire = fc.constantFrom(...WIRES)
+const anyPick = fc.nat(99)
+
+const plugWish = fc.record({
+  wish: fc.constant('plug' as const),
+  pod: fc.constantFrom(...PODS),
+  // Mostly the first one, so that pods meet.
+  ifname: fc.constantFrom(NICS[0], NICS[0], NICS[0], NICS[1]),
+  wire: fc.constantFrom(WIRES[0], WIRES[0], WIRES[0], WIRES[1]),
+  node: anyNode,
+  isTogether: fc.boolean(),
+})
+const moveWish = fc.record({ wish: fc.constant('move' as const), pick: anyPick, node: anyNode })
+const toPickWish = <T extends string>(wish: T): fc.Arbitrary<{ wish: T; pick: number }> =>
+  fc.record({ wish: fc.constant(wish), pick: anyPick })
+const toNodeWish = <T extends string>(wish: T): fc.Arbitrary<{ wish: T; node: string }> =>
+  fc.record({ wish: fc.constant(wish), node: anyNode })
+const toWireWish = <T extends string>(wish: T): fc.Arbitrary<{ wish: T; wire: string }> =>
+  fc.record({ wish: fc.constant(wish), wire: anyWire })
+
+const completeWish = fc.record({
+  wish: fc.constant('complete' as const),
+  wire: anyWire,
+  node: anyNode,
+})
+const callWish = fc.oneof(
+  { weight: 4, arbitrary: completeWish },
+  { weight: 3, arbitrary: plugWish },
+  { weight: 2, arbitrary: moveWish },
+  { weight: 3, arbitrary: toPickWish('unplug') },
+)
+const interruptWish = fc.record({
+  wish: fc.constant('interrupt' as const),
+  call: callWish,
+  afterMs: fc.nat(60),
+})
+
+/** Wishes, by name, that agents do not always grant: an end evicted as its sandbox goes keeps its document. */
+const NOT_YET: readonly string[] = ['meeting vanish']
+
+function choose(
+  table: Readonly<Record<string, readonly [number, fc.Arbitrary<Wish>]>>,
+): fc.Arbitrary<Wish> {
+  const granted = Object.entries(table).filter(
+    ([name]) => !NOT_YET.includes(name.split(' ')[0] ?? ''),
+  )
+  return fc.oneof(...granted.map(([, [weight, arbitrary]]) => ({ weight, arbitrary })))
+}
+
+/** What may happen at the same moment as another such thing. */
+const meetingWish = choose({
+  call: [8, callWish],
+  ...(NOT_YET.includes('meeting vanish') ? {} : { vanish: [1, toPickWish('vanish')] as const }),
+  set: [1, toPickWish('set')],
+  'cable out': [1, toWireWish('cable out')],
+  interrupt: [1, interruptWish],
+})
+const loneWish = choose({
+  call: [9, callWish],
+  vanish: [2, toPickWish('vanish')],
+  set: [3, toPickWish('set')],
+  'cable out': [1, toWireWish('cable out')],
+  'cable in': [3, toPickWish('cable in')],
+  kill: [2, toNodeWish('kill')],
+  start: [3, toPickWish('start')],
+  bounce: [1, toNodeWish('bounce')],
+  reboot: [1, toNodeWish('reboot')],
+  interrupt: [2, interruptWish],
+  'delete tunnel': [1, toPickWish('delete tunnel')],
+  'delete redirect': [1, toPickWish('delete redirect')],
+  'delete link': [1, toPickWish('delete link')],
+  'delete claim': [1, toPickWish('delete claim')],
+  'delete wire': [1, toWireWish('delete wire')],
+})
+
+const anyRound: fc.Arbitrary<Round> = fc.oneof(
+  { weight: 4, arbitrary: fc.tuple(loneWish) },
+  { weight: 1, arbitrary: fc.array(meetingWish, { minLength: 2, maxLength: 3 }) },
+)
+
+const ROUNDS_MAX = 15
+
+export const anySequence: fc.Arbitrary<readonly Round[]> = fc.array(anyRound, {
+  minLength: 1,
+  maxLength: ROUNDS_MAX,
+  size: 'max',
+})
+
+/** Gives each sandbox a name; the lab and the model use the same. */
+export type NewSandboxName = () => string
+
+export function toDeeds(world: World, round: Round, newName: NewSandboxName): readonly Deed[] {
+  const deeds: Deed[] = []
+  for (const wish of round) {
+    const deed = toDeed(world, wish, newName)
+    if (deed !== undefined && deeds.every((other) => mayMeet(deed, other))) deeds.push(deed)
+  }
+  return deeds
+}
+
+/** Two things at once are about two interfaces, and no call meets an agent that is killed for another's sake. */
+function mayMeet(a: Deed, b: Deed): boolean {
+  const isCutOff = [a, b].some(({ kind }) => kind === 'interrupt')
+  if (isCutOff && toPlace(a) === toPlace(b)) return false
+  return toSubject(a) !== toSubject(b)
+}
+
+function toSubject(deed: Deed): string {
+  if (deed.kind === 'interrupt') return toSubject(deed.deed)
+  if ('plug' in deed) return deed.plug.sandbox
+  if ('sandbox' in deed) return deed.sandbox
+  return JSON.stringify(deed)
+}
+
+function toPlace(deed: Deed): string | undefined {
+  if (deed.kind === 'interrupt') return deed.deed.plug.node
+  if ('plug' in deed) return deed.plug.node
+  return 'node' in deed ? deed.node : undefined
+}
+
+function toDeed(world: World, wish: Wish, newName: NewSandboxName): Deed | undefined {
+  switch (wish.wish) {
+    case 'plug':
+    case 'complete':
+    case 'move':
+    case 'unplug':
+      return toCall(world, wish, newName)
+    case 'vanish': {
+      // Of an end that a newer sandbox has, its document waits for the look at everything.
+      const isReleased = (name: string): boolean =>
+        world.nodes.some(({ documents }) =>
+          documents.some((one) => one.sandbox === name && one.phase === 'released'),
+        )
+      const sandbox = pick(
+        world.sandboxes.filter(({ name }) => !isReleased(name)),
+        wish.pick,
+      )
+      return sandbox && { kind: 'vanish', sandbox: sandbox.name, node: sandbox.node }
+    }
+    case 'set': {
+      const links = world.nodes.flatMap((node) => node.links)
+      const link = pick(links, wish.pick)
+      return link && { kind: 'set', plug: toPlug(link), isUp: !link.isPodEndUp }
+    }
+    case 'kill':
+    case 'bounce':
+      return getNode(world, wish.node).isRunning ? { kind: wish.wish, node: wish.node } : undefined
+    case 'start': {
+      const stopped = pick(
+        world.nodes.filter(({ isRunning }) => !isRunning),
+        wish.pick,
+      )
+      return stopped && { kind: 'start', node: stopped.name }
+    }
+    case 'reboot':
+      return { kind: 'reboot', node: wish.node }
+    case 'cable out':
+      return (findWire(world, wish.wire)?.isUnplugged ?? false)
+        ? undefined
+        : { kind: 'cable', wire: wish.wire, isUnplugged: true }
+    case 'cable in': {
+      const wire = pick(
+        world.wires.filter(({ isUnplugged }) => isUnplugged),
+        wish.pick,
+      )
+      return wire && { kind: 'cable', wire: wire.name, isUnplugged: false }
+    }
+    case 'interrupt': {
+      const deed = toCall(world, wish.call, newName)
+      return deed && getNode(world, deed.plug.node).isRunning
+        ? { kind: 'interrupt', deed, afterMs: wish.afterMs }
+        : undefined
+    }
+    case 'delete tunnel': {
+      // With its agent away the permission stays behind: for the look at everything, minutes later.
+      const tunnels = world.nodes
+        .filter(({ isRunning }) => isRunning)
+        .flatMap(({ name: node, tunnels }) => tunnels.map(({ wire }) => ({ node, wire })))
+      const tunnel = pick(tunnels, wish.pick)
+      return tunnel && { kind: 'delete tunnel', ...tunnel }
+    }
+    case 'delete link': {
+      const link = pick(
+        world.nodes.flatMap((node) => node.links),
+        wish.pick,
+      )
+      return link && { kind: 'delete link', plug: toPlug(link) }
+    }
+    case 'delete redirect': {
+      const joined = world.nodes
+        .flatMap((node) => node.links)
+        .filter(({ target }) => target !== undefined)
+      const link = pick(joined, wish.pick)
+      return link && { kind: 'delete redirect', plug: toPlug(link) }
+    }
+    case 'delete claim': {
+      const claims = world.wires.flatMap(({ name: wire, ends }) =>
+        ends.map(({ sandbox, ifname, pod, node }) => ({ sandbox, ifname, pod, node, wire })),
+      )
+      const plug = pick(claims, wish.pick)
+      return plug && { kind: 'delete claim', plug }
+    }
+    case 'delete wire': {
+      // And so does the VNI, with the agent of a tunnel away.
+      const tunnelNodes = findWire(world, wish.wire)?.tunnelNodes
+      return tunnelNodes?.every((name) => getNode(world, name).isRunning)
+        ? { kind: 'delete wire', wire: wish.wire }
+        : undefined
+    }
+  }
+}
+
+function toCall(world: World, wish: CallWish, newName: NewSandboxName): Call | undefined {
+  if (wish.wish === 'plug') {
+    const { pod, ifname, wire, node } = wish
+    const found = wish.isTogether ? findSandboxFor(world, wish) : undefined
+    return { kind: 'plug', plug: { sandbox: found?.name ?? newName(), ifname, pod, wire, node } }
+  }
+  if (wish.wish === 'complete') {
+    const { wire, node } = wish
+    const ends = findWire(world, wire)?.ends ?? []
+    const pod = PODS.find((name) => !ends.some((end) => end.pod === name))
+    return pod === undefined || ends.length > 1
+      ? undefined
+      : { kind: 'plug', plug: { sandbox: newName(), ifname: NICS[0], pod, wire, node } }
+  }
+  const plug = pick(world.plugs, wish.pick)
+  if (plug === undefined) return undefined
+  if (wish.wish === 'unplug') return { kind: 'unplug', plug }
+  return { kind: 'plug', plug: { ...plug, node: wish.node, sandbox: newName() } }
+}
+
+/** A sandbox of the pod on the node that has not got this interface yet. */
+function findSandboxFor(
+  world: World,
+  { pod, node, ifname }: { readonly pod: string; readonly node: string; readonly ifname: string },
+): Sandbox | undefined {
+  const taken = new Set(world.plugs.map(toKey))
+  return world.sandboxes.find(
+    (one) =>
+      one.pod === pod && one.node === node && !taken.has(toKey({ sandbox: one.name, ifname })),
+  )
+}
+
+function toPlug({ sandbox, ifname, pod, wire, node }: Plug): Plug {
+  return { sandbox, ifname, pod, wire, node }
+}
+
+function pick<T>(list: readonly T[], at: number): T | undefined {
+  return list[at % list.length]
+}

@@ -1,0 +1,41 @@
+// Random sequences of what happens to wires between three nodes that share a folder as their store,
+// on the model and on the real kernel.
+
+import { expect } from 'chai'
+import { after, before, describe, it } from 'mocha'
+
+import { newLabCluster } from '../../lab/cluster.ts'
+import { listTraces } from '../../lab/traces.ts'
+import { newFileStore } from '../../store/file-store.ts'
+import { checkSequences, readSequences } from './check-sequences.ts'
+import { newModelLab, type ModelLab } from './lab.ts'
+import { NODES } from './world.ts'
+
+const SEQUENCES = readSequences(12)
+
+async function newFileLab(): Promise<ModelLab> {
+  await using made = new AsyncDisposableStack()
+  const cluster = made.use(await newLabCluster({ count: NODES.length }))
+  const store = newFileStore(cluster.storeFolder)
+  const countVnis = async (): Promise<number> =>
+    (await cluster.listStore()).filter((file) => file.startsWith('vni/')).length
+  const lab = made.use(newModelLab({ cluster, store, namespace: 'model', countVnis }))
+  const resources = made.move()
+  return { ...lab, [Symbol.asyncDispose]: async () => resources.disposeAsync() }
+}
+
+describe('model and kernel', function () {
+  this.timeout(600_000)
+  let traces: readonly string[]
+
+  before(async () => {
+    traces = await listTraces()
+  })
+  after(async () => {
+    expect(await listTraces()).to.deep.equal(traces)
+  })
+
+  it(`agree after each step of ${SEQUENCES.count} random sequences (L2W_SEED=${SEQUENCES.seed})`, async () => {
+    await checkSequences({ make: newFileLab }, SEQUENCES)
+  })
+})
