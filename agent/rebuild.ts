@@ -1,24 +1,17 @@
 // An end whose devices somebody deleted, with its sandbox living on, is made again: same names, MAC, MTU
-// and addresses. One whose sandbox is gone is forgotten, with its claim.
+// and addresses.
 import { needsIpv6, planAddressing } from '../core/addressing.ts'
 import type { WireAttachment } from '../core/attachment.ts'
 import { planEnd } from '../core/plan.ts'
-import { releaseEnd, toAttachmentKey, toWireKey } from '../core/wire.ts'
+import { toAttachmentKey, toWireKey } from '../core/wire.ts'
 import { applySteps } from '../kernel/apply.ts'
 import { enableIpv6 } from '../kernel/ipv6.ts'
-import { isSameNetns } from '../kernel/netns.ts'
 import type { Node } from './node.ts'
 import { rejoinTaps } from './tap-verbs.ts'
 
-/** False where the end was given up. Runs under the wire's queue. Throws CommandError where the sandbox refuses it. */
-export async function rebuildEnd(node: Node, end: WireAttachment): Promise<boolean> {
+/** Runs under the wire's queue. Throws CommandError where the sandbox refuses it. */
+export async function rebuildEnd(node: Node, end: WireAttachment): Promise<void> {
   const facts = { end: toAttachmentKey(end), wire: toWireKey(end.wire) }
-  if (!(await isSameNetns(end.netns))) {
-    node.log.warn(facts, 'an end is gone with its sandbox, it is given up')
-    await node.store.update(end.wire, (wire) => releaseEnd(wire, end))
-    await node.state.del(end)
-    return false
-  }
   node.log.warn(facts, 'the devices of an end are gone, they are made again')
   node.owners.delete(end.hostDevice)
   await applySteps(node.run, node.classifier, planEnd(end, new Map()))
@@ -29,5 +22,4 @@ export async function rebuildEnd(node: Node, end: WireAttachment): Promise<boole
     await applySteps(node.run, node.classifier, steps)
   }
   await rejoinTaps(node, end)
-  return true
 }

@@ -22,6 +22,7 @@ import { applyRemoval, applySteps } from '../kernel/apply.ts'
 import { observeLinks, observeRedirects } from '../kernel/links.ts'
 import { isPeerAllowed } from '../kernel/peers.ts'
 import { isClaimEmpty, reclaim } from './claims.ts'
+import { forgetGone } from './forget.ts'
 import type { Node } from './node.ts'
 import { readOwnerUp } from './owner.ts'
 import { rebuildEnd } from './rebuild.ts'
@@ -59,13 +60,14 @@ export async function reconcileWire(node: Node, id: WireId, depth: Depth): Promi
 
 /** The wire once this node's claims in it are what they should be, and have devices. */
 async function settle(node: Node, id: WireId): Promise<Wire | undefined> {
+  await forgetGone(node, id)
   const wire = await node.store.read(id)
   const part = toWirePart(wire, node.state.listOf(id), node.name)
   await markPhases(node, part)
   const isReclaimed = await reclaim(node, part.unclaimed)
   const isGivenBack = await giveBackStrays(node, id, part)
-  const isGivenUp = await rebuildMissing(node, part)
-  return isReclaimed || isGivenBack || isGivenUp ? node.store.read(id) : wire
+  await rebuildMissing(node, part)
+  return isReclaimed || isGivenBack ? node.store.read(id) : wire
 }
 
 async function markPhases(node: Node, { ends, lost }: WirePart): Promise<void> {
@@ -91,14 +93,10 @@ async function giveBackStrays(node: Node, id: WireId, { strays }: WirePart): Pro
   return isChanged
 }
 
-/** Tells whether an end was given up. */
-async function rebuildMissing(node: Node, { ends }: WirePart): Promise<boolean> {
+async function rebuildMissing(node: Node, { ends }: WirePart): Promise<void> {
   const observed = await observeLinks(ends.map(({ hostDevice }) => hostDevice))
-  let isGivenUp = false
   for (const end of ends)
-    if (end.phase === 'ready' && !observed.has(end.hostDevice))
-      isGivenUp = !(await rebuildEnd(node, end)) || isGivenUp
-  return isGivenUp
+    if (end.phase === 'ready' && !observed.has(end.hostDevice)) await rebuildEnd(node, end)
 }
 
 async function observe(

@@ -1,0 +1,185 @@
+import { expect } from 'chai'
+import { describe, it } from 'mocha'
+
+import type { WireAttachment } from '../../core/attachment.ts'
+import { toHostDeviceName, toTunnelDeviceName } from '../../core/name.ts'
+import type { ObservedLink } from '../../core/observed.ts'
+import { toAlias } from '../../core/plan.ts'
+import { listEndKeys } from '../../core/wire-summary.ts'
+import { isSettled, toWireGoal, type SettledFacts } from '../../core/wire-goal.ts'
+import { claimEnd, type EndClaim, type NodeReport, type Wire } from '../../core/wire.ts'
+import { toWirePart } from '../../core/wire-part.ts'
+
+const ID = { namespace: 'lab', name: 'w' }
+const TUNNEL = toTunnelDeviceName('lab/w')
+
+function newClaim(containerID: string, node: string): EndClaim {
+  const rest = { mtuBytes: 1500, pod: undefined, isUp: true }
+  const address = `192.0.2.${node.slice(1)}`
+  return { holder: `pod/${containerID}`, containerID, ifname: 'eth1', node, address, ...rest }
+}
+
+function newAttachment(containerID: string): WireAttachment {
+  return {
+    version: 1,
+    kind: 'wire',
+    containerID,
+    ifname: 'eth1',
+    netns: { path: '/run/netns/x', inode: 1, bootId: 'b' },
+    network: 'w',
+    phase: 'ready',
+    wire: ID,
+    holder: `pod/${containerID}`,
+    node: 'n1',
+    mac: '02:00:00:00:00:01',
+    mtuBytes: 1500,
+    maxFrameBytes: 9216,
+    hostDevice: toHostDeviceName(containerID, 'eth1'),
+  }
+}
+
+const [A, B] = [newAttachment('a'), newAttachment('b')]
+
+function newWire(claims: readonly EndClaim[], state: NodeReport['state'], more = {}): Wire {
+  const wire = claims.reduce<Wire | undefined>((so, one) => claimEnd(so, ID, one), undefined)
+  if (wire === undefined) throw new Error('No claims, no wire')
+  return { ...wire, reports: [{ node: 'n1', state, ends: listEndKeys(wire) }], ...more }
+}
+
+function see(end: WireAttachment, target: string | undefined): [string, ObservedLink] {
+  const isUp = target !== undefined
+  const link = { isUp, hasCarrier: isUp, mtuBytes: 9216, alias: toAlias(end) }
+  return [end.hostDevice, { ...link, redirects: isUp ? [target] : [] }]
+}
+
+const SEEN_TUNNEL: [string, ObservedLink] = [
+  TUNNEL,
+  {
+    isUp: true,
+    hasCarrier: true,
+    mtuBytes: 9216,
+    alias: 'l2wire lab/w vni 7 port 14789 local 192.0.2.1 remote 192.0.2.2',
+    redirects: [A.hostDevice],
+  },
+]
+
+const BASE = { id: ID, node: 'n1', underlay: { address: '192.0.2.1', port: 14789 } }
+
+const HERE: SettledFacts = {
+  ...BASE,
+  wire: newWire([newClaim('a', 'n1'), newClaim('b', 'n1')], 'joined'),
+  attachments: [A, B],
+  observed: new Map([see(A, B.hostDevice), see(B, A.hostDevice)]),
+  peers: new Set(),
+}
+
+const ACROSS: SettledFacts = {
+  ...BASE,
+  wire: newWire([newClaim('a', 'n1'), newClaim('c', 'n2')], 'joined', {
+    vni: 7,
+    tunnelNodes: ['n1', 'n2'],
+  }),
+  attachments: [A],
+  observed: new Map([see(A, TUNNEL), SEEN_TUNNEL]),
+  peers: new Set(['192.0.2.2 7']),
+}
+
+const ALONE: SettledFacts = {
+  ...BASE,
+  wire: newWire([newClaim('a', 'n1')], 'waiting'),
+  attachments: [A],
+  observed: new Map([see(A, undefined)]),
+  peers: new Set(),
+}
+
+const changeWire = (facts: SettledFacts, more: Partial<Wire>): SettledFacts => ({
+  ...facts,
+  wire: { ...(facts.wire as Wire), ...more },
+})
+
+const changeLink = (
+  facts: SettledFacts,
+  name: string,
+  more: Partial<ObservedLink> | undefined,
+): SettledFacts => {
+  const observed = new Map(facts.observed)
+  const link = observed.get(name)
+  if (more === undefined || link === undefined) observed.delete(name)
+  else observed.set(name, { ...link, ...more })
+  return { ...facts, observed }
+}
+
+const toCarriers = (
+  { wire, attachments }: SettledFacts,
+  down: readonly WireAttachment[],
+): readonly boolean[] => {
+  const part = toWirePart(wire, attachments, 'n1')
+  const isUp = (end: WireAttachment): boolean => !down.includes(end)
+  const facts = { id: ID, wire, part, plugged: part.ends, node: 'n1', tunnel: undefined, isUp }
+  return toWireGoal(facts).ends.map(({ hasCarrier }) => hasCarrier)
+}
+
+describe('isSettled()', () => {
+  for (const [name, facts] of Object.entries({ HERE, ACROSS, ALONE }))
+    it(`says yes of a wire that is as it should be: ${name}`, () => {
+      expect(isSettled(facts)).to.equal(true)
+    })
+
+  it('says yes of what this node has nothing of', () => {
+    const wire = newWire([newClaim('c', 'n2')], 'waiting')
+    expect(isSettled({ ...ALONE, wire, attachments: [], observed: new Map() })).to.equal(true)
+  })
+
+  const rows: Readonly<Record<string, SettledFacts>> = {
+    'a host end is gone': changeLink(HERE, A.hostDevice, undefined),
+    'a host end is down': changeLink(HERE, A.hostDevice, { isUp: false, hasCarrier: false }),
+    'a redirect is gone': changeLink(HERE, A.hostDevice, { redirects: [] }),
+    'a redirect leads to what is gone': changeLink(HERE, A.hostDevice, { redirects: ['*'] }),
+    'an owner set its interface down': changeLink(HERE, B.hostDevice, { hasCarrier: false }),
+    'the cable is taken out': changeWire(HERE, { isUnplugged: true }),
+    'nobody reported': changeWire(HERE, { reports: [] }),
+    'the document was emptied': { ...HERE, wire: undefined },
+    'a claim has no attachment': { ...HERE, attachments: [A] },
+    'an attachment is new': { ...HERE, attachments: [A, { ...B, phase: 'adding' }] },
+    'the document says it is down': changeWire(HERE, {
+      ends: [newClaim('a', 'n1'), { ...newClaim('b', 'n1'), isUp: false }],
+    }),
+    'a note of what was displaced is left': changeWire(HERE, {
+      displaced: [{ containerID: 'x', ifname: 'eth1', node: 'n1' }],
+    }),
+    'a newer sandbox has the end': changeWire(ALONE, {
+      ends: [{ ...newClaim('z', 'n2'), holder: 'pod/a' }],
+    }),
+    'the tunnel is gone': changeLink(ACROSS, TUNNEL, undefined),
+    'the tunnel is down': changeLink(ACROSS, TUNNEL, { isUp: false }),
+    'the tunnel leads elsewhere': changeLink(ACROSS, TUNNEL, { redirects: ['lwx'] }),
+    'the tunnel is for another VNI': changeWire(ACROSS, { vni: 8 }),
+    'the peer is forbidden': { ...ACROSS, peers: new Set<string>() },
+    'the VNI is not claimed yet': changeWire(ACROSS, { vni: undefined, tunnelNodes: [] }),
+    'a tunnel is left of a wire on one node': {
+      ...HERE,
+      observed: new Map([...HERE.observed, SEEN_TUNNEL]),
+    },
+    'a tunnel is still noted': changeWire(ALONE, { tunnelNodes: ['n1'], vni: 7 }),
+    'the far owner has its interface down': changeWire(ACROSS, {
+      ends: [newClaim('a', 'n1'), { ...newClaim('c', 'n2'), isUp: false }],
+    }),
+  }
+  for (const [name, facts] of Object.entries(rows))
+    it(`says no when ${name}`, () => {
+      expect(isSettled(facts)).to.equal(false)
+    })
+})
+
+describe('toWireGoal()', () => {
+  it("gives an end the carrier of the other end's owner", () => {
+    expect(toCarriers(HERE, [])).to.deep.equal([true, true])
+    expect(toCarriers(HERE, [B])).to.deep.equal([false, true])
+    expect(toCarriers(HERE, [A, B])).to.deep.equal([false, false])
+  })
+
+  it('gives none to an end alone, nor before there is a tunnel', () => {
+    expect(toCarriers(ALONE, [])).to.deep.equal([false])
+    expect(toCarriers(ACROSS, [])).to.deep.equal([false])
+  })
+})
