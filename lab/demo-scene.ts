@@ -8,7 +8,7 @@ import {
   type Manifest,
   type NetworkSelection,
 } from './manifests.ts'
-import { newLabCluster } from './cluster.ts'
+import { newLabCluster, type ClusterNode } from './cluster.ts'
 import { newLabNetns, type LabNetns } from './netns.ts'
 import { newLabNode, type LabNode } from './node.ts'
 import { newVmPod, type VmPod } from './vm-pod.ts'
@@ -167,7 +167,11 @@ export async function newScene(say: Say): Promise<Scene> {
 
 /** Cables between two nodes, each a namespace with an agent of its own, over an underlay of 1500 bytes. */
 export interface CrossScene extends AsyncDisposable {
+  /** The first is between containers. */
   readonly cables: readonly Cable[]
+  readonly nodes: readonly ClusterNode[]
+  /** The namespaces at the ends of the first cable. */
+  readonly containers: readonly LabNetns[]
 }
 
 export async function newCrossScene(say: Say): Promise<CrossScene> {
@@ -203,5 +207,10 @@ export async function newCrossScene(say: Say): Promise<CrossScene> {
   ]
   say('Containers h4 and h5 are plugged in, one on each node.')
   const resources = started.move()
-  return { cables, [Symbol.asyncDispose]: async () => resources.disposeAsync() }
+  return {
+    cables,
+    nodes: cluster.nodes,
+    containers: [h4, h5],
+    [Symbol.asyncDispose]: async () => resources.disposeAsync(),
+  }
 }

@@ -12,6 +12,7 @@ import { decodePcap } from '../core/tester/pcap.ts'
 import { renderVerdicts, type VerdictColumn } from '../core/tester/table.ts'
 import { appendRows, testCable, testIdle } from '../kernel/cable-test.ts'
 import { chooseAccelerator } from './accelerator.ts'
+import { showHealing } from './demo-healing.ts'
 import { newCrossScene, newScene, type Cable, type Scene } from './demo-scene.ts'
 import { ROOT } from './manifests.ts'
 import { sweepNetns } from './netns.ts'
@@ -37,7 +38,8 @@ async function demo(): Promise<boolean> {
   {
     await using scene = await newCrossScene(say)
     const isSame = await Promise.race([showCables(scene.cables, ', across nodes'), interrupted])
-    isTransparent = isSame && isTransparent
+    const isHealed = await Promise.race([showHealing(scene, say), interrupted])
+    isTransparent = isSame && isHealed && isTransparent
   }
   const left = (await listTraces()).filter((line) => !traces.includes(line))
   for (const line of left) say(`Left behind: ${line}`)
@@ -106,7 +108,11 @@ function isDelivered(columns: readonly VerdictColumn[]): boolean {
 
 try {
   process.exitCode = (await demo()) ? 0 : 1
-  say(process.exitCode === 0 ? 'Every row delivered.' : 'Not every row was delivered.')
+  say(
+    process.exitCode === 0
+      ? 'Every row delivered, every break mended.'
+      : 'Not all went as it should.',
+  )
 } catch (error) {
   say(`Stopped: ${renderCauses(error)}`)
   process.exitCode = 1
