@@ -176,6 +176,35 @@ describe('l2wire-node uninstall', function () {
     const left = [node.stateDir, node.socket, join(node.folder, 'released')]
     expect(left.filter((path) => existsSync(path))).to.deep.equal([])
   })
+
+  it('can be thought better of: an agent that comes back plugs the cables in again', async () => {
+    const [netns] = await newNodes()
+    await runTool(netns, 'install')
+    const node = made.use(await newLabNode({ netns, address: '192.0.2.1' }))
+    const plugs: Plug[] = []
+    for (const name of ['one', 'other']) {
+      const plug = { node, pod: await newLabNetns(name), wire: 'w1' }
+      made.defer(async () => removePod(plug))
+      await node.mustCall(toConfig('w1'), toCall('ADD', plug))
+      plugs.push(plug)
+    }
+    await node.stopAgent('SIGTERM')
+    const forced = startCommand('l2wire-node', [...toUninstall(node, '--force'), ...toOptions()], {
+      netns,
+    })
+    await expectSoon('it waits', () => forced.readStderr().includes('the plugins stay'))
+    forced.child.kill('SIGTERM')
+    await forced.ended
+    const readLinks = async (): Promise<string> =>
+      (await Promise.all(plugs.map(async ({ pod }) => pod.run(['ip', '-br', 'link'])))).join('')
+    expect(await readLinks()).to.not.include('eth1')
+    await node.startAgent()
+    await expectSoon(
+      'both have carrier',
+      async () => (await readLinks()).match(/^eth1@.*LOWER_UP/gm)?.length === plugs.length,
+    )
+    for (const plug of plugs) await node.mustCall(toConfig('w1'), toCall('DEL', plug))
+  })
 })
 
 /** A runtime takes the namespace away after the DEL. */
