@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { afterEach, beforeEach, describe, it } from 'mocha'
 
+import { toPodLinkName, toTapName } from '../../core/name.ts'
 import type { CniCall } from '../../lab/cni.ts'
 import { runCommand, startCommand, type Ended } from '../../lab/command.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
@@ -141,6 +142,9 @@ describe('l2wire-node uninstall', function () {
       plugs.push(plug)
     }
     const here = plugs.filter((plug) => plug.node === node)
+    const vm = await plugVm(node)
+    made.defer(async () => removePod(vm))
+    const joins = await readJoins(vm.pod)
     const listOurs = async (): Promise<string> => netns.run(['ip', '-br', 'link', 'show'])
     await expectSoon('a tunnel', async () => /^lx/m.test(await listOurs()))
     await node.stopAgent('SIGKILL')
@@ -162,6 +166,8 @@ describe('l2wire-node uninstall', function () {
       const { mounts: _before, ...expected } = before
       expect(waiting).to.deep.equal({ ...expected, folders: [plugins, ...earlier] })
 
+      expect(await readJoins(vm.pod), "what is no cable keeps its VM's network").to.equal(joins)
+      await removePod(vm)
       for (const plug of here) {
         expect(forced.child.exitCode, 'still waiting').to.equal(null)
         await removePod(plug)
@@ -206,6 +212,25 @@ describe('l2wire-node uninstall', function () {
     for (const plug of plugs) await node.mustCall(toConfig('w1'), toCall('DEL', plug))
   })
 })
+
+/** A launcher whose VM is bound to another CNI plugin's link. */
+async function plugVm(node: LabNode): Promise<Plug> {
+  const plug = { node, pod: await newLabNetns('vm'), wire: 'none' }
+  const link = ['ip', 'link', 'add', 'name', toPodLinkName('other'), 'type', 'veth']
+  await plug.pod.run([...link, 'peer', 'name', 'elsewhere'])
+  const args = { cni: { logicNetworkName: 'other' } }
+  const config = { cniVersion: '1.1.0', name: 'bind', type: 'l2wire-bind', args }
+  await node.mustCall(config, { ...toCall('ADD', plug), ifname: 'net1' })
+  return plug
+}
+
+/** Whom the VM's tap and its pod link lead to. */
+async function readJoins(pod: LabNetns): Promise<string> {
+  const podLink = toPodLinkName('other')
+  const show = async (dev: string): Promise<string> =>
+    pod.run(['tc', 'filter', 'show', 'dev', dev, 'ingress'])
+  return (await show(podLink)) + (await show(toTapName(podLink)))
+}
 
 /** A runtime takes the namespace away after the DEL. */
 async function removePod({ pod }: Plug): Promise<void> {
