@@ -162,7 +162,7 @@ describe('deploy', function () {
     const rows = [
       { resource: 'wires.l2wire.dev', may: ['get', 'list', 'watch', 'create', 'update', 'delete'] },
       { resource: 'wires.l2wire.dev', subresource: 'status', may: ['update'] },
-      { resource: 'vniclaims.l2wire.dev', may: ['list', 'create', 'delete'] },
+      { resource: 'vniclaims.l2wire.dev', may: ['get', 'list', 'create', 'delete'] },
       { resource: 'pods', may: ['get'] },
       { resource: 'events', may: ['get', 'create', 'update'] },
       { resource: 'secrets', may: [] },
