@@ -1,26 +1,140 @@
-// An attachment's way out, for DEL and for what a starting agent finds. Never fails on what is gone.
-import type { Attachment } from '../core/attachment.ts'
+// An attachment's way out, for DEL, GC, release notes and for what a starting agent finds. Never fails
+// on what is gone, and a DEL does not fail because the store is away.
+import type { Attachment, WireAttachment } from '../core/attachment.ts'
 import { DecodeError } from '../core/errors.ts'
 import { toHostDeviceName } from '../core/name.ts'
-import { toWireKey, type AttachmentId } from '../core/wire.ts'
+import { planDetach } from '../core/plan.ts'
+import { toAttachmentKey, toWireKey, type AttachmentId } from '../core/wire.ts'
 import { applyRemoval } from '../kernel/apply.ts'
+import { observeLinks, readRedirects } from '../kernel/links.ts'
+import { finishWithin } from './finish-within.ts'
 import type { Node } from './node.ts'
 import { untap } from './tap-verbs.ts'
 import { unplug } from './wire-verbs.ts'
 
-/** Takes devices, claim and document of an attachment away. */
+/** How long a DEL waits for the store. */
+const STORE_MS = 2_000
+/** How soon what the store could not be told is told again, and how late at most. */
+const AGAIN_FIRST_MS = 1_000
+const AGAIN_MOST_MS = 30_000
+
+/** Takes devices, claim and document of an attachment away. Throws, with the document left, when the store fails. */
 export async function detach(node: Node, attachment: Attachment): Promise<void> {
-  if (attachment.kind === 'tap') {
+  if (attachment.kind === 'wire')
+    await node.queue(toWireKey(attachment.wire), async () => finish(node, attachment))
+  else {
     await untap(node, attachment)
     await node.state.del(attachment)
-    return
   }
-  await node.queue(toWireKey(attachment.wire), async () => {
-    // So that no look at the wire makes again what is being taken away.
-    await node.state.put({ ...attachment, phase: 'leaving' })
-    await unplug(node, attachment)
-    await node.state.del(attachment)
+}
+
+async function finish(node: Node, attachment: WireAttachment): Promise<void> {
+  // So that no look at the wire makes again what is being taken away.
+  const noted = node.state.put({ ...attachment, phase: 'leaving' })
+  // A full disk is no reason to keep an end; whose claim is still held then stays remembered as it is.
+  await noted.catch((error: unknown) => {
+    node.log.warn({ err: error, ...toId(attachment) }, 'cannot note that an attachment is leaving')
   })
+  await unplug(node, attachment)
+  await node.state.del(attachment)
+}
+
+/**
+ * As detach, but with the devices gone it is done: a store that is away hears of it later, from this
+ * agent or the next. Throws when the kernel refuses, or when nothing would remember what is left to do.
+ */
+export async function leave(node: Node, attachment: Attachment): Promise<void> {
+  if (attachment.kind === 'tap') return detach(node, attachment)
+  if (attachment.phase === 'leaving' && node.leaving.has(toAttachmentKey(attachment))) return
+  const leaving: WireAttachment = { ...attachment, phase: 'leaving' }
+  const noted = node.state.put(leaving)
+  // A full disk matters only if the store is away, too.
+  await noted.catch(() => undefined)
+  const detached = detach(node, leaving)
+  const failure = await finishWithin(detached, STORE_MS)
+  if (failure === undefined) return
+  await removeDevices(node, leaving)
+  await noted
+  node.log.warn({ err: failure.error, ...toId(leaving) }, 'unplugged, the store hears of it later')
+  releaseLater(node, leaving, detached)
+}
+
+/** As leave, for an attachment that may not be there, or be another network's or another plugin's. */
+export async function releaseOf(node: Node, id: AttachmentId, by: NetworkAndType): Promise<void> {
+  const attachment = await readOrDrop(node, id)
+  if (attachment !== undefined && isOf(attachment, by)) await leave(node, attachment)
+}
+
+interface NetworkAndType {
+  readonly network: unknown
+  readonly type: unknown
+}
+
+/** Another network's interface of the same name is not this one's to delete. */
+export function isOf(attachment: Attachment, { network, type }: NetworkAndType): boolean {
+  return (
+    network === attachment.network &&
+    type === (attachment.kind === 'wire' ? 'l2wire' : 'l2wire-bind')
+  )
+}
+
+// Without the store. Whoever has the wire's turn waits for it: nothing joins meanwhile.
+async function removeDevices(node: Node, { wire, hostDevice }: WireAttachment): Promise<void> {
+  const abandoned: string[] = []
+  for (const { hostDevice: dev } of node.state.listOf(wire))
+    if (dev !== hostDevice && (await leadsNowhereBut(node, dev, hostDevice))) abandoned.push(dev)
+  await applyRemoval(node.run, node.classifier, [
+    ...planDetach(abandoned),
+    { op: 'del-link', netns: undefined, dev: hostDevice },
+  ])
+}
+
+// A redirect outlives the device it leads to.
+async function leadsNowhereBut(node: Node, dev: string, gone: string): Promise<boolean> {
+  const targets = await readRedirects(node.run, undefined, dev)
+  const others = await observeLinks(targets.filter((target) => target !== gone))
+  return targets.length > 0 && others.size === 0
+}
+
+// Tells the store until it has heard, once the try that is under way has failed.
+function releaseLater(node: Node, attachment: WireAttachment, first: Promise<void>): void {
+  const key = toAttachmentKey(attachment)
+  if (node.leaving.has(key)) return
+  node.leaving.add(key)
+  const goOn = (trying: Promise<void>, againMs: number): void => {
+    trying.then(
+      () => {
+        node.leaving.delete(key)
+        node.log.info(toId(attachment), 'the store has heard of an end that was unplugged')
+      },
+      (error: unknown) => {
+        node.log.warn({ err: error, ...toId(attachment), againMs }, 'the store is still away')
+        const later = Math.min(againMs * 2, AGAIN_MOST_MS)
+        setTimeout(() => goOn(finishIfLeaving(node, attachment), later), againMs).unref()
+      },
+    )
+  }
+  goOn(first, AGAIN_FIRST_MS)
+}
+
+// An ADD of the same key that was quicker has finished it in the wire's turn, and another one may be on
+// another wire.
+async function finishIfLeaving(node: Node, id: AttachmentId): Promise<void> {
+  const left = await readLeaving(node, id)
+  if (left === undefined) return
+  await node.queue(toWireKey(left.wire), async () => {
+    const still = await readLeaving(node, id)
+    if (still !== undefined) await finish(node, still)
+  })
+}
+
+async function readLeaving(node: Node, id: AttachmentId): Promise<WireAttachment | undefined> {
+  const left = await node.state.get(id)
+  return left?.kind === 'wire' && left.phase === 'leaving' ? left : undefined
+}
+
+function toId({ containerID, ifname }: AttachmentId): AttachmentId {
+  return { containerID, ifname }
 }
 
 /** The attachment, or undefined when there is none, or when its document cannot be read: that one goes. */
@@ -31,7 +145,10 @@ export async function readOrDrop(node: Node, id: AttachmentId): Promise<Attachme
     if (!(error instanceof DecodeError)) throw error
     // CNI spec, "DEL": a pod must not stay because of our troubles. The host end's name follows from
     // the id alone; a claim nobody can name is released when its end is claimed anew.
-    node.log.error({ err: error, ...id }, 'cannot read an attachment, its host end is removed')
+    node.log.error(
+      { err: error, ...toId(id) },
+      'cannot read an attachment, its host end is removed',
+    )
     const dev = toHostDeviceName(id.containerID, id.ifname)
     await applyRemoval(node.run, node.classifier, [{ op: 'del-link', netns: undefined, dev }])
     await node.state.del(id)

@@ -5,6 +5,8 @@ import { observeLinks } from '../kernel/links.ts'
 import { isSameNetns } from '../kernel/netns.ts'
 
 export async function isGone(attachment: Attachment): Promise<boolean> {
+  // A DEL is the last word about a sandbox, whatever there still is of it.
+  if (attachment.phase === 'leaving') return true
   if (attachment.kind === 'wire' && (await observeLinks([attachment.hostDevice])).size > 0)
     return false
   return !(await isSameNetns(attachment.netns))

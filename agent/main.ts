@@ -6,6 +6,7 @@ import { pino } from 'pino'
 
 import { DEFAULT_MTU } from '../core/address.ts'
 import { CniError, renderCauses } from '../core/errors.ts'
+import { toReleasedFolder } from '../core/release-note.ts'
 import { getOverheadBytes } from '../core/tunnel.ts'
 import { applySteps } from '../kernel/apply.ts'
 import { probeClassifier } from '../kernel/probe.ts'
@@ -23,6 +24,7 @@ import { openStore } from './open-store.ts'
 import { decodeOptions, USAGE } from './options.ts'
 import { recover } from './recover.ts'
 import { newCniServer } from './serve.ts'
+import { honourNotes, watchNotes } from './spool.ts'
 import { takeStateLock } from './state-lock.ts'
 import { newAttachmentState } from './state.ts'
 
@@ -65,6 +67,8 @@ async function main(): Promise<void> {
     ...(await openStore(options)),
     state: newAttachmentState(attachments),
     owners: new Map(),
+    releasedFolder: toReleasedFolder(options.socketPath),
+    leaving: new Set(),
     queue: newKeyQueue(),
     log,
   }
@@ -74,6 +78,8 @@ async function main(): Promise<void> {
   // Before looking at what there is, so that nothing falls between.
   const heeding = await heedKernel(node, looks, checking.soon)
   await recover(node, looks, heeding.learn)
+  await honourNotes(node)
+  const noting = await watchNotes(node)
   const following = await followStore(node, looks)
   const { server, close } = newCniServer(node)
   const removeSocket = await listen(server, options.socketPath)
@@ -81,7 +87,7 @@ async function main(): Promise<void> {
   // Wires need no agent to carry frames: it just goes, and leaves every device as it is.
   const stop = (signal: string): void => {
     log.info({ signal }, 'stopping')
-    for (const part of [following, checking, looks]) part[Symbol.dispose]()
+    for (const part of [following, noting, checking, looks]) part[Symbol.dispose]()
     void Promise.all([close(), heeding[Symbol.asyncDispose]()])
       .then(removeSocket)
       .then(lock.release)

@@ -37,6 +37,10 @@ export interface Node extends NodeFacts {
   readonly cluster: Cluster | undefined
   readonly state: AttachmentState
   readonly owners: OwnerStates
+  /** Where plugins leave release notes. */
+  readonly releasedFolder: string
+  /** Keys of attachments whose devices are gone while the store is still to be told. */
+  readonly leaving: Set<string>
   readonly queue: KeyQueue
   readonly log: Logger
 }

@@ -11,7 +11,7 @@ import type { NodeObservation } from '../core/node-observation.ts'
 import { applyRemoval, applySteps } from '../kernel/apply.ts'
 import { isSameNetns } from '../kernel/netns.ts'
 import { observeNode } from '../kernel/observe-node.ts'
-import { detach } from './detach.ts'
+import { leave } from './detach.ts'
 import type { Looks } from './looks.ts'
 import type { Node } from './node.ts'
 import { reconcileWire } from './reconcile.ts'
@@ -143,7 +143,7 @@ async function tryDrop(node: Node, attachment: Attachment): Promise<void> {
   const facts = { containerID, ifname, phase }
   node.log.warn(facts, 'dropping an attachment, unfinished or without its sandbox')
   try {
-    await detach(node, attachment)
+    await leave(node, attachment)
   } catch (error) {
     node.log.error({ err: error, ...facts }, 'cannot drop an attachment yet')
   }

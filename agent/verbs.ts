@@ -3,12 +3,14 @@
 import { decodePluginConfig, type PluginConfig } from '../core/cni/config.ts'
 import type { CniArgs } from '../core/cni/env.ts'
 import { NOTHING_ADDED, toAddResult } from '../core/cni/result.ts'
-import { CNI_CODE, CniError } from '../core/errors.ts'
+import { CNI_CODE, CniError, CommandError } from '../core/errors.ts'
 import type { CniRequest } from '../core/protocol.ts'
 import { toAttachmentKey } from '../core/wire.ts'
 import type { AskIpam } from './addresses.ts'
-import { detach, readOrDrop } from './detach.ts'
+import { detach, releaseOf } from './detach.ts'
+import { collectGarbage } from './gc.ts'
 import type { Node } from './node.ts'
+import { honourNote } from './spool.ts'
 import { addTap, checkTap } from './tap-verbs.ts'
 import { checkWire } from './wire-check.ts'
 import { addWire } from './wire-verbs.ts'
@@ -23,6 +25,7 @@ export async function runVerb(
 ): Promise<Output | undefined> {
   const { args } = request
   if (args.command === 'STATUS') return status(node)
+  if (args.command === 'GC') return collectGarbage(node, request)
   return node.queue(`attachment ${toAttachmentKey(args)}`, async () => {
     switch (args.command) {
       case 'ADD':
@@ -30,11 +33,17 @@ export async function runVerb(
       case 'CHECK':
         return check(node, args, decodeConfig(node, request))
       case 'DEL':
-        return del(node, request)
+        // Needs no valid configuration: one that was edited since its ADD, or refused by it, must not
+        // keep a pod.
+        await releaseOf(node, args, {
+          network: request.config['name'],
+          type: request.config['type'],
+        })
+        return undefined
       case 'STATUS':
       case 'GC':
       case 'VERSION':
-        // The shim answers these two itself: VERSION must work without an agent.
+        // The shim answers VERSION itself: it must work without an agent.
         throw new CniError(
           CNI_CODE.INVALID_ENVIRONMENT,
           `Cannot run ${args.command} for an attachment, expected ADD, DEL or CHECK`,
@@ -59,6 +68,7 @@ async function add(
   config: PluginConfig,
   askIpam: AskIpam,
 ): Promise<Output> {
+  await honourNote(node, args)
   await takeBackUnfinished(node, args)
   if (config.type === 'l2wire') {
     const added = await addWire(node, args, config, askIpam)
@@ -70,20 +80,21 @@ async function add(
   return toAddResult(config.cniVersion, NOTHING_ADDED, config.prevResult)
 }
 
-// Nothing else of this attachment is under way, so "adding" is what a failed ADD could not take back.
+// Nothing else of this attachment is under way, so "adding" is what a failed ADD could not take back,
+// and "leaving" what a DEL could not tell the store.
 async function takeBackUnfinished(node: Node, args: CniArgs): Promise<void> {
   const earlier = await node.state.get(args)
-  if (earlier?.phase === 'adding') await detach(node, earlier)
-}
-
-// Needs no valid configuration: one that was edited since its ADD, or refused by it, must not keep a
-// pod. Another network's interface of the same name is not this one's to delete.
-async function del(node: Node, { args, config }: CniRequest): Promise<undefined> {
-  const attachment = await readOrDrop(node, args)
-  if (attachment === undefined) return
-  const type = attachment.kind === 'wire' ? 'l2wire' : 'l2wire-bind'
-  if (config['name'] === attachment.network && config['type'] === type)
-    await detach(node, attachment)
+  if (earlier?.phase !== 'adding' && earlier?.phase !== 'leaving') return
+  try {
+    await detach(node, earlier)
+  } catch (cause) {
+    if (earlier.phase === 'adding' || cause instanceof CommandError) throw cause
+    throw new CniError(
+      CNI_CODE.TRY_AGAIN_LATER,
+      `Cannot add "${args.ifname}": the store does not hear that it was deleted before`,
+      { cause },
+    )
+  }
 }
 
 async function check(node: Node, args: CniArgs, config: PluginConfig): Promise<undefined> {
@@ -94,10 +105,14 @@ async function check(node: Node, args: CniArgs, config: PluginConfig): Promise<u
       'Cannot run CHECK: "prevResult" is missing, expected the result of the ADD',
     )
   const attachment = await node.state.get(args)
-  if (attachment === undefined || attachment.phase === 'adding')
+  if (attachment?.phase !== 'ready')
     throw new CniError(
       CNI_CODE.CHECK_FAILED,
-      `Cannot confirm "${args.ifname}" of container "${args.containerID}": it was never added, or deleted`,
+      `Cannot confirm "${args.ifname}" of container "${args.containerID}": ${
+        attachment?.phase === 'released'
+          ? 'a newer sandbox has its end'
+          : 'it was never added, or deleted'
+      }`,
     )
   if (attachment.kind === 'wire') await checkWire(node, attachment, config.prevResult)
   else await checkTap(node, attachment)

@@ -16,11 +16,17 @@ const TIMEOUT_MS = 60_000
 /** What the agent asks for in the middle of an ADD. Must not throw. */
 export type AnswerIpam = () => Promise<IpamAnswer>
 
+export interface CallOptions {
+  readonly answerIpam?: AnswerIpam
+  /** How long the agent may say nothing. */
+  readonly timeoutMs?: number
+}
+
 /** Sends the request and returns the answer. Throws CniError 11 (50 for STATUS) without a live agent. */
 export async function callAgent(
   socketPath: string,
   request: CniRequest,
-  answerIpam?: AnswerIpam,
+  { answerIpam, timeoutMs = TIMEOUT_MS }: CallOptions = {},
 ): Promise<CniResponse> {
   const { command } = request.args
   return new Promise((resolve, reject) => {
@@ -37,13 +43,13 @@ export async function callAgent(
       else {
         socket.setTimeout(0)
         void answerIpam().then((answer) => {
-          socket.setTimeout(TIMEOUT_MS)
+          socket.setTimeout(timeoutMs)
           socket.write(renderLine(answer))
         })
       }
     }
-    socket.setTimeout(TIMEOUT_MS, () => {
-      fail(`the agent on "${socketPath}" did not answer within ${TIMEOUT_MS / 1000} s`)
+    socket.setTimeout(timeoutMs, () => {
+      fail(`the agent on "${socketPath}" did not answer within ${timeoutMs / 1000} s`)
     })
     socket.on('connect', () => socket.write(renderLine(request)))
     socket.on('error', (cause) => {

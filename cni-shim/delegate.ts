@@ -1,10 +1,11 @@
 // Verbs of a configuration with "ipam": what the agent does, and what the IPAM plugin does, in the order
 // that leaves nothing behind when either fails. docs/decisions/0008 has the reasons.
 import type { CniArgs } from '../core/cni/env.ts'
-import { CniError, renderCauses } from '../core/errors.ts'
+import { CniError } from '../core/errors.ts'
 import { IPAM_MS, PROTOCOL, type CniResponse, type IpamAnswer } from '../core/protocol.ts'
 import type { AnswerIpam } from './client.ts'
 import { findPlugin, runPlugin, type Plugin } from './plugin.ts'
+import { warn } from './warn.ts'
 
 /** For DEL, CHECK and STATUS of an IPAM plugin: with IPAM_MS still below the runtimes' 90 s. */
 const SHORT_MS = 15_000
@@ -23,8 +24,8 @@ export async function runDelegated(delegation: Delegation): Promise<CniResponse>
   const { args, ask, input, ipam } = delegation
   if (args.command === 'ADD') return add(delegation)
   if (args.command === 'DEL') return del(delegation)
-  const response: CniResponse =
-    args.command === 'GC' ? { protocol: PROTOCOL, isError: false } : await ask()
+  if (args.command === 'GC') return gc(delegation)
+  const response = await ask()
   if (!response.isError)
     await runPlugin(await findPlugin(ipam, args.path), args.command, input, SHORT_MS)
   return response
@@ -91,6 +92,22 @@ async function del({ args, ask, input, ipam }: Delegation): Promise<CniResponse>
   return response
 }
 
+// CNI spec, "GC": forwarded in any case, and a failure keeps nobody from going on.
+async function gc({ args, ask, input, ipam }: Delegation): Promise<CniResponse> {
+  const [response, forwarded] = await Promise.allSettled([
+    ask(),
+    findPlugin(ipam, args.path).then(async (plugin) => runPlugin(plugin, 'GC', input, SHORT_MS)),
+  ])
+  if (forwarded.status === 'rejected' && !isYes(response)) warn(forwarded.reason)
+  if (response.status === 'rejected') throw response.reason
+  if (forwarded.status === 'rejected' && isYes(response)) throw forwarded.reason
+  return response.value
+}
+
+function isYes(response: PromiseSettledResult<CniResponse>): boolean {
+  return response.status === 'fulfilled' && !response.value.isError
+}
+
 // A plugin that is not there gave no address, or was taken from the node: no reason to keep a pod.
 async function findOrPass(ipam: string, path: string): Promise<Plugin | undefined> {
   try {
@@ -99,8 +116,4 @@ async function findOrPass(ipam: string, path: string): Promise<Plugin | undefine
     warn(error)
     return undefined
   }
-}
-
-function warn(error: unknown): void {
-  process.stderr.write(`l2wire: ${renderCauses(error)}\n`)
 }

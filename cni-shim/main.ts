@@ -15,9 +15,10 @@ import {
   NEWEST_CNI_VERSION,
 } from '../core/cni/version.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
-import { LINE_BYTES_MAX, type CniResponse } from '../core/protocol.ts'
+import { LINE_BYTES_MAX, type CniRequest, type CniResponse } from '../core/protocol.ts'
 import { renderAbout } from './about.ts'
 import { callAgent, type AnswerIpam } from './client.ts'
+import { askOrNote } from './release.ts'
 
 /** The version errors are told in: the configuration's as soon as it is known. */
 let cniVersion: string = NEWEST_CNI_VERSION
@@ -38,11 +39,12 @@ async function runVerb(args: CniArgs): Promise<CniResponse> {
     )
   }
   const socket = decodeSocket(config)
-  const ask = async (answerIpam?: AnswerIpam): Promise<CniResponse> =>
-    callAgent(socket, { protocol: 1, args, config }, answerIpam)
+  const request: CniRequest = { protocol: 1, args, config }
+  const ask = async (answerIpam?: AnswerIpam): Promise<CniResponse> => {
+    if (args.command === 'DEL') return askOrNote(socket, request)
+    return callAgent(socket, request, answerIpam === undefined ? {} : { answerIpam })
+  }
   const ipam = findIpam(args, config)
-  // Our own garbage is the agent's to collect, without being told: Multus forwards no GC to a wire.
-  if (ipam === undefined && args.command === 'GC') return { protocol: 1, isError: false }
   if (ipam === undefined) return ask()
   // What most ends do without is not loaded for them.
   const { runDelegated } = await import('./delegate.ts')

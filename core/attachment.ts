@@ -25,8 +25,8 @@ interface CommonAttachment extends AttachmentId {
   readonly network: string
   /**
    * "adding" until every step is done; what is found so at a start is taken back. "released" once a
-   * newer sandbox took the end: it has no claim, and makes none. "leaving" when its devices are gone by
-   * a DEL and only the store is still to be told.
+   * newer sandbox took the end: it has no claim, and makes none. "leaving" from its DEL on: its devices
+   * go, and what is left after the answer is to tell the store.
    */
   readonly phase: 'adding' | 'ready' | 'released' | 'leaving'
 }

@@ -122,6 +122,25 @@ describe('without Multus', function () {
       expect(await call('gc', a)).to.equal('')
       expect(await node.listDocuments()).to.deep.equal([])
     })
+
+    it("collects no other runtime's: cnitool has no list; a runtime's list says what stays", async () => {
+      const config = { cniVersion: '1.1.0', name: 'w', type: 'l2wire' }
+      const eth1 = { containerID: 'other', ifname: 'eth1' }
+      await node.mustCall(config, { command: 'ADD', netns: b.path, ...eth1 })
+      expect(await call('add', a)).to.equal('')
+      expect(await call('gc', a)).to.equal('')
+      const left = ['default.w.json', 'other@eth1.json']
+      expect(await node.listDocuments()).to.deep.equal(left)
+      // As the library writes it, under both names.
+      const collect = async (list: readonly object[]): Promise<Manifest> => {
+        const lists = { 'cni.dev/valid-attachments': list, 'cni.dev/attachments': list }
+        return node.mustCall({ ...config, ...lists }, { command: 'GC' })
+      }
+      await collect([eth1])
+      expect(await node.listDocuments()).to.deep.equal(left)
+      await collect([])
+      expect(await node.listDocuments()).to.deep.equal([])
+    })
   })
 
   it("containerd's ctr plugs its containers in, and unplugs those that end", async () => {

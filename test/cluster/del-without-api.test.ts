@@ -1,0 +1,123 @@
+// DEL while the API is away, or silent, or both API and agent are: the pod goes, and all it had once they
+// are back.
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { expect } from 'chai'
+import { after, before, describe, it } from 'mocha'
+
+import type { LabApiServer } from '../../lab/api-server.ts'
+import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
+import type { CniAnswer } from '../../lab/cni.ts'
+import type { Manifest } from '../../lab/manifests.ts'
+import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
+import { listTraces } from '../../lab/traces.ts'
+import { listFolder } from '../../store/json-file.ts'
+import { getApi } from './fixture-api.ts'
+import { expectSoon } from '../expect-soon.ts'
+
+const CONFIG = { cniVersion: '1.1.0', name: 'r1-h1', type: 'l2wire' }
+
+describe('DEL without the Kubernetes API', function () {
+  this.timeout(120_000)
+  let api: LabApiServer
+  let cluster: LabCluster
+  let n1: ClusterNode
+  let n2: ClusterNode
+  let traces: readonly string[]
+
+  before(async () => {
+    api = await getApi()
+    traces = await listTraces()
+    cluster = await newLabCluster({ api, prefix: 'del-test-' })
+    ;[n1, n2] = cluster.nodes as [ClusterNode, ClusterNode]
+  })
+  after(async () => {
+    await cluster[Symbol.asyncDispose]()
+    expect(await listTraces()).to.deep.equal(traces)
+  })
+
+  const newPod = async (namespace: string, name: string): Promise<LabNetns> => {
+    await api.apply({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name, namespace },
+      spec: { containers: [{ name: 'shell', image: 'busybox' }] },
+    })
+    return newLabNetns('pod')
+  }
+
+  const absences = [
+    { name: 'away', go: async () => api.kill(), back: async () => api.start() },
+    { name: 'silent', go: async () => api.pause(), back: async () => api.resume() },
+  ]
+  for (const { name, go, back } of absences)
+    it(`${name}: yes, with an agent and without; nothing is left once both are back`, async () => {
+      const namespace = await api.newNamespace('del')
+      await using a = await newPod(namespace, 'h1')
+      await using b = await newPod(namespace, 'h2')
+      const call = async (
+        command: string,
+        { node }: ClusterNode,
+        netns: LabNetns,
+        pod: string,
+      ): Promise<CniAnswer> =>
+        node.call(CONFIG, {
+          command,
+          containerID: `${pod}-${netns.name}`,
+          netns: netns.path,
+          ifname: 'eth1',
+          args: `K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=${pod}`,
+        })
+      const must = async (...args: Parameters<typeof call>): Promise<void> => {
+        const { exitCode, stdout } = await call(...args)
+        expect(exitCode, `${args[0]}: ${stdout}`).to.equal(0)
+      }
+
+      await must('ADD', n1, a, 'h1')
+      await must('ADD', n2, b, 'h2')
+      await expectSoon('connected', async () => {
+        const wire = await api.getObject('wire', 'r1-h1', namespace)
+        return JSON.stringify(wire).includes('Connected')
+      })
+      await go()
+      let isBack = false
+      try {
+        await must('DEL', n1, a, 'h1')
+        expect(await a.run(['ip', '-br', 'link', 'show'])).to.not.include('eth1')
+        expect(await readPhase(n1, `h1-${a.name}`)).to.equal('leaving')
+        expect(await listNotes(n1), 'its agent has answered').to.deep.equal([])
+        await must('DEL', n1, a, 'h1')
+        expect((await call('ADD', n1, a, 'h1')).output).to.include({ code: 11 })
+        await n2.node.stopAgent('SIGKILL')
+        await must('DEL', n2, b, 'h2')
+        expect(await listNotes(n2)).to.deep.equal([`h2-${b.name}@eth1.json`])
+        await back()
+        isBack = true
+      } finally {
+        if (!isBack) await back()
+      }
+      await n2.node.startAgent()
+      await expectSoon('no wires and no VNIs', async () => {
+        const wires = await api.kubectl(['get', 'wires', '-n', namespace, '-o', 'name'])
+        const vnis = await api.kubectl(['get', 'vniclaims', '-o', 'name'])
+        return `${wires}${vnis}`.trim() === ''
+      })
+      for (const one of cluster.nodes) {
+        const hasDocuments = async (): Promise<boolean> =>
+          (await one.node.listDocuments()).length > 0
+        await expectSoon('no documents', async () => !(await hasDocuments()))
+        expect(await one.netns.run(['ip', '-br', 'link', 'show'])).to.not.match(/^l[wx][0-9a-f]/m)
+        expect(await listNotes(one)).to.deep.equal([])
+      }
+    })
+})
+
+async function readPhase({ node }: ClusterNode, containerID: string): Promise<unknown> {
+  const path = join(node.stateDir, 'attachments', `${containerID}@eth1.json`)
+  return (JSON.parse(await readFile(path, 'utf8')) as Manifest)['phase']
+}
+
+async function listNotes({ node }: ClusterNode): Promise<readonly string[]> {
+  return listFolder(join(node.folder, 'released'))
+}

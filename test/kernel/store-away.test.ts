@@ -1,0 +1,250 @@
+// DEL while the store is away: the devices go and the pod with them; the store hears of it later.
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { expect } from 'chai'
+import { after, afterEach, before, describe, it } from 'mocha'
+
+import { run } from '../../kernel/run.ts'
+import type { CniAnswer, CniCall } from '../../lab/cni.ts'
+import type { Manifest } from '../../lab/manifests.ts'
+import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
+import { listDocuments, newLabNode, type LabNode } from '../../lab/node.ts'
+import { listTraces } from '../../lab/traces.ts'
+import { withFileLock } from '../../store/file-lock.ts'
+import { listFolder } from '../../store/json-file.ts'
+import { expectSoon } from '../expect-soon.ts'
+
+const CONFIG = { cniVersion: '1.1.0', name: 'w', type: 'l2wire' }
+
+const toCall = (command: string, netns: LabNetns, id: string): CniCall => ({
+  command,
+  containerID: id,
+  netns: netns.path,
+  ifname: 'eth1',
+  args: `K8S_POD_NAMESPACE=lab;K8S_POD_NAME=${id}`,
+})
+
+const hasCarrier = async (netns: LabNetns): Promise<boolean> =>
+  (await netns.run(['ip', '-br', 'link', 'show', 'dev', 'eth1'])).includes('LOWER_UP')
+
+describe('while the store is away', function () {
+  this.timeout(60_000)
+  let folder: string
+  let store: string
+  let node: LabNode
+  let a: LabNetns
+  let b: LabNetns
+  let traces: readonly string[]
+
+  before(async () => {
+    traces = await listTraces()
+    folder = await mkdtemp(join(tmpdir(), 'l2w-away-'))
+    store = join(folder, 'store')
+    await run(['mkdir', store])
+    await run(['mount', '-t', 'tmpfs', 'l2w', store])
+    node = await newLabNode({ storeFolder: store })
+    a = await newLabNetns('a')
+    b = await newLabNetns('b')
+  })
+  after(async () => {
+    await b[Symbol.asyncDispose]()
+    await a[Symbol.asyncDispose]()
+    await node[Symbol.asyncDispose]()
+    await run(['umount', store])
+    await rm(folder, { recursive: true })
+    expect(await listTraces()).to.deep.equal(traces)
+  })
+  afterEach('leaves nothing', async () => {
+    await expectSoon('no documents', async () => (await node.listDocuments()).length === 0)
+    expect((await listTraces()).filter((line) => line.startsWith('link'))).to.deep.equal([])
+    for (const netns of [a, b]) expect(await listNames(netns)).to.deep.equal(['lo'])
+  })
+
+  const call = async (command: string, netns: LabNetns, id: string): Promise<CniAnswer> =>
+    node.call({ ...CONFIG, prevResult: {} }, toCall(command, netns, id))
+  const must = async (command: string, netns: LabNetns, id: string): Promise<Manifest> =>
+    node.mustCall(CONFIG, toCall(command, netns, id))
+  const readPhase = async (id: string): Promise<unknown> => {
+    const path = join(node.stateDir, 'attachments', `${id}@eth1.json`)
+    return (JSON.parse(await readFile(path, 'utf8')) as Manifest)['phase']
+  }
+  const isInStore = async (id: string): Promise<boolean> =>
+    (await readFile(join(store, 'lab.w.json'), 'utf8')).includes(`"${id}"`)
+
+  interface Absence {
+    readonly name: string
+    readonly go: () => Promise<unknown>
+    readonly back: () => Promise<unknown>
+  }
+  /** Between two writes of the agent, whose lock would be stuck else; so all of them make it wait, too. */
+  const newAbsence = ({ name, go, back }: Absence): Absence => {
+    let giveBack: (() => Promise<void>) | undefined
+    return {
+      name,
+      go: async () => {
+        giveBack = await holdLock(join(store, 'lab.w.json.lock'))
+        await go()
+      },
+      back: async () => {
+        await back()
+        await giveBack?.()
+      },
+    }
+  }
+  const readOnly = newAbsence({
+    name: 'read-only',
+    // Not while anybody has a file open to write.
+    go: async () =>
+      expectSoon('read-only', async () =>
+        run(['mount', '-o', 'remount,ro', store]).then(
+          () => true,
+          () => false,
+        ),
+      ),
+    back: async () => run(['mount', '-o', 'remount,rw', store]),
+  })
+  const replaced = newAbsence({
+    name: 'a file where a folder was',
+    go: async () => {
+      await run(['mount', '--move', store, await makeFolder('aside')])
+      // The agent makes the folder where it misses it.
+      await expectSoon('a file', async () =>
+        run(['sh', '-c', 'rmdir "$0" && : >"$0"', store]).then(
+          () => true,
+          () => false,
+        ),
+      )
+    },
+    back: async () => {
+      await rm(store)
+      await run(['mkdir', store])
+      await run(['mount', '--move', join(folder, 'aside'), store])
+    },
+  })
+  const silent = newAbsence({
+    name: 'silent',
+    go: async () => undefined,
+    back: async () => undefined,
+  })
+  const absences = [readOnly, replaced, silent]
+  for (const { name, go, back } of absences)
+    it(`${name}: DEL is done when the devices are, and its claim goes by itself`, async () => {
+      await must('ADD', a, 'c1')
+      await must('ADD', b, 'c2')
+      await go()
+      let isBack = false
+      try {
+        await must('DEL', a, 'c1')
+        expect(await listNames(a)).to.deep.equal(['lo'])
+        expect(await hasCarrier(b), 'its far end sees the cable go').to.equal(false)
+        expect(await readPhase('c1')).to.equal('leaving')
+        expect((await call('CHECK', a, 'c1')).output).to.include({ code: 105 })
+        await must('DEL', a, 'c1')
+        await back()
+        isBack = true
+        await expectSoon('it is released', async () => !(await isInStore('c1')))
+        await expectSoon(
+          'and forgotten',
+          async () =>
+            (await listFolder(join(node.stateDir, 'attachments'))).join() === 'c2@eth1.json',
+        )
+        await must('ADD', a, 'c3')
+        expect(await hasCarrier(b)).to.equal(true)
+      } finally {
+        if (!isBack) await back()
+      }
+      await must('DEL', a, 'c3')
+      await must('DEL', b, 'c2')
+    })
+
+  it('an ADD of what is leaving is told to come again, and goes through once the store is back', async () => {
+    await must('ADD', a, 'c1')
+    const from = node.readLog().length
+    await readOnly.go()
+    try {
+      await must('DEL', a, 'c1')
+      const { output } = await call('ADD', a, 'c1')
+      expect(output).to.include({ code: 11 })
+      expect(output?.['msg']).to.include('store')
+    } finally {
+      await readOnly.back()
+    }
+    await must('ADD', a, 'c1')
+    expect(await readPhase('c1')).to.equal('ready')
+    // Its release was tried again meanwhile, and is nobody's any more.
+    await expectSoon('the last try is over', async () =>
+      node.readLog().slice(from).includes('the store has heard of an end that was unplugged'),
+    )
+    expect(await readPhase('c1')).to.equal('ready')
+    expect(await isInStore('c1')).to.equal(true)
+    await must('DEL', a, 'c1')
+  })
+
+  it('a third end gets in where one is leaving', async () => {
+    await must('ADD', a, 'c1')
+    await must('ADD', b, 'c2')
+    await readOnly.go()
+    try {
+      await must('DEL', a, 'c1')
+    } finally {
+      await readOnly.back()
+    }
+    await must('ADD', a, 'c3')
+    await must('DEL', a, 'c3')
+    await must('DEL', b, 'c2')
+  })
+
+  it('an agent that starts again finds what is leaving', async () => {
+    await must('ADD', a, 'c1')
+    await readOnly.go()
+    try {
+      await must('DEL', a, 'c1')
+      await node.stopAgent('SIGKILL')
+    } finally {
+      await readOnly.back()
+    }
+    expect(await listDocuments(store)).to.deep.equal(['lab.w.json'])
+    await node.startAgent()
+    expect(await node.listDocuments()).to.deep.equal([])
+  })
+
+  it('a GC does as a DEL does', async () => {
+    await must('ADD', a, 'c1')
+    await readOnly.go()
+    try {
+      const config = { ...CONFIG, 'cni.dev/valid-attachments': [] }
+      await node.mustCall(config, { command: 'GC' })
+      expect(await listNames(a)).to.deep.equal(['lo'])
+    } finally {
+      await readOnly.back()
+    }
+  })
+
+  async function makeFolder(name: string): Promise<string> {
+    const path = join(folder, name)
+    await run(['mkdir', '-p', path])
+    return path
+  }
+})
+
+async function listNames(netns: LabNetns): Promise<readonly string[]> {
+  const links = JSON.parse(await netns.run(['ip', '-j', 'link', 'show'])) as { ifname: string }[]
+  return links.map(({ ifname }) => ifname).sort()
+}
+
+/** Takes the lock of a wire's document, and returns how to give it back. */
+async function holdLock(path: string): Promise<() => Promise<void>> {
+  const taken = Promise.withResolvers<undefined>()
+  const over = Promise.withResolvers<undefined>()
+  const held = withFileLock(path, async () => {
+    taken.resolve(undefined)
+    await over.promise
+  })
+  await Promise.race([taken.promise, held])
+  return async () => {
+    over.resolve(undefined)
+    await held
+  }
+}
