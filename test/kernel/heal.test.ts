@@ -334,6 +334,32 @@ describe('a cable in the wall', function () {
     })
   })
 
+  it('a node that was rebooted needs no hands', async () => {
+    const a: End = { on: n1, netns: spaces[0], pod: 'h1' }
+    const brief = [await newLabNetns('brief1'), await newLabNetns('brief2')] as const
+    const b: End = { on: n2, netns: brief[0], pod: 'h2' }
+    await plug(a)
+    await plug(b)
+    await plug({ on: n2, netns: brief[1], pod: 'h3' }, { name: 'other' })
+    await expectSoon('joined', async () => (await hasCarrier(a)) && hasCarrier(b))
+    // What a reboot leaves: the state directory and the store.
+    await n2.node.stopAgent('SIGKILL')
+    for (const netns of brief) await netns[Symbol.asyncDispose]()
+    await n2.netns.run(['ip', 'link', 'del', 'dev', TUNNEL])
+    await n2.netns.run(['nft', 'flush', 'ruleset'])
+    await n2.node.startAgent()
+    await expectSoon('a has no carrier', async () => !(await hasCarrier(a)))
+    await expectSoon('no VNI', async () => (await cluster.listStore()).join() === 'lab.w.json')
+    expect((await n2.node.listDocuments()).filter((file) => file.includes('@'))).to.deep.equal([])
+    // The kubelet starts the pod again.
+    const again = { on: n2, netns: spaces[1], pod: 'h2' }
+    await plug(again)
+    await expectSoon('joined again', async () => (await hasCarrier(a)) && hasCarrier(again))
+    await expectPassing(a, again)
+    await unplug(again)
+    await unplug(a)
+  })
+
   describe('what is not ours', () => {
     it('is not touched, whatever it is called', async () => {
       const a = { on: n1, netns: spaces[0], pod: 'h1' }
