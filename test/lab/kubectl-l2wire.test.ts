@@ -162,11 +162,14 @@ describe('kubectl-l2wire on a node', function () {
     ]
     for (const { name, spoil, mend, kind, inPod = false } of breaks)
       it(`says what is wrong: ${name}`, async () => {
+        // Which would mend it before anybody could look.
+        await node.stopAgent('SIGTERM')
         const inside = inPod ? a.run : run
         await inside(spoil)
         expect(await listKinds()).to.deep.equal([kind])
         await inside(mend)
         expect(await listKinds()).to.deep.equal([])
+        await node.startAgent()
       })
 
     it('tests it, and every row that the MTU has room for is delivered', async () => {
@@ -192,6 +195,7 @@ describe('kubectl-l2wire on a node', function () {
     })
 
     it('ends with 3 where frames are lost', async () => {
+      await node.stopAgent('SIGTERM')
       await run(['tc', 'filter', 'del', 'dev', hostOf('h2'), 'ingress', 'pref', '1'])
       expect(await listKinds()).to.deep.equal(['redirect'])
       const { exitCode, stdout } = await cli('test', 'a-b', '--idle', '0', '-o', 'json')
@@ -201,7 +205,6 @@ describe('kubectl-l2wire on a node', function () {
         columns[at]?.verdicts.filter(({ outcome }) => outcome === 'lost').length ?? -1
       expect(countLost(0)).to.equal(0)
       expect(countLost(1)).to.be.greaterThan(40)
-      await node.stopAgent('SIGTERM')
       await node.startAgent()
     })
 
@@ -282,6 +285,7 @@ describe('kubectl-l2wire on a node', function () {
 
   describe('with a sandbox that is gone', () => {
     it('describes an end whose sandbox is gone', async () => {
+      await node.stopAgent('SIGTERM')
       await run(['ip', 'link', 'del', 'dev', hostOf('h1')])
       const { troubles, path } = await describeWire()
       expect(troubles.map(({ kind }) => kind)).to.deep.equal(['host-end-gone', 'redirect'])
@@ -358,6 +362,7 @@ describe('kubectl-l2wire across nodes', function () {
   })
 
   it('says that a tunnel is gone', async () => {
+    await at(1).node.stopAgent('SIGTERM')
     await at(1).netns.run(['ip', 'link', 'del', 'dev', TUNNEL])
     const { troubles, path } = await describeOn(1)
     expect(troubles.map(({ kind }) => kind)).to.deep.equal(['redirect', 'no-tunnel'])
