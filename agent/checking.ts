@@ -20,7 +20,7 @@ export function newChecking(node: Node, looks: Looks, everySeconds: number): Che
   const check = async (): Promise<void> => {
     dueAt = Infinity
     try {
-      strays = await resync(node, looks, strays)
+      if (node.standing.isOurs()) strays = await resync(node, looks, strays)
     } catch (error) {
       node.log.error({ err: error }, 'cannot look at everything')
     }

@@ -45,7 +45,7 @@ export function newLooks(node: Node): Looks {
     const look = node.queue(key, async () => {
       // What happens from here on is another look's; and this may be one that another has taken along.
       const mine = waiting.get(key)
-      if (mine === undefined || isStopped) return
+      if (mine === undefined || isStopped || !node.standing.isOurs()) return
       waiting.delete(key)
       clearTimeout(mine.timer)
       depth = mine.depth

@@ -17,6 +17,7 @@ import { newChecking } from './checking.ts'
 import { followStore } from './follow.ts'
 import { heedKernel } from './heed.ts'
 import { newKeyQueue } from './key-queue.ts'
+import { readIdentity } from './identity.ts'
 import { listen } from './listen.ts'
 import { newLooks } from './looks.ts'
 import type { Node } from './node.ts'
@@ -25,6 +26,7 @@ import { decodeOptions, USAGE } from './options.ts'
 import { recover } from './recover.ts'
 import { newCniServer } from './serve.ts'
 import { honourNotes, watchNotes } from './spool.ts'
+import { newStanding } from './stand-down.ts'
 import { takeStateLock } from './state-lock.ts'
 import { newAttachmentState } from './state.ts'
 
@@ -50,6 +52,9 @@ async function main(): Promise<void> {
   const underlay = isLoopback(address) ? undefined : { address, port, vniRange }
   if (underlay !== undefined)
     await applySteps(runMortal, classifier, [{ op: 'guard-port', netns: undefined, port }])
+  const { store, cluster } = await openStore(options)
+  const identity = await readIdentity(options.stateDir)
+  const standing = newStanding(store, options.nodeName, identity, log)
   const node: Node = {
     name: options.nodeName,
     // A frame of this size crosses the underlay whole, wherever the far end is.
@@ -64,7 +69,9 @@ async function main(): Promise<void> {
     run: runMortal,
     netSysctls: options.netSysctls,
     classifier,
-    ...(await openStore(options)),
+    store: standing.store,
+    standing,
+    cluster,
     state: newAttachmentState(attachments),
     owners: new Map(),
     releasedFolder: toReleasedFolder(options.socketPath),
@@ -73,6 +80,7 @@ async function main(): Promise<void> {
     log,
   }
   await waitForStore(node)
+  await standing.takeName()
   const looks = newLooks(node)
   const checking = newChecking(node, looks, options.checkSeconds)
   // Before looking at what there is, so that nothing falls between.
@@ -87,7 +95,7 @@ async function main(): Promise<void> {
   // Wires need no agent to carry frames: it just goes, and leaves every device as it is.
   const stop = (signal: string): void => {
     log.info({ signal }, 'stopping')
-    for (const part of [following, noting, checking, looks]) part[Symbol.dispose]()
+    for (const part of [following, noting, checking, looks, standing]) part[Symbol.dispose]()
     void Promise.all([close(), heeding[Symbol.asyncDispose]()])
       .then(removeSocket)
       .then(lock.release)

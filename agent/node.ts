@@ -11,6 +11,7 @@ import type { ObjectRef, PodOwner } from '../core/holder.ts'
 import type { WireStore } from '../store/wire-store.ts'
 import type { KeyQueue } from './key-queue.ts'
 import type { OwnerStates } from './owner.ts'
+import type { Standing } from './stand-down.ts'
 import type { AttachmentState } from './state.ts'
 
 /** What tunnels to other nodes go by. */
@@ -33,6 +34,8 @@ export interface Node extends NodeFacts {
   readonly netSysctls: string
   readonly classifier: Classifier
   readonly store: WireStore
+  /** Whether the node's name is still ours. */
+  readonly standing: Standing
   /** Undefined where the store is a folder. */
   readonly cluster: Cluster | undefined
   readonly state: AttachmentState

@@ -11,6 +11,7 @@ import type { Run } from '../kernel/run.ts'
 import { removeDropIns, type DropInFolders } from './drop-ins.ts'
 import { removePlugins } from './install.ts'
 import { listHostEnds, listOurLinks, listPlugged, renderNames } from './plugged.ts'
+import { IDENTITY_FILE } from './identity.ts'
 import { takeStateLock } from './state-lock.ts'
 
 export interface Installation {
@@ -55,7 +56,7 @@ export async function uninstall(
     await rm(join(dirname(from.socketPath), SPOOL), { recursive: true, force: true })
     await removeEmpty(dirname(from.socketPath))
     await rm(attachments, { recursive: true, force: true })
-    await rm(join(from.stateDir, 'lock'), { force: true })
+    for (const file of ['lock', IDENTITY_FILE]) await rm(join(from.stateDir, file), { force: true })
     await removeEmpty(from.stateDir)
   } finally {
     lock.release()

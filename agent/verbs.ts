@@ -68,6 +68,7 @@ async function add(
   config: PluginConfig,
   askIpam: AskIpam,
 ): Promise<Output> {
+  node.standing.expectOurs()
   await honourNote(node, args)
   await takeBackUnfinished(node, args)
   if (config.type === 'l2wire') {
@@ -120,6 +121,7 @@ async function check(node: Node, args: CniArgs, config: PluginConfig): Promise<u
 
 // Whoever can read this answer has reached a working agent; its store is asked too.
 async function status(node: Node): Promise<undefined> {
+  node.standing.expectOurs()
   try {
     await node.store.probe()
   } catch (cause) {

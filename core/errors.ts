@@ -22,6 +22,7 @@ export const CNI_CODE = {
   VNI_TAKEN: 108,
   STORE_REFUSED: 109,
   IPAM_FAILED: 110,
+  NODE_NAME_TAKEN: 111,
   INTERNAL: 199,
 } as const
 

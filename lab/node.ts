@@ -132,8 +132,8 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
   }
 }
 
-/** A store's files; what a write under way puts beside them for a moment is none of them. */
+/** A store's files; neither who is which node nor what a write under way puts beside them is one. */
 export async function listDocuments(storeFolder: string): Promise<readonly string[]> {
   const files = await listFolder(storeFolder)
-  return files.filter((file) => !/\.(lock|tmp)$/.test(file))
+  return files.filter((file) => file !== 'nodes' && !/\.(lock|tmp)$/.test(file))
 }

@@ -10,11 +10,13 @@ import type { Wire, WireId } from '../core/wire.ts'
 import { decodeWireFields } from '../core/wire-document.ts'
 import { withFileLock } from './file-lock.ts'
 import { listFolder, readJsonFile, writeJsonFile } from './json-file.ts'
+import { newNodeFiles } from './node-files.ts'
 import { newVniFiles } from './vni-files.ts'
 import type { Change, WireStore } from './wire-store.ts'
 
 const SUFFIX = '.json'
 const VNI_FOLDER = 'vni'
+const NODE_FOLDER = 'nodes'
 const DOCUMENT_VERSION = 1
 
 export function newFileStore(folder: string): WireStore {
@@ -76,7 +78,15 @@ export function newFileStore(folder: string): WireStore {
     await access(folder, constants.W_OK)
   }
 
-  return { read, update, list, watch, probe, ...newVniFiles(join(folder, VNI_FOLDER)) }
+  return {
+    read,
+    update,
+    list,
+    watch,
+    probe,
+    ...newVniFiles(join(folder, VNI_FOLDER)),
+    ...newNodeFiles(join(folder, NODE_FOLDER)),
+  }
 }
 
 function parseFileName(file: string): WireId | undefined {

@@ -17,7 +17,15 @@ export interface VniStore {
   listVnis(): Promise<readonly VniClaim[]>
 }
 
-export interface WireStore extends VniStore {
+export interface NodeNames {
+  /**
+   * Takes the name of a node. Who holds it already loses it: of two agents with one name the newer one has
+   * it. onLost is told, once, who has taken it from us.
+   */
+  holdNode(node: string, identity: string, onLost: (holder: string) => void): Promise<Disposable>
+}
+
+export interface WireStore extends VniStore, NodeNames {
   /** Undefined when there is no such wire. */
   read(id: WireId): Promise<Wire | undefined>
   /** Applies a change atomically, against every other writer; an error the change throws comes out. */

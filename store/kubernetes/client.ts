@@ -1,5 +1,6 @@
 // The connection to the Kubernetes API: who we are there, and how long we wait for an answer.
 import {
+  CoordinationV1Api,
   CoreV1Api,
   createConfiguration,
   CustomObjectsApi,
@@ -18,6 +19,9 @@ export interface KubeClient {
   readonly server: string
   readonly custom: CustomObjectsApi
   readonly core: CoreV1Api
+  readonly coordination: CoordinationV1Api
+  /** Where the agents are. */
+  readonly namespace: string
 }
 
 export interface KubeAccess {
@@ -28,6 +32,7 @@ export interface KubeAccess {
 /** A CNI ADD waits for several of these: the runtime's own patience is minutes, a person's is not. */
 const REQUEST_MS = 10_000
 const USER_AGENT = 'l2wire'
+const DEFAULT_NAMESPACE = 'l2wire'
 
 /** Throws DecodeError when there is no cluster to talk to. */
 export function newKubeClient(access: KubeAccess = {}): KubeClient {
@@ -55,6 +60,8 @@ export function newKubeClient(access: KubeAccess = {}): KubeClient {
     server: cluster.server,
     custom: new CustomObjectsApi(configuration),
     core: new CoreV1Api(configuration),
+    coordination: new CoordinationV1Api(configuration),
+    namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? DEFAULT_NAMESPACE,
   }
 }
 

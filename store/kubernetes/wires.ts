@@ -18,6 +18,7 @@ import {
 import type { Change, WireStore } from '../wire-store.ts'
 import type { KubeClient } from './client.ts'
 import { callApi, getStatus } from './errors.ts'
+import { newNodeLeases } from './node-leases.ts'
 import { newVniClaims } from './vni-claims.ts'
 import { isWireObject, newWireCache, type WireCache } from './wire-cache.ts'
 import { watchWires } from './wire-watch.ts'
@@ -199,6 +200,7 @@ export function newKubernetesStore(
       )
     },
     ...newVniClaims(client),
+    ...newNodeLeases(client),
   }
 }
 

@@ -140,6 +140,17 @@ describe('the Kubernetes store, when the way to the API fails', function () {
     await expectHeard(ear, 'new')
   })
 
+  it("a node's name that is taken while the way is cut is heard of afterwards", async () => {
+    await api.kubectl(['apply', '-f', 'deploy/base/namespace.yaml'])
+    const lost: string[] = []
+    made.use(await mine.holdNode(node, 'one', (holder) => lost.push(holder)))
+    proxy.refuse()
+    made.use(await theirs.holdNode(node, 'other', (holder) => lost.push(`other to ${holder}`)))
+    proxy.accept()
+    await expectSoon('told', () => lost.length > 0)
+    expect(lost).to.deep.equal(['other'])
+  })
+
   it('while the API refuses, it comes back ever less often', async () => {
     const ear = await listen()
     const before = proxy.countConnections()

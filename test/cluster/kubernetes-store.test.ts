@@ -22,6 +22,8 @@ function openNodeStore(kubeconfig: string, node: string): WireStore {
 
 describeWireStore('the Kubernetes store', async () => {
   const api = await getApi()
+  // Where agents keep who is which node.
+  await api.kubectl(['apply', '-f', 'deploy/base/namespace.yaml'])
   const namespace = await api.newNamespace('store')
   return {
     namespace,

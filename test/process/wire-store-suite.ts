@@ -18,6 +18,7 @@ import {
 } from '../../core/wire.ts'
 import { summarizeWire } from '../../core/wire-summary.ts'
 import type { WireStore } from '../../store/wire-store.ts'
+import { expectSoon } from '../expect-soon.ts'
 
 /** A place for wires, empty; each store that is opened on it is another process as far as it knows. */
 export interface StorePlace extends AsyncDisposable {
@@ -235,6 +236,56 @@ export function describeWireStore(name: string, newPlace: () => Promise<StorePla
       // Kubernetes counts whole seconds.
       for (const { sinceMs } of claims)
         expect(sinceMs).to.be.within(before - 1000, Date.now() + 1000)
+    })
+
+    it('gives the name of a node to who comes last, and tells who had it', async () => {
+      const lost: string[] = []
+      const hold = async (identity: string, node = 'n1'): Promise<Disposable> =>
+        place
+          .open()
+          .holdNode(`${node}-of-${place.namespace}`, identity, (holder) =>
+            lost.push(`${identity} to ${holder}`),
+          )
+      using made = new DisposableStack()
+      made.use(await hold('a'))
+      made.use(await hold('other', 'n2'))
+      // The same agent, started again.
+      made.use(await hold('a'))
+      expect(lost).to.deep.equal([])
+      made.use(await hold('b'))
+      await untilLost(['a to b', 'a to b'])
+      made.use(await hold('c'))
+      await untilLost(['a to b', 'a to b', 'b to c'])
+      // Who was told stands back: it is not told twice, and may come again.
+      made.use(await hold('a'))
+      await untilLost(['a to b', 'a to b', 'b to c', 'c to a'])
+      const gone = await hold('d')
+      await untilLost(['a to b', 'a to b', 'b to c', 'c to a', 'a to d'])
+      gone[Symbol.dispose]()
+      made.use(await hold('e'))
+      await sleep(300)
+      expect(lost).to.have.length(5)
+
+      async function untilLost(want: readonly string[]): Promise<void> {
+        await expectSoon(want.join(), () => lost.length >= want.length)
+        expect(lost).to.deep.equal(want)
+      }
+    })
+
+    it('gives the name of a node to one of six that come at once, and tells the others', async () => {
+      const lost = new Set<string>()
+      using made = new DisposableStack()
+      const names = ['a', 'b', 'c', 'd', 'e', 'f']
+      const node = `crowded-of-${place.namespace}`
+      for (const holding of await Promise.all(
+        names.map(async (identity) =>
+          place.open().holdNode(node, identity, () => lost.add(identity)),
+        ),
+      ))
+        made.use(holding)
+      await expectSoon('five lost it', () => lost.size === 5)
+      await sleep(100)
+      expect(lost.size).to.equal(5)
     })
 
     it("tells of every wire that somebody else writes or removes, and of a node's own only", async () => {
