@@ -7,7 +7,7 @@ import type { TunnelEnd } from '../core/tunnel.ts'
 import type { VniRange } from '../core/vni.ts'
 import type { Run } from '../kernel/run.ts'
 import type { Notice } from '../core/notice.ts'
-import type { ObjectRef, PodOwner } from '../core/holder.ts'
+import type { ObjectRef, Pod, PodOwner } from '../core/holder.ts'
 import type { WireStore } from '../store/wire-store.ts'
 import type { KeyQueue } from './key-queue.ts'
 import type { OwnerStates } from './owner.ts'
@@ -22,7 +22,10 @@ export interface Underlay extends TunnelEnd {
 /** What a cluster knows besides wires. */
 export interface Cluster {
   /** Undefined for a pod that is gone. */
+  readonly findPod: (namespace: string, name: string) => Promise<Pod | undefined>
   readonly findPodOwner: (namespace: string, name: string) => Promise<PodOwner | undefined>
+  /** The names of all nodes of the cluster. */
+  readonly listNodes: () => Promise<ReadonlySet<string>>
   readonly tell: (subjects: readonly ObjectRef[], notice: Notice) => Promise<void>
 }
 

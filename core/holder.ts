@@ -54,3 +54,28 @@ export function toPodOwner(pod: unknown): PodOwner | undefined {
   // A StatefulSet's pods have names of their own that stay.
   return { holder: `pod/${name}`, subjects: [self] }
 }
+
+/** A pod as others see it. */
+export interface Pod {
+  readonly owner: PodOwner
+  /** Another pod of the same name has another one. */
+  readonly uid: string
+  /** Undefined while it waits for one. */
+  readonly node: string | undefined
+  /** Somebody has deleted it; its containers may still run. */
+  readonly isLeaving: boolean
+}
+
+/** Undefined for what is no pod object. */
+export function toPod(object: unknown): Pod | undefined {
+  const owner = toPodOwner(object)
+  if (owner === undefined || !isRecord(object) || !isRecord(object['metadata'])) return undefined
+  const { uid, deletionTimestamp } = object['metadata']
+  const node = isRecord(object['spec']) ? object['spec']['nodeName'] : undefined
+  return {
+    owner,
+    uid: String(uid),
+    node: typeof node === 'string' && node !== '' ? node : undefined,
+    isLeaving: deletionTimestamp !== undefined && deletionTimestamp !== null,
+  }
+}

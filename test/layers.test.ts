@@ -71,6 +71,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
   'store/kubernetes/events.ts': ['@kubernetes/client-node'],
   'store/kubernetes/token-file.ts': ['@kubernetes/client-node'],
   'store/kubernetes/node-leases.ts': ['@kubernetes/client-node'],
+  'store/kubernetes/nodes.ts': ['@kubernetes/client-node'],
   'store/kubernetes/object-watch.ts': ['@kubernetes/client-node'],
   // The spelling of an address is one, too.
   'core/ip.ts': ['node:net'],

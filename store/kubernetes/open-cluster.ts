@@ -3,13 +3,16 @@
 import type { WireStore } from '../wire-store.ts'
 import { newKubeClient, type KubeAccess } from './client.ts'
 import { newEventTeller, type TellSubjects } from './events.ts'
-import { newPodFinder, type FindPodOwner } from './pods.ts'
+import { newNodeLister, type ListNodes } from './nodes.ts'
+import { newPodFinder, type FindPod } from './pods.ts'
 import { newKubernetesStore } from './wires.ts'
 
 export interface NodeCluster {
   /** Lists and watches the wires of this node only. */
   readonly store: WireStore
-  readonly findPodOwner: FindPodOwner
+  readonly findPod: FindPod
+  /** The names of all nodes of the cluster. */
+  readonly listNodes: ListNodes
   readonly tell: TellSubjects
 }
 
@@ -18,7 +21,8 @@ export function openNodeCluster(access: KubeAccess, node: string): NodeCluster {
   const client = newKubeClient(access)
   return {
     store: newKubernetesStore(client, { node }),
-    findPodOwner: newPodFinder(client),
+    findPod: newPodFinder(client),
+    listNodes: newNodeLister(client),
     tell: newEventTeller(client, node),
   }
 }

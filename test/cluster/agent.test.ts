@@ -26,6 +26,7 @@ const ALL = {
   'wires/status': ['update'],
   vniclaims: ['get', 'list', 'create', 'delete'],
   pods: ['get'],
+  nodes: ['list'],
   events: ['create', 'get', 'update'],
 }
 
@@ -313,7 +314,7 @@ function newRole(verbs: Readonly<Record<string, readonly string[]>>): Manifest {
     kind: 'ClusterRole',
     metadata: { name: ACCOUNT.name },
     rules: granted.map(([resource, words]) => ({
-      apiGroups: [resource === 'pods' || resource === 'events' ? '' : 'l2wire.dev'],
+      apiGroups: [['pods', 'nodes', 'events'].includes(resource) ? '' : 'l2wire.dev'],
       resources: [resource],
       verbs: words,
     })),

@@ -176,6 +176,28 @@ describe('the Kubernetes store, as Kubernetes sees it', () => {
     expect((errors[0] as Error).message).to.include('deploy/base')
   })
 
+  it('finds pods with their nodes, and all nodes by name', async () => {
+    const { findPod, listNodes } = openNodeCluster({ kubeconfig: api.kubeconfig }, 'n1')
+    const metadata = { name: 'h1', namespace: id.namespace, finalizers: ['l2wire.dev/test'] }
+    const spec = { nodeName: 'n7', containers: [{ name: 'shell', image: 'busybox' }] }
+    await api.apply({ apiVersion: 'v1', kind: 'Pod', metadata, spec })
+    const pod = await findPod(id.namespace, 'h1')
+    expect(pod).to.deep.include({ node: 'n7', isLeaving: false })
+    expect(pod?.owner.holder).to.equal('pod/h1')
+    expect(pod?.uid).to.match(/^[0-9a-f-]{36}$/)
+    await api.kubectl(['delete', 'pod', 'h1', '-n', id.namespace, '--wait=false'])
+    expect(await findPod(id.namespace, 'h1')).to.deep.include({ isLeaving: true, uid: pod?.uid })
+    const done = JSON.stringify({ metadata: { finalizers: [] } })
+    await api.kubectl(['patch', 'pod', 'h1', '-n', id.namespace, '--type', 'merge', '-p', done])
+    await api.kubectl(['delete', 'pod', 'h1', '-n', id.namespace, '--force', '--ignore-not-found'])
+    expect(await findPod(id.namespace, 'h1')).to.equal(undefined)
+    for (const name of ['l2w-n1', 'l2w-n2'])
+      await api.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name } })
+    expect([...(await listNodes())]).to.include.members(['l2w-n1', 'l2w-n2'])
+    await api.kubectl(['delete', 'nodes', 'l2w-n1', 'l2w-n2'])
+    expect([...(await listNodes())]).to.not.include('l2w-n1')
+  })
+
   it('an agent hears of its own wires only, and of its own doing never', async () => {
     const node = `node-of-${id.namespace}`
     const mine = openNodeStore(api.kubeconfig, node)

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
-import { toPodOwner } from '../../core/holder.ts'
+import { toPod, toPodOwner } from '../../core/holder.ts'
 
 function newPod(more: Readonly<Record<string, unknown>>): unknown {
   return { metadata: { name: 'p-1', namespace: 'lab', uid: 'u1', ...more } }
@@ -62,5 +62,33 @@ describe('toPodOwner()', () => {
   for (const value of [undefined, 'pod', {}, newPod({ uid: 5 }), newPod({ name: undefined })])
     it(`takes ${JSON.stringify(value)} for no pod`, () => {
       expect(toPodOwner(value)).to.equal(undefined)
+    })
+})
+
+describe('toPod()', () => {
+  const metadata = { name: 'h1', namespace: 'lab', uid: 'u1' }
+  const rows = [
+    { name: 'no pod', object: { kind: 'Pod' }, want: undefined },
+    {
+      name: 'one that waits for a node',
+      object: { metadata, spec: {} },
+      want: { uid: 'u1', node: undefined, isLeaving: false },
+    },
+    {
+      name: 'one that runs',
+      object: { metadata, spec: { nodeName: 'n1' } },
+      want: { uid: 'u1', node: 'n1', isLeaving: false },
+    },
+    {
+      name: 'one that somebody has deleted',
+      object: { metadata: { ...metadata, deletionTimestamp: 'now' }, spec: { nodeName: 'n1' } },
+      want: { uid: 'u1', node: 'n1', isLeaving: true },
+    },
+  ]
+  for (const { name, object, want } of rows)
+    it(`knows ${name}`, () => {
+      const pod = toPod(object)
+      if (want === undefined) expect(pod).to.equal(undefined)
+      else expect(pod).to.deep.equal({ ...want, owner: toPodOwner(object) })
     })
 })
