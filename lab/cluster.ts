@@ -14,6 +14,8 @@ export interface ClusterNode {
   readonly node: LabNode
   readonly netns: LabNetns
   readonly address: string
+  /** Whether the node reaches the API that is its store; cut off, its connections break. */
+  readonly setReachable: (isReachable: boolean) => Promise<void>
 }
 
 export interface LabCluster extends AsyncDisposable {
@@ -62,12 +64,20 @@ export async function newLabCluster(options: LabClusterOptions = {}): Promise<La
     await netns.run(['ip', 'link', 'set', 'dev', UNDERLAY, 'up'])
     await fabric.run(['ip', 'link', 'set', 'dev', `port${at}`, 'master', 'l2wfab', 'up'])
     const { api, more = [] } = options
-    if (api !== undefined) made.use(await reachApi(api, netns))
+    let reach: AsyncDisposable | undefined
+    const setReachable = async (isReachable: boolean): Promise<void> => {
+      const old = reach
+      reach = undefined
+      await old?.[Symbol.asyncDispose]()
+      if (isReachable && api !== undefined) reach = await reachApi(api, netns)
+    }
+    made.defer(async () => setReachable(false))
+    await setReachable(true)
     const kubeconfig = options.kubeconfig ?? api?.kubeconfig
     const nodeName = `${options.prefix ?? 'n'}${at}`
     const store = kubeconfig === undefined ? { storeFolder } : { kubeconfig }
     const node = made.use(await newLabNode({ nodeName, netns, address, more, ...store }))
-    nodes.push({ node, netns, address })
+    nodes.push({ node, netns, address, setReachable })
   }
   const resources = made.move()
   return {

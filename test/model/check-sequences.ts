@@ -4,7 +4,7 @@ import fc from 'fast-check'
 
 import type { ModelLab } from './lab.ts'
 import { play } from './play.ts'
-import { anySequence } from './sequence.ts'
+import type { Round } from './sequence.ts'
 
 /** How long a shorter sequence is looked for. */
 const SHRINK_MS = 120_000
@@ -26,12 +26,16 @@ export function readSequences(defaultCount: number): Sequences {
   }
 }
 
-export interface LabMaker {
+export interface Play {
   readonly make: () => Promise<ModelLab>
+  readonly anySequence: fc.Arbitrary<readonly Round[]>
 }
 
 /** A lab is used again after each sequence that went well, and never after one that did not. */
-export async function checkSequences({ make }: LabMaker, sequences: Sequences): Promise<void> {
+export async function checkSequences(
+  { make, anySequence }: Play,
+  sequences: Sequences,
+): Promise<void> {
   let lab: ModelLab | undefined
   let failedAt: number | undefined
   const dispose = async (): Promise<void> => {

@@ -11,6 +11,7 @@ import {
   sweepWires,
   type Document,
   type Nic,
+  type NodeState,
   type Plug,
   type World,
 } from './world.ts'
@@ -24,6 +25,8 @@ export type Deed =
   /** A sandbox goes without a DEL, which may still come. */
   | { readonly kind: 'vanish'; readonly sandbox: string; readonly node: string }
   | { readonly kind: 'kill' | 'start' | 'bounce'; readonly node: string }
+  /** The node's agent reaches its store no more, or again. */
+  | { readonly kind: 'cut off' | 'reconnect'; readonly node: string }
   /** Without a word: sandboxes and devices are gone, and the agent starts with what is on disk. */
   | { readonly kind: 'reboot'; readonly node: string }
   /** The agent is killed in the middle of the call, and started again. */
@@ -49,6 +52,9 @@ export function describeDeed(deed: Deed): string {
     case 'plug':
     case 'unplug':
       return `${deed.kind} ${describePlug(deed.plug)}`
+    case 'cut off':
+    case 'reconnect':
+      return `${deed.kind} ${deed.node} and the store`
     case 'reboot':
       return `reboot ${deed.node}`
     case 'vanish':
@@ -113,6 +119,10 @@ export function tryDeed(given: World, deed: Deed): readonly Outcome[] {
       getNode(world, deed.node).isRunning = true
       return done
     case 'bounce':
+      return done
+    case 'cut off':
+    case 'reconnect':
+      getNode(world, deed.node).isConnected = deed.kind === 'reconnect'
       return done
     case 'reboot':
       reboot(world, deed.node)
@@ -182,12 +192,23 @@ function unplug(world: World, asked: Plug): Outcome {
   const node = getNode(world, asked.node)
   const document = node.documents.find((one) => isSameNic(one, asked))
   if (!node.isRunning) node.notes.push({ sandbox: asked.sandbox, ifname: asked.ifname })
+  else if (!node.isConnected) leave(node, asked)
   else if (document !== undefined) release(world, node, document)
   world.plugs = world.plugs.filter((one) => !isSameNic(one, asked))
   if (!world.plugs.some(({ sandbox }) => sandbox === asked.sandbox))
     removeSandbox(world, asked.sandbox)
   sweepWires(world)
   return { answer: 0, world }
+}
+
+/** Without the store: the devices go, and whoever led to them alone leads nowhere. */
+function leave(node: NodeState, nic: Nic): void {
+  for (const document of node.documents) if (isSameNic(document, nic)) document.phase = 'leaving'
+  const [gone] = node.links.filter((link) => isSameNic(link, nic))
+  removeLinks(node, (link) => link === gone)
+  for (const link of node.links)
+    if (link.wire === gone?.wire && link.target === 'gone')
+      Object.assign(link, { target: undefined, isUp: false })
 }
 
 function removeSandbox(world: World, name: string): void {

@@ -16,11 +16,12 @@ export interface ModelLabOptions {
   readonly store: WireStore
   /** The pods'. */
   readonly namespace: string
-  /** VNIs in use in the store, by wire's namespace. */
-  readonly countVnis: () => Promise<number>
+  /** How long everything may take to come to rest. */
+  readonly restMs: number
 }
 
 export interface ModelLab extends AsyncDisposable {
+  readonly restMs: number
   readonly perform: (deed: Deed) => Promise<Answer>
   readonly look: () => Promise<readonly string[]>
   /** The last lines of each agent's log. */
@@ -29,7 +30,7 @@ export interface ModelLab extends AsyncDisposable {
 
 const LOG_TAIL = 25
 
-export function newModelLab({ cluster, store, namespace, countVnis }: ModelLabOptions): ModelLab {
+export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptions): ModelLab {
   const sandboxes = new Map<string, LabNetns>()
   /** The nodes they are on. */
   const homes = new Map<string, string>()
@@ -162,6 +163,10 @@ export function newModelLab({ cluster, store, namespace, countVnis }: ModelLabOp
         await getNode(deed.node).node.stopAgent('SIGTERM')
         await getNode(deed.node).node.startAgent()
         return undefined
+      case 'cut off':
+      case 'reconnect':
+        await getNode(deed.node).setReachable(deed.kind === 'reconnect')
+        return undefined
       case 'reboot':
         await reboot(deed.node)
         return undefined
@@ -194,8 +199,9 @@ export function newModelLab({ cluster, store, namespace, countVnis }: ModelLabOp
   }
 
   return {
+    restMs,
     perform,
-    look: async () => look({ cluster, store, namespace, countVnis, sandboxes, identities }),
+    look: async () => look({ cluster, store, namespace, sandboxes, identities }),
     readLogs: () =>
       cluster.nodes
         .map(({ node }, at) => {

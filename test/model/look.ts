@@ -25,7 +25,6 @@ export interface Sight {
   readonly cluster: LabCluster
   readonly store: WireStore
   readonly namespace: string
-  readonly countVnis: () => Promise<number>
   readonly sandboxes: ReadonlyMap<string, LabNetns>
   /** What each interface was when its owner got it. */
   readonly identities: ReadonlyMap<string, Identity>
@@ -54,10 +53,10 @@ export async function look(sight: Sight): Promise<readonly string[]> {
     })
   ).filter((wire) => wire.namespace === namespace)
   const vnis = new Map(wires.map(({ name, vni }) => [name, vni]))
-  const [nodes, sandboxes, vniCount] = await Promise.all([
+  const [nodes, sandboxes, claims] = await Promise.all([
     Promise.all(sight.cluster.nodes.map(async (node, at) => lookAtNode(sight, node, at, vnis))),
     Promise.all([...sight.sandboxes].map(async ([name, netns]) => lookInside(sight, name, netns))),
-    sight.countVnis(),
+    store.listVnis(),
   ])
   const stored = wires.map(({ name, ends, displaced, isUnplugged, tunnelNodes, vni }) =>
     sayWire({
@@ -79,7 +78,12 @@ export async function look(sight: Sight): Promise<readonly string[]> {
       hasVni: vni !== undefined,
     }),
   )
-  return [...nodes.flat(), ...sandboxes.flat(), ...stored, sayVnis(vniCount)].sort()
+  return [
+    ...nodes.flat(),
+    ...sandboxes.flat(),
+    ...stored,
+    sayVnis(claims.filter(({ wire }) => wire.namespace === namespace).length),
+  ].sort()
 }
 
 /** Labs that share an API have nodes with a prefix. */

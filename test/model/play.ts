@@ -9,8 +9,6 @@ import { toDeeds, type Round } from './sequence.ts'
 import { settle } from './settle.ts'
 import { newWorld, NODES, type World } from './world.ts'
 
-/** How long a lab may take to come to rest. */
-const REST_MS = 10_000
 const POLL_MS = 40
 
 /** Throws an error that tells the whole story when model and lab disagree. */
@@ -44,7 +42,9 @@ export async function play(lab: ModelLab, rounds: readonly Round[]): Promise<voi
 function listPuttingInOrder(world: World | undefined): readonly Deed[] {
   if (world === undefined) return []
   const stopped = world.nodes.filter(({ isRunning }) => !isRunning)
+  const cutOff = world.nodes.filter(({ isConnected }) => !isConnected)
   return [
+    ...cutOff.map(({ name }): Deed => ({ kind: 'reconnect', node: name })),
     ...stopped.map(({ name }): Deed => ({ kind: 'start', node: name })),
     ...world.wires
       .filter(({ isUnplugged }) => isUnplugged)
@@ -99,7 +99,7 @@ async function waitForOne(
   story: readonly string[],
 ): Promise<readonly World[]> {
   const expected = worlds.map((world) => ({ world, text: draw(world).join('\n') }))
-  const deadline = Date.now() + REST_MS
+  const deadline = Date.now() + lab.restMs
   let before = ''
   for (;;) {
     // What is looked at may go in the same moment.
@@ -114,6 +114,7 @@ async function waitForOne(
         lab,
         story,
         compare(
+          lab.restMs,
           expected.map((one) => one.text),
           text,
         ),
@@ -124,7 +125,7 @@ async function waitForOne(
 }
 
 /** The lines that differ from the nearest of what was expected. */
-function compare(expected: readonly string[], text: string): string {
+function compare(restMs: number, expected: readonly string[], text: string): string {
   const is = text.split('\n')
   const all = expected.map((one) => {
     const should = one.split('\n')
@@ -136,7 +137,7 @@ function compare(expected: readonly string[], text: string): string {
   const same = is.map((line) => `    ${line}`)
   const others = expected.length > 1 ? ` (the nearest of ${expected.length} that are allowed)` : ''
   return [
-    `Not as the model has it within ${REST_MS / 1000} seconds${others}:`,
+    `Not as the model has it within ${restMs / 1000} seconds${others}:`,
     ...nearest,
     'All that was found:',
     ...same,

@@ -11,6 +11,7 @@ import {
   PODS,
   WIRES,
   toKey,
+  type NodeState,
   type Plug,
   type Sandbox,
   type World,
@@ -38,8 +39,8 @@ type Wish =
   | CallWish
   | { readonly wish: 'vanish' | 'set'; readonly pick: number }
   | { readonly wish: 'delete redirect' | 'delete link' | 'delete claim'; readonly pick: number }
-  | { readonly wish: 'kill' | 'bounce' | 'reboot'; readonly node: string }
-  | { readonly wish: 'start' | 'cable in'; readonly pick: number }
+  | { readonly wish: 'kill' | 'bounce' | 'reboot' | 'cut off'; readonly node: string }
+  | { readonly wish: 'start' | 'reconnect' | 'cable in'; readonly pick: number }
   | { readonly wish: 'cable out' | 'delete wire'; readonly wire: string }
   | { readonly wish: 'delete tunnel'; readonly pick: number }
   | {
@@ -92,9 +93,9 @@ const interruptWish = fc.record({
 /** Wishes, by name, that agents do not always grant: an end evicted as its sandbox goes keeps its document. */
 const NOT_YET: readonly string[] = ['meeting vanish']
 
-function choose(
-  table: Readonly<Record<string, readonly [number, fc.Arbitrary<Wish>]>>,
-): fc.Arbitrary<Wish> {
+type Table = Readonly<Record<string, readonly [number, fc.Arbitrary<Wish>]>>
+
+function choose(table: Table): fc.Arbitrary<Wish> {
   const granted = Object.entries(table).filter(
     ([name]) => !NOT_YET.includes(name.split(' ')[0] ?? ''),
   )
@@ -109,7 +110,7 @@ const meetingWish = choose({
   'cable out': [1, toWireWish('cable out')],
   interrupt: [1, interruptWish],
 })
-const loneWish = choose({
+const LONE = {
   call: [9, callWish],
   vanish: [2, toPickWish('vanish')],
   set: [3, toPickWish('set')],
@@ -125,20 +126,24 @@ const loneWish = choose({
   'delete link': [1, toPickWish('delete link')],
   'delete claim': [1, toPickWish('delete claim')],
   'delete wire': [1, toWireWish('delete wire')],
-})
+} satisfies Table
 
-const anyRound: fc.Arbitrary<Round> = fc.oneof(
-  { weight: 4, arbitrary: fc.tuple(loneWish) },
-  { weight: 1, arbitrary: fc.array(meetingWish, { minLength: 2, maxLength: 3 }) },
-)
+/** Where nodes can lose their store. */
+const CUT = {
+  'cut off': [3, toNodeWish('cut off')],
+  reconnect: [4, toPickWish('reconnect')],
+} satisfies Table
 
 const ROUNDS_MAX = 15
 
-export const anySequence: fc.Arbitrary<readonly Round[]> = fc.array(anyRound, {
-  minLength: 1,
-  maxLength: ROUNDS_MAX,
-  size: 'max',
-})
+export function newSequences(canBeCutOff: boolean): fc.Arbitrary<readonly Round[]> {
+  const loneWish = choose(canBeCutOff ? { ...LONE, ...CUT } : LONE)
+  const anyRound: fc.Arbitrary<Round> = fc.oneof(
+    { weight: 4, arbitrary: fc.tuple(loneWish) },
+    { weight: 1, arbitrary: fc.array(meetingWish, { minLength: 2, maxLength: 3 }) },
+  )
+  return fc.array(anyRound, { minLength: 1, maxLength: ROUNDS_MAX, size: 'max' })
+}
 
 /** Gives each sandbox a name; the lab and the model use the same. */
 export type NewSandboxName = () => string
@@ -198,7 +203,15 @@ function toDeed(world: World, wish: Wish, newName: NewSandboxName): Deed | undef
     }
     case 'kill':
     case 'bounce':
-      return getNode(world, wish.node).isRunning ? { kind: wish.wish, node: wish.node } : undefined
+    case 'cut off':
+      return isWell(getNode(world, wish.node)) ? { kind: wish.wish, node: wish.node } : undefined
+    case 'reconnect': {
+      const cutOff = pick(
+        world.nodes.filter(({ isConnected }) => !isConnected),
+        wish.pick,
+      )
+      return cutOff && { kind: 'reconnect', node: cutOff.name }
+    }
     case 'start': {
       const stopped = pick(
         world.nodes.filter(({ isRunning }) => !isRunning),
@@ -207,7 +220,7 @@ function toDeed(world: World, wish: Wish, newName: NewSandboxName): Deed | undef
       return stopped && { kind: 'start', node: stopped.name }
     }
     case 'reboot':
-      return { kind: 'reboot', node: wish.node }
+      return getNode(world, wish.node).isConnected ? { kind: 'reboot', node: wish.node } : undefined
     case 'cable out':
       return (findWire(world, wish.wire)?.isUnplugged ?? false)
         ? undefined
@@ -221,14 +234,14 @@ function toDeed(world: World, wish: Wish, newName: NewSandboxName): Deed | undef
     }
     case 'interrupt': {
       const deed = toCall(world, wish.call, newName)
-      return deed && getNode(world, deed.plug.node).isRunning
+      return deed && isWell(getNode(world, deed.plug.node))
         ? { kind: 'interrupt', deed, afterMs: wish.afterMs }
         : undefined
     }
     case 'delete tunnel': {
       // With its agent away the permission stays behind: for the look at everything, minutes later.
       const tunnels = world.nodes
-        .filter(({ isRunning }) => isRunning)
+        .filter(isWell)
         .flatMap(({ name: node, tunnels }) => tunnels.map(({ wire }) => ({ node, wire })))
       const tunnel = pick(tunnels, wish.pick)
       return tunnel && { kind: 'delete tunnel', ...tunnel }
@@ -257,11 +270,16 @@ function toDeed(world: World, wish: Wish, newName: NewSandboxName): Deed | undef
     case 'delete wire': {
       // And so does the VNI, with the agent of a tunnel away.
       const tunnelNodes = findWire(world, wish.wire)?.tunnelNodes
-      return tunnelNodes?.every((name) => getNode(world, name).isRunning)
+      return tunnelNodes?.every((name) => isWell(getNode(world, name)))
         ? { kind: 'delete wire', wire: wish.wire }
         : undefined
     }
   }
+}
+
+/** An agent starts only where it reaches its store. */
+function isWell({ isRunning, isConnected }: NodeState): boolean {
+  return isRunning && isConnected
 }
 
 function toCall(world: World, wish: CallWish, newName: NewSandboxName): Call | undefined {

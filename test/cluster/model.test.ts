@@ -1,0 +1,53 @@
+// The random sequences of test/model with the Kubernetes API as the store: agents that have the rights
+// of deploy/base, and nodes that lose the API for a while.
+import { expect } from 'chai'
+import { after, before, describe, it } from 'mocha'
+
+import { newLabCluster } from '../../lab/cluster.ts'
+import { listTraces } from '../../lab/traces.ts'
+import { checkSequences, readSequences } from '../model/check-sequences.ts'
+import { newModelLab, type ModelLab } from '../model/lab.ts'
+import { newSequences } from '../model/sequence.ts'
+import { NODES, PODS } from '../model/world.ts'
+import { getApi } from './fixture-api.ts'
+import { openStore } from './fixture-store.ts'
+
+const SEQUENCES = readSequences(15)
+const ACCOUNT = { namespace: 'l2wire', name: 'l2wire-agent' }
+/** An agent that lost the API asks again after up to twelve seconds. */
+const REST_MS = 30_000
+
+async function newKubernetesLab(): Promise<ModelLab> {
+  const api = await getApi()
+  await api.kubectl(['apply', '-f', 'deploy/base/namespace.yaml', '-f', 'deploy/base/rbac.yaml'])
+  const kubeconfig = await api.newServiceAccountKubeconfig(ACCOUNT.namespace, ACCOUNT.name)
+  const namespace = await api.newNamespace('model')
+  // Only holders that exist keep a third one out.
+  const spec = { containers: [{ name: 'shell', image: 'busybox' }] }
+  const pods = PODS.map((name) => ({ metadata: { name, namespace }, spec }))
+  await api.apply(...pods.map((pod) => ({ apiVersion: 'v1', kind: 'Pod', ...pod })))
+  await using made = new AsyncDisposableStack()
+  const count = NODES.length
+  const cluster = made.use(await newLabCluster({ count, api, kubeconfig, prefix: 'model-test-' }))
+  const store = openStore(api.kubeconfig, namespace)
+  const lab = made.use(newModelLab({ cluster, store, namespace, restMs: REST_MS }))
+  const resources = made.move()
+  return { ...lab, [Symbol.asyncDispose]: async () => resources.disposeAsync() }
+}
+
+describe('model and cluster', function () {
+  this.timeout(900_000)
+  let traces: readonly string[]
+
+  before(async () => {
+    await getApi()
+    traces = await listTraces()
+  })
+  after(async () => {
+    expect(await listTraces()).to.deep.equal(traces)
+  })
+
+  it(`agree after each step of ${SEQUENCES.count} random sequences (L2W_SEED=${SEQUENCES.seed})`, async () => {
+    await checkSequences({ make: newKubernetesLab, anySequence: newSequences(true) }, SEQUENCES)
+  })
+})
