@@ -90,22 +90,16 @@ const interruptWish = fc.record({
   afterMs: fc.nat(60),
 })
 
-/** Wishes, by name, that agents do not always grant: an end evicted as its sandbox goes keeps its document. */
-const NOT_YET: readonly string[] = ['meeting vanish']
-
 type Table = Readonly<Record<string, readonly [number, fc.Arbitrary<Wish>]>>
 
 function choose(table: Table): fc.Arbitrary<Wish> {
-  const granted = Object.entries(table).filter(
-    ([name]) => !NOT_YET.includes(name.split(' ')[0] ?? ''),
-  )
-  return fc.oneof(...granted.map(([, [weight, arbitrary]]) => ({ weight, arbitrary })))
+  return fc.oneof(...Object.values(table).map(([weight, arbitrary]) => ({ weight, arbitrary })))
 }
 
 /** What may happen at the same moment as another such thing. */
 const meetingWish = choose({
   call: [8, callWish],
-  ...(NOT_YET.includes('meeting vanish') ? {} : { vanish: [1, toPickWish('vanish')] as const }),
+  vanish: [1, toPickWish('vanish')],
   set: [1, toPickWish('set')],
   'cable out': [1, toWireWish('cable out')],
   interrupt: [1, interruptWish],
@@ -185,15 +179,7 @@ function toDeed(world: World, wish: Wish, newName: NewSandboxName): Deed | undef
     case 'unplug':
       return toCall(world, wish, newName)
     case 'vanish': {
-      // Of an end that a newer sandbox has, its document waits for the look at everything.
-      const isReleased = (name: string): boolean =>
-        world.nodes.some(({ documents }) =>
-          documents.some((one) => one.sandbox === name && one.phase === 'released'),
-        )
-      const sandbox = pick(
-        world.sandboxes.filter(({ name }) => !isReleased(name)),
-        wish.pick,
-      )
+      const sandbox = pick(world.sandboxes, wish.pick)
       return sandbox && { kind: 'vanish', sandbox: sandbox.name, node: sandbox.node }
     }
     case 'set': {
