@@ -201,6 +201,8 @@ function toApiServerArgv(
     '--disable-admission-plugins=ServiceAccount',
     // A loopback address is no endpoint for others.
     '--endpoint-reconciler-type=none',
+    // Nobody is told this one. Without it a machine that has no default route would have none to tell.
+    '--advertise-address=192.0.2.1',
     '--v=1',
   ]
 }
