@@ -12,7 +12,7 @@ import { NODES, PODS } from '../model/world.ts'
 import { getApi } from './fixture-api.ts'
 import { openStore } from './fixture-store.ts'
 
-const SEQUENCES = readSequences(15)
+const SEQUENCES = readSequences(12)
 const ACCOUNT = { namespace: 'l2wire', name: 'l2wire-agent' }
 /** An agent that lost the API asks again after up to twelve seconds. */
 const REST_MS = 30_000
@@ -28,7 +28,9 @@ async function newKubernetesLab(): Promise<ModelLab> {
   await api.apply(...pods.map((pod) => ({ apiVersion: 'v1', kind: 'Pod', ...pod })))
   await using made = new AsyncDisposableStack()
   const count = NODES.length
-  const cluster = made.use(await newLabCluster({ count, api, kubeconfig, prefix: 'model-test-' }))
+  const cluster = made.use(
+    await newLabCluster({ count, api, kubeconfig, prefix: `${namespace}-n` }),
+  )
   const store = openStore(api.kubeconfig, namespace)
   const lab = made.use(newModelLab({ cluster, store, namespace, restMs: REST_MS }))
   const resources = made.move()

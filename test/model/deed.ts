@@ -22,6 +22,8 @@ export type Deed =
   | { readonly kind: 'plug'; readonly plug: Plug }
   /** A runtime's DEL; with its last interface the sandbox goes, where it is still there. */
   | { readonly kind: 'unplug'; readonly plug: Plug }
+  /** A runtime has lost an interface, and has the garbage of its network collected. */
+  | { readonly kind: 'collect'; readonly plug: Plug }
   /** A sandbox goes without a DEL, which may still come. */
   | { readonly kind: 'vanish'; readonly sandbox: string; readonly node: string }
   | { readonly kind: 'kill' | 'start' | 'bounce'; readonly node: string }
@@ -51,6 +53,7 @@ export function describeDeed(deed: Deed): string {
   switch (deed.kind) {
     case 'plug':
     case 'unplug':
+    case 'collect':
       return `${deed.kind} ${describePlug(deed.plug)}`
     case 'cut off':
     case 'reconnect':
@@ -103,10 +106,8 @@ export function tryDeed(given: World, deed: Deed): readonly Outcome[] {
     case 'plug':
       return [plug(world, deed.plug)]
     case 'unplug':
-      // Release notes are still to come.
-      return getNode(given, deed.plug.node).isRunning
-        ? [unplug(world, deed.plug)]
-        : [unplug(world, deed.plug), { answer: TRY_AGAIN_LATER, world: given }]
+    case 'collect':
+      return [unplug(world, deed.plug)]
     case 'interrupt':
       return interrupt(given, deed.deed)
     case 'vanish':
@@ -159,6 +160,8 @@ export function tryDeed(given: World, deed: Deed): readonly Outcome[] {
 
 function plug(world: World, asked: Plug): Outcome {
   const node = getNode(world, asked.node)
+  // The DEL that follows a failed ADD leaves a note where nobody is there to hear it.
+  if (!node.isRunning) node.notes.push({ sandbox: asked.sandbox, ifname: asked.ifname })
   if (!node.isRunning || !node.isConnected) return { answer: TRY_AGAIN_LATER, world }
   const wire = makeWire(world, asked.wire)
   const others = (): typeof wire.ends => wire.ends.filter((end) => !isSameEnd(end, asked))

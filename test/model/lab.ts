@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { releaseEnd, setUnplugged } from '../../core/wire.ts'
 import type { ClusterNode, LabCluster } from '../../lab/cluster.ts'
+import type { Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import type { WireStore } from '../../store/wire-store.ts'
 import { deleteByHand, wipe } from './by-hand.ts'
@@ -29,13 +30,18 @@ export interface ModelLab extends AsyncDisposable {
 }
 
 const LOG_TAIL = 25
+const LOG_WIDTH = 300
+
+function toConfig({ wire: name }: Plug): Manifest {
+  return { cniVersion: '1.1.0', name, type: 'l2wire' }
+}
 
 export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptions): ModelLab {
   const sandboxes = new Map<string, LabNetns>()
   /** The nodes they are on. */
   const homes = new Map<string, string>()
   const identities = new Map<string, Identity>()
-  const plugged = new Set<string>()
+  const plugged = new Map<string, Plug>()
   let made = 0
 
   const getNode = (name: string): ClusterNode => {
@@ -45,8 +51,7 @@ export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptio
   }
 
   const call = async (command: string, plug: Plug): Promise<number> => {
-    const config = { cniVersion: '1.1.0', name: plug.wire, type: 'l2wire' }
-    const { exitCode, output } = await getNode(plug.node).node.call(config, {
+    const { exitCode, output } = await getNode(plug.node).node.call(toConfig(plug), {
       command,
       containerID: plug.sandbox,
       ifname: plug.ifname,
@@ -65,7 +70,7 @@ export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptio
       await call('DEL', asked)
       await removeIfEmpty(asked.sandbox)
     } else {
-      plugged.add(toKey(asked))
+      plugged.set(toKey(asked), asked)
       await moveIn(asked)
     }
     return code
@@ -91,8 +96,20 @@ export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptio
     return code
   }
 
+  const collect = async (lost: Plug): Promise<number> => {
+    plugged.delete(toKey(lost))
+    const known = [...plugged.values()].map(({ sandbox: containerID, ifname }) => ({
+      containerID,
+      ifname,
+    }))
+    const config = { ...toConfig(lost), 'cni.dev/valid-attachments': known }
+    const { exitCode } = await getNode(lost.node).node.call(config, { command: 'GC' })
+    await removeIfEmpty(lost.sandbox)
+    return exitCode ?? -1
+  }
+
   const removeIfEmpty = async (name: string): Promise<void> => {
-    if (![...plugged].some((key) => key.startsWith(`${name} `))) await removeSandbox(name)
+    if (![...plugged.values()].some(({ sandbox }) => sandbox === name)) await removeSandbox(name)
   }
 
   const ensureSandbox = async ({ sandbox, node }: Plug): Promise<void> => {
@@ -122,7 +139,7 @@ export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptio
     if (!isPlug) return unplug(deed.plug)
     if (code !== 0) await unplug(deed.plug)
     else {
-      plugged.add(toKey(deed.plug))
+      plugged.set(toKey(deed.plug), deed.plug)
       await moveIn(deed.plug)
     }
     return code
@@ -148,6 +165,8 @@ export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptio
         return plug(deed.plug)
       case 'unplug':
         return unplug(deed.plug)
+      case 'collect':
+        return collect(deed.plug)
       case 'interrupt':
         return interrupt(deed.deed, deed.afterMs)
       case 'vanish':
@@ -205,7 +224,11 @@ export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptio
     readLogs: () =>
       cluster.nodes
         .map(({ node }, at) => {
-          const lines = node.readLog().trim().split('\n')
+          const lines = node
+            .readLog()
+            .trim()
+            .split('\n')
+            .map((line) => line.slice(0, LOG_WIDTH))
           return [`--- the agent of ${NODES[at]}:`, ...lines.slice(-LOG_TAIL)].join('\n')
         })
         .join('\n'),

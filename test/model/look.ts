@@ -2,6 +2,7 @@
 // nobody of the model knows is written down, too, and so never equal.
 import { join } from 'node:path'
 
+import { isNoteFile, toReleasedFolder } from '../../core/release-note.ts'
 import { toHostDeviceName, toTunnelDeviceName } from '../../core/name.ts'
 import { parseRedirects } from '../../core/pod-link.ts'
 import { run } from '../../kernel/run.ts'
@@ -13,6 +14,7 @@ import {
   SAME,
   sayDocument,
   sayLink,
+  sayNote,
   sayPeer,
   sayPodEnd,
   sayTunnel,
@@ -107,6 +109,10 @@ async function lookAtNode(
 ): Promise<readonly string[]> {
   const me = NODES[at] ?? ''
   const documents = await lookAtState(me, node.stateDir)
+  const notes = (await listFolder(toReleasedFolder(node.socket))).filter(isNoteFile).map((file) => {
+    const [sandbox = '', ifname = ''] = file.replace(/\.json$/, '').split('@')
+    return sayNote(me, { sandbox, ifname })
+  })
   const shown = await netns.run(['sh', '-c', SCRIPT])
   const [links = '[]', table = '{}', ...filters] = shown.trim().split('\n')
   const names = listNames(sight.namespace, sight.sandboxes.keys(), documents.nics)
@@ -139,7 +145,7 @@ async function lookAtNode(
     const short = wire.replace(`${sight.namespace}/`, '')
     return [sayLink(me, { sandbox, ifname, wire: short, pod, isUp, target })]
   })
-  return [...lines, ...listPeers(me, table, addresses, vnis), ...documents.lines]
+  return [...lines, ...listPeers(me, table, addresses, vnis), ...documents.lines, ...notes]
 }
 
 /** Devices' names in the model, by their names in the kernel. */

@@ -38,6 +38,10 @@ export function sayDocument(node: string, nic: Nic, wire: string, phase: string)
   return `${node} document ${toKey(nic)} (${wire}): ${phase}`
 }
 
+export function sayNote(node: string, nic: Nic): string {
+  return `${node} release note ${toKey(nic)}`
+}
+
 export function sayPodEnd(
   nic: Nic,
   state: 'down' | 'no carrier' | 'carrier',
@@ -95,6 +99,7 @@ function drawNode(world: World, node: NodeState): readonly string[] {
         sayPeer(node.name, remote, wire),
       ]
     }),
+    ...node.notes.map((note) => sayNote(node.name, note)),
     ...node.documents.map((one) => sayDocument(node.name, one, one.wire, one.phase)),
   ]
 }

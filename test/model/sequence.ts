@@ -37,7 +37,7 @@ type CallWish =
 
 type Wish =
   | CallWish
-  | { readonly wish: 'vanish' | 'set'; readonly pick: number }
+  | { readonly wish: 'vanish' | 'collect' | 'set'; readonly pick: number }
   | { readonly wish: 'delete redirect' | 'delete link' | 'delete claim'; readonly pick: number }
   | { readonly wish: 'kill' | 'bounce' | 'reboot' | 'cut off'; readonly node: string }
   | { readonly wish: 'start' | 'reconnect' | 'cable in'; readonly pick: number }
@@ -107,6 +107,7 @@ const meetingWish = choose({
 const LONE = {
   call: [9, callWish],
   vanish: [2, toPickWish('vanish')],
+  collect: [1, toPickWish('collect')],
   set: [3, toPickWish('set')],
   'cable out': [1, toWireWish('cable out')],
   'cable in': [3, toPickWish('cable in')],
@@ -181,6 +182,11 @@ function toDeed(world: World, wish: Wish, newName: NewSandboxName): Deed | undef
     case 'vanish': {
       const sandbox = pick(world.sandboxes, wish.pick)
       return sandbox && { kind: 'vanish', sandbox: sandbox.name, node: sandbox.node }
+    }
+    case 'collect': {
+      const served = world.plugs.filter(({ node }) => isWell(getNode(world, node)))
+      const plug = pick(served, wish.pick)
+      return plug && { kind: 'collect', plug }
     }
     case 'set': {
       const links = world.nodes.flatMap((node) => node.links)
