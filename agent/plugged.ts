@@ -22,8 +22,7 @@ export async function listPlugged(folder: string): Promise<Plugged> {
   })
   const plugged: string[] = []
   for (const attachment of attachments)
-    if (attachment.phase !== 'leaving' && !(await isGone(attachment)))
-      plugged.push(renderUser(attachment))
+    if (!(await isGone(attachment))) plugged.push(renderUser(attachment))
   return { plugged, unreadable }
 }
 

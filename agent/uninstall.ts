@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { TABLE } from '../core/argv.ts'
 import { CommandError } from '../core/errors.ts'
+import { toReleasedFolder } from '../core/release-note.ts'
 import type { Run } from '../kernel/run.ts'
 import { removeDropIns, type DropInFolders } from './drop-ins.ts'
 import { removePlugins } from './install.ts'
@@ -53,7 +54,7 @@ export async function uninstall(
     await removeDropIns(from.dropIns)
     await waitForPods(attachments, from.pluginFolder, say)
     await removePlugins(from.pluginFolder)
-    await rm(join(dirname(from.socketPath), SPOOL), { recursive: true, force: true })
+    await rm(toReleasedFolder(from.socketPath), { recursive: true, force: true })
     await removeEmpty(dirname(from.socketPath))
     await rm(attachments, { recursive: true, force: true })
     for (const file of ['lock', IDENTITY_FILE]) await rm(join(from.stateDir, file), { force: true })
@@ -62,9 +63,6 @@ export async function uninstall(
     lock.release()
   }
 }
-
-/** Where plugins that reach no agent leave their notes, beside its socket. */
-const SPOOL = 'released'
 
 // Taps are their pods' own, and may lead to another CNI plugin's link: they stay.
 async function removeFromKernel(run: Run): Promise<void> {

@@ -9,7 +9,7 @@ import { expect } from 'chai'
 import { afterEach, beforeEach, describe, it } from 'mocha'
 
 import { toPodLinkName, toTapName } from '../../core/name.ts'
-import type { CniCall } from '../../lab/cni.ts'
+import { callPlugin, type CniCall } from '../../lab/cni.ts'
 import { runCommand, startCommand, type Ended } from '../../lab/command.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
@@ -168,10 +168,15 @@ describe('l2wire-node uninstall', function () {
 
       expect(await readJoins(vm.pod), "what is no cable keeps its VM's network").to.equal(joins)
       await removePod(vm)
-      for (const plug of here) {
-        expect(forced.child.exitCode, 'still waiting').to.equal(null)
-        await removePod(plug)
-      }
+      expect(forced.child.exitCode, 'still waiting').to.equal(null)
+      const answers = await Promise.all(
+        here.map(async (plug) => {
+          const config = JSON.stringify({ ...toConfig(plug.wire), socket: node.socket })
+          return callPlugin(join(folders.plugins, 'l2wire'), toCall('DEL', plug), config)
+        }),
+      )
+      for (const { exitCode, stdout } of answers) expect(exitCode, stdout).to.equal(0)
+      for (const plug of here) await removePod(plug)
       const { exitCode, stderr } = await forced.ended
       expect(exitCode, stderr).to.equal(0)
     } finally {
