@@ -66,8 +66,11 @@ export function toInspectedEnd(
   }
 }
 
-/** The documents of the agent's state directory; what cannot be read counts as not there. */
-export async function listAttachments(stateDir: string): Promise<readonly Attachment[]> {
+/** The documents of the agent's state directory; what cannot be read is told and counts as not there. */
+export async function listAttachments(
+  stateDir: string,
+  onUnreadable: (error: unknown) => void = sayUnreadable,
+): Promise<readonly Attachment[]> {
   const folder = join(stateDir, 'attachments')
   const attachments: Attachment[] = []
   for (const file of await listFolder(folder)) {
@@ -77,10 +80,14 @@ export async function listAttachments(stateDir: string): Promise<readonly Attach
       const value = await readJsonFile(path)
       if (value !== undefined) attachments.push(decodeAttachment(value, path))
     } catch (error) {
-      process.stderr.write(`kubectl-l2wire: ${renderCauses(error)}\n`)
+      onUnreadable(error)
     }
   }
   return attachments
+}
+
+function sayUnreadable(error: unknown): void {
+  process.stderr.write(`kubectl-l2wire: ${renderCauses(error)}\n`)
 }
 
 function decodeEnd(text: string): AttachmentId {

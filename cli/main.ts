@@ -7,12 +7,15 @@ import { addCaptureCommand } from './capture.ts'
 import { CliError } from './cli-error.ts'
 import { addCompletionCommand, answerShell, NODE_GROUP } from './completion.ts'
 import { addDescribeCommand } from './describe.ts'
+import { addDoctorCommand } from './doctor.ts'
 import { addGetCommand } from './get.ts'
 import { addInspectCommand } from './inspect.ts'
 import { addListenCommand, SpokenError } from './listen.ts'
 import { OptionError } from './option-error.ts'
 import { addPlugCommands } from './plug.ts'
+import { addProberCommand } from './prober.ts'
 import { addStationCommand } from './station.ts'
+import { addSurveyCommand } from './survey.ts'
 import { addTestCommand } from './test.ts'
 
 /** 0: done, 1: it did not work, 2: the command line is wrong, 3: the cable is not transparent. */
@@ -31,11 +34,14 @@ function newProgram(): Command {
   addPlugCommands(program)
   addTestCommand(program)
   addCaptureCommand(program)
+  addDoctorCommand(program)
   addCompletionCommand(program)
   program.commandsGroup(NODE_GROUP)
   addInspectCommand(program)
   addListenCommand(program)
   addStationCommand(program)
+  addSurveyCommand(program)
+  addProberCommand(program)
   program.helpCommand(false)
   return program
 }

@@ -1,10 +1,7 @@
 // kubectl-l2wire station: one end of a wire on this node as a station of the cable tester, told what to
 // do over standard input. `test` runs one on each end's node. When the input ends, so does its capture.
-import { createInterface } from 'node:readline'
-
 import type { Command } from 'commander'
 
-import { renderCauses } from '../core/errors.ts'
 import { decodeRequest, type StationAnswer, type StationRequest } from '../core/station-line.ts'
 import { decodePcap, encodePcap } from '../core/tester/pcap.ts'
 import { toAttachmentKey, type AttachmentId } from '../core/wire.ts'
@@ -14,6 +11,7 @@ import { run } from '../kernel/run.ts'
 import type { Capture, Station } from '../kernel/station.ts'
 import { CliError } from './cli-error.ts'
 import { addEndOption, listAttachments, toInspectedEnd } from './inspect.ts'
+import { serveLines } from './line-server.ts'
 import { OptionError } from './option-error.ts'
 import { DEFAULT_STATE_DIR } from './place-options.ts'
 
@@ -62,15 +60,7 @@ async function serve(station: Station): Promise<void> {
     }
   }
   try {
-    for await (const line of createInterface({ input: process.stdin })) {
-      let said: StationAnswer
-      try {
-        said = await answer(decodeRequest(line))
-      } catch (error) {
-        said = { ok: false, fault: renderCauses(error) }
-      }
-      process.stdout.write(`${JSON.stringify(said)}\n`)
-    }
+    await serveLines(async (line) => answer(decodeRequest(line)))
   } finally {
     await capture?.[Symbol.asyncDispose]()
   }

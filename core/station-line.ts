@@ -40,7 +40,8 @@ export function decodeAnswer(line: string): StationAnswer {
   return value as unknown as StationAnswer
 }
 
-function parseLine(line: string, path: string): Readonly<Record<string, unknown>> {
+/** Throws DecodeError unless it is a JSON object. */
+export function parseLine(line: string, path: string): Readonly<Record<string, unknown>> {
   let value: unknown
   try {
     value = JSON.parse(line)

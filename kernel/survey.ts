@@ -1,0 +1,34 @@
+// What the doctor wants to know of this node beside the wires' devices: which sandboxes and taps are
+// there, and which devices only look like ours.
+import type { Attachment } from '../core/attachment.ts'
+import { CommandError } from '../core/errors.ts'
+import { parseLinks } from '../core/pod-link.ts'
+import { listPodLinks } from './links.ts'
+import { isSameNetns } from './netns.ts'
+import type { Run } from './run.ts'
+
+export interface SandboxLook {
+  readonly isSandboxThere: boolean
+  /** Of a VM's tap only. */
+  readonly hasTap: boolean | null
+}
+
+export async function lookAtSandbox(run: Run, attachment: Attachment): Promise<SandboxLook> {
+  const isSandboxThere = await isSameNetns(attachment.netns)
+  if (attachment.kind !== 'tap' || !isSandboxThere) return { isSandboxThere, hasTap: null }
+  try {
+    const links = await listPodLinks(run, attachment.netns.path)
+    return { isSandboxThere, hasTap: links.some(({ name }) => name === attachment.tap) }
+  } catch (error) {
+    // It goes while we look.
+    if (error instanceof CommandError && !(await isSameNetns(attachment.netns)))
+      return { isSandboxThere: false, hasTap: null }
+    throw error
+  }
+}
+
+/** Devices whose names are as ours. */
+export async function listNamedAsOurs(run: Run): Promise<readonly string[]> {
+  const links = parseLinks(await run(['ip', '-j', 'link', 'show']))
+  return links.map(({ name }) => name).filter((name) => /^l[wx][0-9a-f]{13}$/.test(name))
+}
