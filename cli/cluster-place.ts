@@ -7,21 +7,27 @@ import {
   toAgentPod,
   type AgentPod,
 } from '../core/cluster-list.ts'
-import { CommandError, renderCauses } from '../core/errors.ts'
+import { decodeSurvey, type NodeVisit } from '../core/doctor-facts.ts'
+import { listReadyNodes } from '../core/doctor-store.ts'
+import { renderCauses } from '../core/errors.ts'
 import { decodeInspection } from '../core/inspection.ts'
 import { listNodes, toWireKey, type Wire } from '../core/wire.ts'
 import type { NodeLook } from '../core/wire-facts.ts'
 import { fromWireObject, GROUP, VERSION, WIRES } from '../core/wire-object.ts'
 import { run } from '../kernel/run.ts'
 import { CliError } from './cli-error.ts'
+import { mapInTurns } from './in-turns.ts'
 import { newKubectl } from './kubectl.ts'
+import { takeClusterInventory } from './cluster-inventory.ts'
 import { plugWire, readWire } from './cluster-wire.ts'
-import { readOwnWords, toEndArgs, type Place, type Surroundings } from './place.ts'
+import { explainFault, toEndArgs, type Place, type Surroundings } from './place.ts'
 
 /** Where deploy/ puts the agents. */
 const AGENT_NAMESPACE = 'l2wire'
 const AGENT_LABEL = 'app.kubernetes.io/name=l2wire-agent'
 const AGENT_CONTAINER = 'agent'
+/** A node with hundreds of wires answers within seconds. */
+const SURVEY_MS = 60_000
 
 export function newClusterPlace(flags: readonly string[], namespace: string | undefined): Place {
   const kubectl = newKubectl(flags)
@@ -68,12 +74,19 @@ export function newClusterPlace(flags: readonly string[], namespace: string | un
       const json = await run([...(await toNodeArgv(node)), ...args], { env: process.env })
       return { node, inspection: decodeInspection(json, `inspect on ${node}`), fault: undefined }
     } catch (error) {
-      const fault = error instanceof CommandError ? readOwnWords(error) : renderCauses(error)
-      return {
-        node,
-        inspection: undefined,
-        fault: error instanceof CliError ? error.message : fault,
-      }
+      return { node, inspection: undefined, fault: explainFault(error) }
+    }
+  }
+
+  const visit = async (node: string): Promise<NodeVisit> => {
+    try {
+      const json = await run([...(await toNodeArgv(node)), 'survey'], {
+        env: process.env,
+        timeoutMs: SURVEY_MS,
+      })
+      return { node, survey: decodeSurvey(json, `survey on ${node}`), fault: undefined }
+    } catch (error) {
+      return { node, survey: undefined, fault: explainFault(error) }
     }
   }
 
@@ -98,6 +111,10 @@ export function newClusterPlace(flags: readonly string[], namespace: string | un
     toNodeArgv,
     look: async (wire) => Promise.all(listNodes(wire).map(async (node) => lookAt(wire, node))),
     readSurroundings: async (wire) => readSurroundings(kubectl.read, wire),
+    takeInventory: async (only) => takeClusterInventory(kubectl, only, listAgents),
+    visit: async ({ agents = [] }, node) =>
+      mapInTurns(node === undefined ? listReadyNodes(agents) : [node], visit),
+    hasRemoteNodes: true,
     listNamespaces: async () =>
       parseItems(await kubectl.read('get', 'namespaces', '-o', 'json'), 'namespaces').map(readName),
   }

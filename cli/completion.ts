@@ -8,6 +8,7 @@ import {
   type CompletedCommand,
   type Offer,
 } from '../core/completion.ts'
+import { listNodes } from '../core/wire.ts'
 import { getScript, SHELLS, type Shell } from './completion-scripts.ts'
 import { newKubectl } from './kubectl.ts'
 import { DEFAULT_STATE_DIR, newPlace, type PlaceFlags } from './place-options.ts'
@@ -60,6 +61,8 @@ async function lookUp(name: string, offer: Offer): Promise<readonly string[] | '
     })
     if (name === 'wire')
       return (await place.list({ hasAll: 'all-namespaces' in flags })).map((wire) => wire.name)
+    if (name === 'node')
+      return [...new Set((await place.list({ hasAll: true })).flatMap(listNodes))].sort()
     if (name === 'namespace') return await place.listNamespaces()
     const part = CONFIG_LISTS.get(name)
     if (part === undefined) return []

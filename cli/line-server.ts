@@ -5,9 +5,7 @@ import { createInterface } from 'node:readline'
 import { renderCauses } from '../core/errors.ts'
 
 /** What an answer throws becomes an answer, too. */
-export async function serveLines<Answer>(
-  answer: (line: string) => Promise<Answer>,
-): Promise<void> {
+export async function serveLines<Answer>(answer: (line: string) => Promise<Answer>): Promise<void> {
   for await (const line of createInterface({ input: process.stdin })) {
     let said: Answer | { readonly ok: false; readonly fault: string }
     try {

@@ -57,6 +57,7 @@ try {
   else {
     const text = error instanceof CliError ? error.message : renderCauses(error)
     process.stderr.write(`kubectl-l2wire: ${text}\n`)
-    process.exitCode = error instanceof OptionError ? EXIT_USAGE : EXIT_FAILED
+    // A command may have chosen its own.
+    process.exitCode = error instanceof OptionError ? EXIT_USAGE : (process.exitCode ?? EXIT_FAILED)
   }
 }

@@ -1,7 +1,8 @@
 // Where wires are kept and how their nodes are reached: a folder and this machine, or a cluster. Every
 // command is written once, against this.
 import { findClosest } from '../core/closest.ts'
-import type { CommandError } from '../core/errors.ts'
+import type { DoctorFacts, NodeVisit } from '../core/doctor-facts.ts'
+import { CommandError, renderCauses } from '../core/errors.ts'
 import { toWireKey, type EndClaim, type Wire, type WireId } from '../core/wire.ts'
 import type { NodeLook, WireFacts } from '../core/wire-facts.ts'
 import { CliError } from './cli-error.ts'
@@ -23,6 +24,17 @@ export interface Place {
   readonly look: (wire: Wire) => Promise<readonly NodeLook[]>
   readonly readSurroundings: (wire: Wire) => Promise<Surroundings>
   readonly listNamespaces: () => Promise<readonly string[]>
+  /** Wires of one namespace, or of all, and everything else that is kept for wires. */
+  readonly takeInventory: (namespace: string | undefined) => Promise<Inventory>
+  /** Everything of ours on the nodes within reach, or on one of them. */
+  readonly visit: (inventory: Inventory, node: string | undefined) => Promise<readonly NodeVisit[]>
+  /** Whether a node other than this machine can be told what to do. */
+  readonly hasRemoteNodes: boolean
+}
+
+/** What is kept for wires outside of nodes; `unknown` is what could not be read, a sentence each. */
+export type Inventory = Omit<DoctorFacts, 'namespace' | 'visits' | 'nowMs'> & {
+  readonly unknown: readonly string[]
 }
 
 /** What there is to know around a wire; nothing without a cluster. */
@@ -55,6 +67,12 @@ function renderNames(names: readonly string[]): string {
 /** Arguments that name an end to the commands that run on its node. */
 export function toEndArgs(ends: readonly EndClaim[]): readonly string[] {
   return ends.flatMap(({ containerID, ifname }) => ['--end', `${containerID}@${ifname}`])
+}
+
+/** Why a node could not be looked at, in a sentence. */
+export function explainFault(error: unknown): string {
+  if (error instanceof CommandError) return readOwnWords(error)
+  return error instanceof CliError ? error.message : renderCauses(error)
 }
 
 /** What kubectl-l2wire on a node said, without its name in front. */

@@ -1,7 +1,7 @@
 // kubectl-l2wire unplug and plug: takes a cable out and puts it back, as by hand; no pod is touched.
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { InvalidArgumentError, Option, type Command } from 'commander'
+import { InvalidArgumentError, type Command } from 'commander'
 
 import { decodeName } from '../core/cni/config.ts'
 import { DecodeError } from '../core/errors.ts'
@@ -13,6 +13,7 @@ import { printLines } from './output.ts'
 import { getWire, type Place } from './place.ts'
 import { addPlaceOptions, newPlace, type PlaceFlags } from './place-options.ts'
 import { withProgress } from './progress.ts'
+import { newSwitchOption } from './switch-option.ts'
 
 interface PlugFlags extends PlaceFlags {
   readonly wait: 'true' | 'false'
@@ -42,11 +43,7 @@ function addCommand(program: Command, name: string, description: string): Comman
     .command(name)
     .description(description)
     .argument('<wire>', 'name of the wire')
-    .addOption(
-      new Option('--wait <true|false>', 'wait until the nodes of its ends have done it')
-        .choices(['true', 'false'])
-        .default('true'),
-    )
+    .addOption(newSwitchOption('wait', 'wait until the nodes of its ends have done it'))
     .option('--timeout <seconds>', 'how long to wait for them', toSeconds, 10)
   return addPlaceOptions(command)
 }

@@ -28,9 +28,7 @@ export function addSurveyCommand(program: Command): void {
     .description('everything of ours on this node: what the agent remembers, what the kernel has')
     .addOption(newOutputOption().default('json'))
     .option('--state-dir <dir>', 'what the agent remembers', DEFAULT_STATE_DIR)
-    .action(async ({ stateDir, output }: SurveyFlags) =>
-      printValue(await survey(stateDir), output),
-    )
+    .action(async ({ stateDir, output }: SurveyFlags) => printValue(await survey(stateDir), output))
 }
 
 async function survey(stateDir: string): Promise<NodeSurvey> {
@@ -62,10 +60,14 @@ async function surveyAttachments(
   stateDir: string,
   unreadable: string[],
 ): Promise<readonly SurveyedAttachment[]> {
-  const attachments = await listAttachments(stateDir, (error) => unreadable.push(renderCauses(error)))
+  const attachments = await listAttachments(stateDir, (error) =>
+    unreadable.push(renderCauses(error)),
+  )
   const surveyed: SurveyedAttachment[] = []
   for (const attachment of attachments) {
-    const ageSeconds = await readAge(join(stateDir, 'attachments', `${toAttachmentKey(attachment)}.json`))
+    const ageSeconds = await readAge(
+      join(stateDir, 'attachments', `${toAttachmentKey(attachment)}.json`),
+    )
     // A document that went meanwhile is none.
     if (ageSeconds !== undefined)
       surveyed.push({ attachment, ...(await lookAtSandbox(run, attachment)), ageSeconds })

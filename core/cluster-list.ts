@@ -2,6 +2,7 @@
 // says is left out, since every line of a list stands for itself.
 import { isRecord } from './cni/config.ts'
 import { DecodeError } from './errors.ts'
+import type { VniClaim } from './vni-claim.ts'
 import { listObjects, type WireEvent } from './wire-facts.ts'
 import { toObjectName } from './wire-object.ts'
 import { toWireKey, type Wire } from './wire.ts'
@@ -18,6 +19,20 @@ export function parseItems(json: string, path: string): readonly Json[] {
 
 export function readName(item: Json): string {
   return readText(item, 'metadata', 'name')
+}
+
+/** Undefined for an object that is not as agents make them. */
+export function toVniClaim(item: Json): VniClaim | undefined {
+  const [vni, sinceMs] = [
+    Number(readName(item)),
+    Date.parse(readText(item, 'metadata', 'creationTimestamp')),
+  ]
+  const wire = {
+    namespace: readText(item, 'spec', 'namespace'),
+    name: readText(item, 'spec', 'wire'),
+  }
+  const isWhole = Number.isInteger(vni) && !Number.isNaN(sinceMs) && wire.name !== ''
+  return isWhole ? { vni, wire, sinceMs } : undefined
 }
 
 export interface AgentPod {

@@ -9,7 +9,7 @@ import {
 } from './doctor-facts.ts'
 import { newFinding, type Finding } from './finding.ts'
 import type { WireAttachment } from './attachment.ts'
-import { describeEnd, holdsEnd, toAttachmentKey, toWireKey } from './wire.ts'
+import { describeEnd, ENDS_PER_WIRE, holdsEnd, toAttachmentKey, toWireKey } from './wire.ts'
 
 /** A DEL's word to the store takes no longer while the store answers. */
 const LEAVING_SECONDS = 60
@@ -111,7 +111,9 @@ function findEndFaults(
       newFinding(
         'not-claimed',
         `${holder} ${ifname} on ${node} is plugged in, and wire ${key} does not name it`,
-        'the agent there claims it, or lets it go, at its next look; else let it start again',
+        (wire?.ends.length ?? 0) < ENDS_PER_WIRE
+          ? 'the agent there claims it at its next look; else let it start again'
+          : `both ends are taken, by ${wire?.ends.map(describeEnd).join(' and ')}: unplug one of the three`,
         place,
       ),
     )

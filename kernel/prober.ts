@@ -72,7 +72,12 @@ export function newProber(run: Run): Prober {
 
 // What the kernel does not send (no route, a firewall of this node, EMSGSIZE) does not arrive: that is
 // the answer.
-async function sendOne(socket: Socket, payload: Uint8Array, port: number, to: string): Promise<void> {
+async function sendOne(
+  socket: Socket,
+  payload: Uint8Array,
+  port: number,
+  to: string,
+): Promise<void> {
   await new Promise<void>((resolve) => {
     socket.send(payload, port, to, () => resolve())
   })

@@ -22,6 +22,8 @@ export interface LabCluster extends AsyncDisposable {
   readonly nodes: readonly ClusterNode[]
   /** The folder that the nodes share as their store, where there is no API. */
   readonly storeFolder: string
+  /** What joins the nodes: a bridge, with a port for each, "port1". */
+  readonly fabric: LabNetns
   /** File names in the shared store, "vni/…" for the VNIs in use. */
   readonly listStore: () => Promise<readonly string[]>
 }
@@ -83,6 +85,7 @@ export async function newLabCluster(options: LabClusterOptions = {}): Promise<La
   return {
     nodes,
     storeFolder,
+    fabric,
     listStore: async () => {
       const wires = (await listDocuments(storeFolder)).filter((file) => file !== 'vni')
       const vnis = await listFolder(join(storeFolder, 'vni'))

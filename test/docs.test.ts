@@ -65,6 +65,21 @@ describe('docs/kubectl-l2wire.md', () => {
       expect(text).to.include(`\`${kind}\``)
     })
 
+  const found = ['node', 'kernel', 'store', 'path'].flatMap((part) =>
+    [...read(`core/doctor-${part}.ts`).matchAll(/newFinding\(\s*'([a-z-]+)'/g)].map(
+      (match) => match[1] ?? '',
+    ),
+  )
+  const [, chapter = ''] = text.split('## doctor')
+  for (const kind of new Set(found))
+    it(`explains what doctor finds as "${kind}"`, () => {
+      expect(chapter).to.include(`\`${kind}\``)
+    })
+
+  it('has kinds that doctor finds', () => {
+    expect(found).to.include.members(['vni-stray', 'peer-stray', 'claim-stray', 'port-closed'])
+  })
+
   it('has kinds to explain', () => {
     expect(kinds).to.include.members(['no-far-end', 'third-end', 'redirect', 'refused'])
   })

@@ -1,8 +1,5 @@
-// kubectl-l2wire on the nodes of a cluster. Without a kubelet nothing can be executed in a pod, so a
-// stand-in injects that one way: what `kubectl exec` would run in an agent's pod it runs on the emulated
-// node of that agent. Every other word goes to the real kubectl and the real API server.
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+// kubectl-l2wire on the nodes of a cluster, by way of a stand-in for kubectl exec.
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { expect } from 'chai'
@@ -16,31 +13,14 @@ import { run } from '../../kernel/run.ts'
 import type { LabApiServer } from '../../lab/api-server.ts'
 import { newLabCluster, type LabCluster } from '../../lab/cluster.ts'
 import { runCommand, startCommand, type Ended } from '../../lab/command.ts'
-import { ROOT } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { listTraces } from '../../lab/traces.ts'
 import { newFileStore } from '../../store/file-store.ts'
 import { decodeFileUrl } from '../../store/file-url.ts'
-import { newAgentPod } from './fixture-agent-pod.ts'
 import { getApi } from './fixture-api.ts'
+import { newExecStandIn } from './fixture-exec.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { openStore } from './fixture-store.ts'
-
-/** kubectl, but for exec, whose command it runs where the cases below say. */
-function renderStandIn(kubectl: string, cluster: LabCluster): string {
-  const cases = cluster.nodes.map(
-    ({ netns, node }, at) =>
-      `l2wire-agent-n${at + 1}) netns=${netns.name} state=${node.stateDir} ;;`,
-  )
-  return `#!/bin/bash
-case " $* " in *" exec "*) ;; *) exec ${kubectl} "$@" ;; esac
-for word in "$@"; do case $word in ${cases.join(' ')} esac; done
-while [ "$1" != -- ]; do shift; done
-command=$3; shift 3
-[ "$command" = listen ] || set -- --state-dir "$state" "$@"
-exec ip netns exec "$netns" ${join(ROOT, 'dist/bin/kubectl-l2wire')} "$command" "$@"
-`
-}
 
 describe("kubectl-l2wire on a cluster's nodes, with a stand-in for kubectl exec", function () {
   this.timeout(90_000)
@@ -61,11 +41,9 @@ describe("kubectl-l2wire on a cluster's nodes, with a stand-in for kubectl exec"
     traces = await listTraces()
     namespace = await api.newNamespace('exec')
     cluster = made.use(await newLabCluster())
-    folder = await mkdtemp(join(tmpdir(), 'l2w-exec-'))
-    made.defer(async () => rm(folder, { recursive: true, force: true }))
-    await writeFile(join(folder, 'kubectl'), renderStandIn(api.kubectlPath, cluster))
-    await chmod(join(folder, 'kubectl'), 0o755)
-    env = { KUBECONFIG: api.kubeconfig, PATH: `${folder}:${process.env['PATH']}`, HOME: folder }
+    const standIn = made.use(await newExecStandIn(api, cluster))
+    folder = standIn.folder
+    env = standIn.env
     for (const [at, { node }] of cluster.nodes.entries()) {
       const pod = made.use(await newLabNetns(`p${at}`))
       pods.push(pod)
@@ -81,7 +59,6 @@ describe("kubectl-l2wire on a cluster's nodes, with a stand-in for kubectl exec"
       )
     }
     await publish()
-    await startAgentPods()
   })
   after(async () => {
     await made.disposeAsync()
@@ -101,13 +78,6 @@ describe("kubectl-l2wire on a cluster's nodes, with a stand-in for kubectl exec"
     // Claims first: an object's status is written apart.
     await store.update(id, () => wire && { ...wire, reports: [] })
     await store.update(id, () => wire)
-  }
-
-  const startAgentPods = async (): Promise<void> => {
-    for (const at of cluster.nodes.keys()) {
-      const pod = made.use(await newAgentPod(api, `n${at + 1}`))
-      await pod.becomeReady()
-    }
   }
 
   it('draws the whole path, each part as its node has it', async () => {

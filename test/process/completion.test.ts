@@ -75,7 +75,10 @@ describe('completion in bash', () => {
   })
 
   const rows: readonly { words: readonly string[]; want: readonly string[] }[] = [
-    { words: [''], want: ['get', 'describe', 'unplug', 'plug', 'test', 'capture', 'completion'] },
+    {
+      words: [''],
+      want: ['get', 'describe', 'unplug', 'plug', 'test', 'capture', 'doctor', 'completion'],
+    },
     { words: ['de'], want: ['describe'] },
     { words: ['get', '--store', 'STORE', ''], want: ['r1-h1', 'r1-r2'] },
     { words: ['get', '--store', 'STORE', 'r1-r2', ''], want: ['r1-h1'] },
