@@ -40,10 +40,11 @@ describe('renderEars()', () => {
   })
 })
 
+const set = (name: string, ...elem: readonly (readonly [string, number])[]): object => ({
+  set: { name, ...(elem.length === 0 ? {} : { elem: elem.map((concat) => ({ concat })) }) },
+})
+
 describe('parseEars()', () => {
-  const set = (name: string, ...elem: readonly (readonly [string, number])[]): object => ({
-    set: { name, ...(elem.length === 0 ? {} : { elem: elem.map((concat) => ({ concat })) }) },
-  })
   it('reads what came whole and what got through, with the headers that IP adds', () => {
     const json = JSON.stringify({
       nftables: [
@@ -83,19 +84,20 @@ describe('listStaleEars()', () => {
   })
 })
 
-describe('listRungs()', () => {
-  const find = (mtuBytes: number, linkMtuBytes: number): { found: number; rounds: number } => {
-    let [reached, failed, rounds] = [128, linkMtuBytes, 0]
-    for (; failed - reached > 1; rounds += 1) {
-      const rungs = listRungs(reached, failed)
-      expect(rungs.every((size) => size > reached && size < failed)).to.equal(true)
-      expect(new Set(rungs).size).to.equal(rungs.length)
-      const through = rungs.filter((size) => size <= mtuBytes)
-      failed = Math.min(failed, ...rungs.filter((size) => size > mtuBytes))
-      reached = Math.max(reached, ...through)
-    }
-    return { found: reached, rounds }
+const find = (mtuBytes: number, linkMtuBytes: number): { found: number; rounds: number } => {
+  let [reached, failed, rounds] = [128, linkMtuBytes, 0]
+  for (; failed - reached > 1; rounds += 1) {
+    const rungs = listRungs(reached, failed)
+    expect(rungs.every((size) => size > reached && size < failed)).to.equal(true)
+    expect(new Set(rungs).size).to.equal(rungs.length)
+    const through = rungs.filter((size) => size <= mtuBytes)
+    failed = Math.min(failed, ...rungs.filter((size) => size > mtuBytes))
+    reached = Math.max(reached, ...through)
   }
+  return { found: reached, rounds }
+}
+
+describe('listRungs()', () => {
   for (const [mtuBytes, linkMtuBytes] of [
     [1400, 1500],
     [1499, 1500],

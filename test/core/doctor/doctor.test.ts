@@ -421,6 +421,9 @@ const kernelRows: readonly Row[] = [
   },
 ]
 
+const levelOf = (facts: DoctorFacts): readonly string[] =>
+  findFaults(facts).map(({ level }) => level)
+
 describe('findFaults()', () => {
   for (const [title, rows] of [
     ['leaves alone', wellRows],
@@ -439,8 +442,6 @@ describe('findFaults()', () => {
     })
 
   it('takes a hint for no fault', () => {
-    const levelOf = (facts: DoctorFacts): readonly string[] =>
-      findFaults(facts).map(({ level }) => level)
     expect(levelOf(changeSurvey(across, () => ({ foreign: ['lw0123456789abc'] })))).to.deep.equal([
       'hint',
     ])
