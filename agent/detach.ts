@@ -8,6 +8,7 @@ import { toAttachmentKey, toWireKey, type AttachmentId } from '../core/wire.ts'
 import { applyRemoval } from '../kernel/apply.ts'
 import { observeLinks, readRedirects } from '../kernel/links.ts'
 import { finishWithin } from './finish-within.ts'
+import { forgetGuest } from './guest-carrier.ts'
 import type { Node } from './node.ts'
 import { untap } from './tap-verbs.ts'
 import { unplug } from './wire-verbs.ts'
@@ -35,6 +36,7 @@ async function finish(node: Node, attachment: WireAttachment): Promise<void> {
   await noted.catch((error: unknown) => {
     node.log.warn({ err: error, ...toId(attachment) }, 'cannot note that an attachment is leaving')
   })
+  forgetGuest(node, attachment)
   await unplug(node, attachment)
   await node.state.del(attachment)
 }

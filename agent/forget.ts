@@ -4,6 +4,7 @@ import type { WireAttachment } from '../core/attachment.ts'
 import { releaseEnd, toAttachmentKey, toWireKey, type WireId } from '../core/wire.ts'
 import { observeLinks } from '../kernel/links.ts'
 import { isSameNetns } from '../kernel/netns.ts'
+import { forgetGuest } from './guest-carrier.ts'
 import type { Node } from './node.ts'
 
 /** Tells whether anything was given up. Runs under the wire's queue. */
@@ -27,6 +28,7 @@ async function forget(node: Node, end: WireAttachment): Promise<void> {
   node.log.warn(facts, 'an end is gone with its sandbox, it is given up')
   await node.store.update(end.wire, (wire) => releaseEnd(wire, end))
   node.owners.delete(end.hostDevice)
+  forgetGuest(node, end)
   await node.state.del(end)
   // Its taps went with the same namespace.
   for (const tap of node.state.listAll())

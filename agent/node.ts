@@ -7,7 +7,9 @@ import type { TunnelEnd } from '../core/tunnel.ts'
 import type { VniRange } from '../core/vni.ts'
 import type { Run } from '../kernel/run.ts'
 import type { Notice } from '../core/notice.ts'
+import type { GuestRef } from '../core/guest-carrier.ts'
 import type { ObjectRef, Pod, PodOwner } from '../core/holder.ts'
+import type { CarrierShown } from '../core/wire.ts'
 import type { WireStore } from '../store/wire-store.ts'
 import type { KeyQueue } from './key-queue.ts'
 import type { OwnerStates } from './owner.ts'
@@ -27,6 +29,8 @@ export interface Cluster {
   /** The names of all nodes of the cluster. */
   readonly listNodes: () => Promise<ReadonlySet<string>>
   readonly tell: (subjects: readonly ObjectRef[], notice: Notice) => Promise<void>
+  /** The way to a VM's guest; it throws what may go better later, and says what will not. */
+  readonly findGuest: (guest: GuestRef) => (hasCarrier: boolean) => Promise<CarrierShown>
 }
 
 export interface Node extends NodeFacts {

@@ -13,8 +13,8 @@ export async function openStore({ storeFolder, nodeName }: AgentOptions): Promis
   if (storeFolder !== undefined) return { store: newFileStore(storeFolder), cluster: undefined }
   // Half a second and 60 MB that an agent without a cluster does without.
   const { openNodeCluster } = await import('../store/kubernetes/open-cluster.ts')
-  const { store, findPod, listNodes, tell } = openNodeCluster({}, nodeName)
+  const { store, ...cluster } = openNodeCluster({}, nodeName)
   const findPodOwner: Cluster['findPodOwner'] = async (namespace, name) =>
-    (await findPod(namespace, name))?.owner
-  return { store, cluster: { findPod, findPodOwner, listNodes, tell } }
+    (await cluster.findPod(namespace, name))?.owner
+  return { store, cluster: { ...cluster, findPodOwner } }
 }

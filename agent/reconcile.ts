@@ -23,6 +23,7 @@ import { observeLinks, observeRedirects } from '../kernel/links.ts'
 import { isPeerAllowed } from '../kernel/peers.ts'
 import { isClaimEmpty, reclaim } from './claims.ts'
 import { forgetGone } from './forget.ts'
+import { forgetGuest, tellGuest } from './guest-carrier.ts'
 import type { Node } from './node.ts'
 import { readOwnerUp } from './owner.ts'
 import { rebuildEnd } from './rebuild.ts'
@@ -76,6 +77,7 @@ async function markPhases(node: Node, { ends, lost }: WirePart): Promise<void> {
     const facts = { end: toAttachmentKey(end), wire: toWireKey(end.wire) }
     node.log.warn(facts, 'a newer sandbox has this end')
     await node.state.put({ ...end, phase: 'released' })
+    forgetGuest(node, end)
   }
   // Whoever failed to take an end over has put it back.
   for (const end of ends)
@@ -139,6 +141,7 @@ async function bringAbout(
   if (far === undefined) await giveBackTunnel(node, id, wire, observed.get(device))
   await tellStore(node, id, owners)
   if (far !== undefined && !mayOpen) return undefined
+  for (const { end, hasCarrier } of goal.ends) tellGuest(node, end, hasCarrier)
   return goal.isJoined ? 'joined' : 'waiting'
 }
 

@@ -13,6 +13,7 @@ import { isSameNetns } from '../kernel/netns.ts'
 import { observeNode } from '../kernel/observe-node.ts'
 import { leave } from './detach.ts'
 import type { Looks } from './looks.ts'
+import { areGuestsHeard } from './guest-carrier.ts'
 import type { Node } from './node.ts'
 import { reconcileWire } from './reconcile.ts'
 
@@ -66,7 +67,8 @@ async function check(node: Node): Promise<Checked> {
     const attachments = node.state.listOf(id)
     const { name, underlay } = node
     const { links: observed, peers } = seen
-    return !isSettled({ id, wire, attachments, node: name, underlay, observed, peers })
+    const isThere = isSettled({ id, wire, attachments, node: name, underlay, observed, peers })
+    return !isThere || !areGuestsHeard(node, attachments)
   })
   const attachments = node.state.listAll()
   // What cannot be read may be what stands behind a device.

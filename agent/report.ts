@@ -3,8 +3,16 @@
 import type { WireAttachment } from '../core/attachment.ts'
 import { renderCauses } from '../core/errors.ts'
 import { listNotices, type Notice } from '../core/notice.ts'
-import { reportWire, toWireKey, type NodeReport, type Wire, type WireId } from '../core/wire.ts'
+import {
+  reportGuest,
+  reportWire,
+  toWireKey,
+  type NodeReport,
+  type Wire,
+  type WireId,
+} from '../core/wire.ts'
 import { listEndKeys } from '../core/wire-summary.ts'
+import { listGuests } from './guest-answers.ts'
 import type { Node } from './node.ts'
 
 /** How soon what could not be written is written again. */
@@ -42,6 +50,22 @@ function queueReport(node: Node, id: WireId, newest: Map<string, Report>, mine: 
   })
 }
 
+/** What the guest of one of this node's ends is shown now; writes nothing that stands there already. */
+export function reportOnGuest(node: Node, attachment: WireAttachment): void {
+  const { wire: id } = attachment
+  const key = toWireKey(id)
+  void node.queue(`report ${key}`, async () => {
+    const [guest] = listGuests(node, [attachment])
+    if (guest === undefined) return
+    try {
+      await node.store.update(id, (current) => reportGuest(current, guest))
+    } catch (error) {
+      node.log.error({ err: error, wire: key }, 'cannot report on a guest yet')
+      setTimeout(() => reportOnGuest(node, attachment), AGAIN_MS).unref()
+    }
+  })
+}
+
 /** Tells the users of an end, where there is a cluster; never fails. */
 export async function tell(
   node: Node,
@@ -62,7 +86,9 @@ async function write(node: Node, id: WireId, { ends, words }: Report): Promise<v
   let before: Wire | undefined
   const wire = await node.store.update(id, (current) => {
     before = current
-    return reportWire(current, words)
+    const earlier = current?.reports.find((one) => one.node === node.name)
+    const guests = listGuests(node, ends, earlier?.guests)
+    return reportWire(current, guests.length === 0 ? words : { ...words, guests })
   })
   if (wire === undefined || wire === before) return
   for (const notice of listNotices(wire, words))

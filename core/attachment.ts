@@ -42,6 +42,8 @@ export interface WireAttachment extends CommonAttachment {
   readonly maxFrameBytes: number
   /** The VNI its configuration asks for. */
   readonly vni?: number
+  /** Whether its guest is to be shown the carrier, as its configuration asks for. */
+  readonly carrier?: 'vm'
   readonly pod?: string
   /** Whom Events about this end are told to; none without a cluster. */
   readonly subjects?: readonly ObjectRef[]
@@ -95,6 +97,7 @@ export function toWireAttachment(
     mtuBytes: config.mtuBytes ?? Math.min(node.mtuBytes, config.maxFrameBytes),
     maxFrameBytes: config.maxFrameBytes,
     ...(config.vni === undefined ? {} : { vni: config.vni }),
+    ...(config.carrier === undefined ? {} : { carrier: config.carrier }),
     ...(pod.name === undefined ? {} : { pod: pod.name }),
     ...(owner === undefined ? {} : { subjects: owner.subjects }),
     hostDevice: toHostDeviceName(args.containerID, args.ifname),
@@ -136,6 +139,9 @@ export function decodeAttachment(value: unknown, path: string): Attachment {
   const { kind, netns } = value
   if (kind !== 'wire' && kind !== 'tap')
     throw new DecodeError(`${path}: kind`, kind, 'one of wire, tap')
+  const { carrier } = value
+  if (carrier !== undefined && carrier !== 'vm')
+    throw new DecodeError(`${path}: carrier`, carrier, '"vm"')
   if (!isRecord(netns)) throw new DecodeError(`${path}: netns`, netns, 'a network namespace')
   const isWire = kind === 'wire'
   const wire = isWire ? value['wire'] : undefined

@@ -6,6 +6,7 @@ import {
   ENDS_PER_WIRE,
   type DisplacedClaim,
   type EndClaim,
+  type GuestReport,
   type NodeReport,
   type Wire,
 } from './wire.ts'
@@ -60,11 +61,22 @@ function decodeReport(value: unknown, path: string): NodeReport {
   const state = REPORT_STATES.find((known) => known === fields['state'])
   if (state === undefined)
     throw new DecodeError(`${path}.state`, fields['state'], `one of ${REPORT_STATES.join(', ')}`)
-  const { message } = fields
+  const { message, guests } = fields
   return {
     node: decodeText(fields['node'], `${path}.node`),
     state,
     ends: decodeTexts(fields['ends'], `${path}.ends`),
+    message: message === undefined ? undefined : decodeText(message, `${path}.message`),
+    ...(guests === undefined ? {} : { guests: decodeList(guests, `${path}.guests`, decodeGuest) }),
+  }
+}
+
+function decodeGuest(value: unknown, path: string): GuestReport {
+  const fields = decodeRecord(value, path)
+  const { message } = fields
+  return {
+    end: decodeText(fields['end'], `${path}.end`),
+    reason: decodeText(fields['reason'], `${path}.reason`),
     message: message === undefined ? undefined : decodeText(message, `${path}.message`),
   }
 }

@@ -4,6 +4,7 @@ import { isRecord } from './cni/config.ts'
 import { DecodeError } from './errors.ts'
 import { sha256Hex } from './hash.ts'
 import { listNodes, type EndClaim, type Wire } from './wire.ts'
+import { summarizeCarrier } from './carrier-summary.ts'
 import { decodeWireFields } from './wire-document.ts'
 import { summarizeWire } from './wire-summary.ts'
 
@@ -143,14 +144,25 @@ function fromEndField(field: unknown): unknown {
   return { ...end, mtuBytes: mtu, isUp: isDown !== true }
 }
 
+interface Condition {
+  readonly type: string
+  readonly status: 'True' | 'False' | 'Unknown'
+  readonly reason: string
+  readonly message: string
+}
+
 function toStatus(wire: Wire, earlier: Json | undefined, now: Date): Json {
   const { state, message, ends, nodes, mtu } = summarizeWire(wire)
-  const status = state === 'Connected' ? 'True' : 'False'
-  const [before] = Array.isArray(earlier?.['conditions'])
-    ? (earlier['conditions'] as unknown[])
+  const before = Array.isArray(earlier?.['conditions'])
+    ? (earlier['conditions'] as unknown[]).filter(isRecord)
     : []
-  const since =
-    isRecord(before) && before['status'] === status ? before['lastTransitionTime'] : undefined
+  const toCondition = ({ type, status, reason, message }: Condition): Json => {
+    const since = before.find((one) => one['type'] === type && one['status'] === status)
+    const lastTransitionTime = since?.['lastTransitionTime'] ?? `${now.toISOString().slice(0, 19)}Z`
+    return { type, status, reason, message, lastTransitionTime }
+  }
+  const status = state === 'Connected' ? 'True' : 'False'
+  const carrier = summarizeCarrier(wire)
   return {
     state,
     ends,
@@ -158,13 +170,8 @@ function toStatus(wire: Wire, earlier: Json | undefined, now: Date): Json {
     mtu,
     // For `kubectl wait --for=condition=Connected`.
     conditions: [
-      {
-        type: 'Connected',
-        status,
-        reason: state,
-        message,
-        lastTransitionTime: since ?? `${now.toISOString().slice(0, 19)}Z`,
-      },
+      toCondition({ type: 'Connected', status, reason: state, message }),
+      ...(carrier === undefined ? [] : [toCondition({ type: 'CarrierShown', ...carrier })]),
     ],
     reports: wire.reports.map(({ message: words, ...report }) =>
       words === undefined ? report : { ...report, message: words },

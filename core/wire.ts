@@ -33,6 +33,19 @@ export interface DisplacedClaim extends AttachmentId {
   readonly node: string
 }
 
+/** What the guest of a VM's end is shown of the carrier. */
+export interface CarrierShown {
+  /** One word: "Shown", or why it is not. */
+  readonly reason: string
+  /** A sentence without its full stop. */
+  readonly message?: string | undefined
+}
+
+export interface GuestReport extends CarrierShown {
+  /** The end's attachment key. */
+  readonly end: string
+}
+
 /** What a node last did about its part of a wire. */
 export interface NodeReport {
   readonly node: string
@@ -41,6 +54,8 @@ export interface NodeReport {
   readonly ends: readonly string[]
   /** Why it failed, or what it waits for. */
   readonly message?: string | undefined
+  /** Of each of its VM ends that there is something to say of. */
+  readonly guests?: readonly GuestReport[]
 }
 
 export interface Wire extends WireId {
@@ -232,7 +247,25 @@ export function reportWire(wire: Wire | undefined, report: NodeReport): Wire | u
 }
 
 function isSameReport(a: NodeReport, b: NodeReport): boolean {
-  return a.state === b.state && a.message === b.message && a.ends.join() === b.ends.join()
+  return (
+    a.state === b.state &&
+    a.message === b.message &&
+    a.ends.join() === b.ends.join() &&
+    renderGuests(a) === renderGuests(b)
+  )
+}
+
+function renderGuests({ guests = [] }: NodeReport): string {
+  return JSON.stringify(guests.map(({ end, reason, message }) => [end, reason, message]))
+}
+
+/** The wire with this word about a guest in the report of its end's node, where that has reported. */
+export function reportGuest(wire: Wire | undefined, guest: GuestReport): Wire | undefined {
+  const node = wire?.ends.find((end) => toAttachmentKey(end) === guest.end)?.node
+  const report = wire?.reports.find((one) => one.node === node)
+  if (report === undefined) return wire
+  const others = (report.guests ?? []).filter(({ end }) => end !== guest.end)
+  return reportWire(wire, { ...report, guests: [...others, guest] })
 }
 
 function newWire(id: WireId): Wire {

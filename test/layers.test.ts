@@ -73,6 +73,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
   'store/kubernetes/node-leases.ts': ['@kubernetes/client-node'],
   'store/kubernetes/nodes.ts': ['@kubernetes/client-node'],
   'store/kubernetes/object-watch.ts': ['@kubernetes/client-node'],
+  'store/kubernetes/vms.ts': ['@kubernetes/client-node'],
   // The spelling of an address is one, too.
   'core/ip.ts': ['node:net'],
   // The version is said in one place.

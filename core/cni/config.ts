@@ -41,6 +41,8 @@ export interface WireConfig extends CommonConfig {
   readonly dns: Record_ | undefined
   /** args.cni.end: who holds the end, where the default does not fit. */
   readonly end: string | undefined
+  /** "vm": a VM's guest is shown whether the cable leads anywhere. */
+  readonly carrier: 'vm' | undefined
 }
 
 export interface BindConfig extends CommonConfig {
@@ -79,6 +81,7 @@ const KNOWN_KEYS = [
   'mtu',
   'maxFrame',
   'vni',
+  'carrier',
   'attach',
   'sidecar',
 ]
@@ -171,6 +174,8 @@ function decodeWire(
   const end = cni['end']
   if (end !== undefined && !(typeof end === 'string' && HOLDER.test(end)))
     throw new DecodeError('args.cni.end', end, 'a name like "vm/r1" or "h1"')
+  const carrier = config['carrier']
+  if (carrier !== undefined && carrier !== 'vm') throw new DecodeError('carrier', carrier, '"vm"')
   return {
     ...common,
     type: 'l2wire',
@@ -184,6 +189,7 @@ function decodeWire(
     addresses: ipam === undefined ? decodeRequestedAddresses(config, cni, args) : [],
     dns: decodeRecord(config['dns'], 'dns'),
     end,
+    carrier,
   }
 }
 

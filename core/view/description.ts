@@ -1,5 +1,6 @@
 // A wire in full: as a value of a stable shape for programs, and as text for people.
 import type { Device, WireInspection } from '../inspection.ts'
+import { summarizeCarrier, type CarrierSummary } from '../carrier-summary.ts'
 import { findTroubles, type Trouble } from '../trouble.ts'
 import { describeEnd, toAttachmentKey, type EndClaim, type NodeReport } from '../wire.ts'
 import { findEndLook, type WireEvent, type WireFacts } from '../wire-facts.ts'
@@ -14,6 +15,8 @@ export interface WireDescription {
   readonly state: WireState
   readonly message: string
   readonly vni: number | null
+  /** Null for a wire without a VM. */
+  readonly carrier: CarrierSummary | null
   readonly ends: readonly (EndClaim & { readonly mac: string | null })[]
   readonly nodes: readonly {
     readonly node: string
@@ -38,6 +41,7 @@ export function toDescription(facts: WireFacts): WireDescription {
     state,
     message,
     vni: wire.vni ?? null,
+    carrier: summarizeCarrier(wire) ?? null,
     ends: wire.ends.map((end) => ({ ...end, mac: findEndLook(facts, end)?.podEnd?.mac ?? null })),
     nodes: facts.looks.map(({ node, inspection, fault }) => ({
       node,
@@ -56,13 +60,14 @@ const COLUMNS = 100
 
 /** For a terminal; now, in milliseconds since 1970, is what events' ages are counted from. */
 export function renderDescription(description: WireDescription, now: number): string {
-  const { namespace, name, state, message, vni, troubles, events, nodes } = description
+  const { namespace, name, state, message, vni, carrier, troubles, events, nodes } = description
   const sections = [
     [
       `Name:       ${name}`,
       `Namespace:  ${namespace}`,
       `State:      ${state}: ${message}`,
       ...(vni === null ? [] : [`VNI:        ${vni}`]),
+      ...(carrier === null ? [] : renderCarrier(carrier)),
     ],
     renderSection('What is wrong', troubles.flatMap(renderTrouble), 'nothing that can be seen'),
     renderSection('Path', description.path, ''),
@@ -156,6 +161,12 @@ function toCounterRow(node: string, { name, device }: Counted): readonly string[
       .map(String),
     redirect === null ? '-' : String(redirect.dropped),
   ]
+}
+
+function renderCarrier({ reason, message }: CarrierSummary): readonly string[] {
+  const label = 'Carrier:    '
+  const lines = wrapText(`${reason}: ${message}`, COLUMNS - label.length)
+  return lines.map((line, at) => (at === 0 ? label : ' '.repeat(label.length)) + line)
 }
 
 const EVENTS_SHOWN = 10

@@ -44,8 +44,8 @@ const REFUSALS: Readonly<Record<number, string>> = {
   422: 'finds it invalid',
 }
 
-// The body of a refusal is a Status object, as text.
-function readMessage(error: ApiException<unknown>): string {
+/** What the API itself says; the body of a refusal is a Status object, as text. */
+export function readMessage(error: ApiException<unknown>): string {
   const body: unknown = typeof error.body === 'string' ? parse(error.body) : error.body
   if (isRecord(body) && typeof body['message'] === 'string') return body['message']
   return typeof body === 'string' && body !== '' ? body.trim() : error.message

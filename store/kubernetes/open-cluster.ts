@@ -5,6 +5,7 @@ import { newKubeClient, type KubeAccess } from './client.ts'
 import { newEventTeller, type TellSubjects } from './events.ts'
 import { newNodeLister, type ListNodes } from './nodes.ts'
 import { newPodFinder, type FindPod } from './pods.ts'
+import { newGuestFinder, type FindGuest } from './vms.ts'
 import { newKubernetesStore } from './wires.ts'
 
 export interface NodeCluster {
@@ -14,6 +15,7 @@ export interface NodeCluster {
   /** The names of all nodes of the cluster. */
   readonly listNodes: ListNodes
   readonly tell: TellSubjects
+  readonly findGuest: FindGuest
 }
 
 /** Throws DecodeError when there is no cluster to talk to. */
@@ -24,5 +26,6 @@ export function openNodeCluster(access: KubeAccess, node: string): NodeCluster {
     findPod: newPodFinder(client),
     listNodes: newNodeLister(client),
     tell: newEventTeller(client, node),
+    findGuest: newGuestFinder(client),
   }
 }

@@ -11,6 +11,7 @@ import { parseAllDocuments } from 'yaml'
 import { CommandError } from '../../core/errors.ts'
 import type { LabApiServer } from '../../lab/api-server.ts'
 import { getMapping, ROOT, type Manifest } from '../../lab/manifests.ts'
+import { expectSoon } from '../expect-soon.ts'
 import { getApi } from './fixture-api.ts'
 
 const DEPLOY = join(ROOT, 'deploy')
@@ -110,6 +111,24 @@ describe('deploy', function () {
         maxUnavailable: '100%',
       })
     })
+
+  const may = async (verb: string): Promise<boolean> =>
+    mayDo(api, verb, 'virtualmachines.kubevirt.io', ['-A', '--as', AGENT])
+
+  it('takes the component for the carrier of VMs, and has no right on them without it', async () => {
+    await renderComponents('carrier-vm')
+    expect(await may('patch')).to.equal(false)
+    const rights = join(DEPLOY, 'components/carrier-vm/rbac.yaml')
+    try {
+      await api.kubectl(['apply', '-f', rights])
+      await expectSoon('the right counts', async () => may('patch'))
+      for (const verb of ['list', 'watch', 'create', 'update', 'delete'])
+        expect(await may(verb), verb).to.equal(false)
+    } finally {
+      await api.kubectl(['delete', '-f', rights])
+    }
+    await expectSoon('the right is gone', async () => !(await may('patch')))
+  })
 
   it('is applied a second time without a change', async () => {
     const said = await api.kubectl(['apply', '-k', DEPLOY])

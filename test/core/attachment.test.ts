@@ -36,6 +36,7 @@ const CONFIG: WireConfig = {
   addresses: [],
   dns: undefined,
   end: undefined,
+  carrier: undefined,
 }
 
 describe('toWireAttachment()', () => {
@@ -114,7 +115,10 @@ describe('decodeAttachment()', () => {
   const tap = toTapAttachment(ARGS, bind, NETNS, 'pod16477688c0e', 1500)
 
   it('reads what was written', () => {
-    for (const attachment of [wire, tap])
+    const told = toWireAttachment(ARGS, { ...CONFIG, carrier: 'vm' }, NETNS, NODE)
+    expect(told).to.include({ carrier: 'vm' })
+    expect(wire).to.not.have.property('carrier')
+    for (const attachment of [wire, told, tap])
       expect(decodeAttachment(JSON.parse(JSON.stringify(attachment)), 'x')).to.deep.equal(
         attachment,
       )
@@ -134,6 +138,7 @@ describe('decodeAttachment()', () => {
       word: 'inode',
     },
     { name: 'a wire without name', value: { ...wire, wire: { namespace: 'a' } }, word: 'name' },
+    { name: 'an unknown carrier', value: { ...wire, carrier: 'pod' }, word: 'carrier' },
     { name: 'a missing netns', value: { ...wire, netns: undefined }, word: 'netns' },
     { name: 'a missing wire', value: { ...wire, wire: undefined }, word: 'wire' },
   ]

@@ -43,6 +43,7 @@ function newEnd(containerID: string): WireAttachment {
       addresses: [],
       dns: undefined,
       end: undefined,
+      carrier: undefined,
     },
     { path: `/run/netns/${containerID}`, inode: 1, bootId: 'b' },
     { name: 'n1', mtuBytes: 1500 },

@@ -47,7 +47,15 @@ describe('a wire as an object', () => {
       displaced: [{ containerID: 'c0', ifname: 'ge0', node: 'n4' }],
       vni: 7,
       tunnelNodes: ['n3'],
-      reports: [{ node: 'n2', state: 'failed', ends: [], message: 'why' }],
+      reports: [
+        {
+          node: 'n2',
+          state: 'failed',
+          ends: [],
+          message: 'why',
+          guests: [{ end: 'c1@ge0', reason: 'NotAsked', message: undefined }],
+        },
+      ],
     }
     const object = toWireObject(across, undefined, NOW)
     expect(fromWireObject(object)).to.deep.equal(across)
@@ -143,6 +151,14 @@ describe('a wire as an object', () => {
       name: 'an unknown report',
       value: { ...object, status: { reports: [{ node: 'n1', state: 'great', ends: [] }] } },
       word: 'joined, waiting, failed',
+    },
+    {
+      name: 'a word about nobody',
+      value: {
+        ...object,
+        status: { reports: [{ node: 'n1', state: 'joined', ends: [], guests: [{ end: 'x' }] }] },
+      },
+      word: 'guests[0].reason',
     },
   ]
   for (const { name, value, word } of broken)

@@ -90,6 +90,7 @@ describe('decodePluginConfig() of l2wire', () => {
       vni: undefined,
       requestedMac: undefined,
       end: undefined,
+      carrier: undefined,
     })
   })
 
@@ -102,6 +103,7 @@ describe('decodePluginConfig() of l2wire', () => {
       want: { maxFrameBytes: 1400 },
     },
     { name: 'vni', config: { vni: 4711 }, want: { vni: 4711 } },
+    { name: 'carrier', config: { carrier: 'vm' }, want: { carrier: 'vm', unknownKeys: [] } },
     { name: 'args.cni.end', config: { args: { cni: { end: 'vm/r1' } } }, want: { end: 'vm/r1' } },
     {
       name: 'runtimeConfig.mac',
@@ -163,6 +165,8 @@ describe('decodePluginConfig() of l2wire', () => {
     { name: 'an mtu that is text', config: { mtu: '1500' }, words: ['"mtu"', '"1500"'] },
     { name: 'an mtu over maxFrame', config: { mtu: 9300 }, words: ['"mtu"', '9300', '9216'] },
     { name: 'a maxFrame of 10', config: { maxFrame: 10 }, words: ['"maxFrame"', '10'] },
+    { name: 'a carrier for pods', config: { carrier: 'pod' }, words: ['"carrier"', 'pod', '"vm"'] },
+    { name: 'a carrier that is a flag', config: { carrier: true }, words: ['"carrier"', 'true'] },
     { name: 'a vni of 0', config: { vni: 0 }, words: ['"vni"', '16777215'] },
     { name: 'args that are a list', config: { args: [] }, words: ['"args"'] },
     { name: 'args.cni that is text', config: { args: { cni: 'x' } }, words: ['"args.cni"'] },

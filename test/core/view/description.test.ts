@@ -54,6 +54,23 @@ describe('renderDescription()', () => {
     ])
   })
 
+  it("tells whether a VM's guest is shown the carrier, and a machine the same", () => {
+    const vm = newClaim(1, { holder: 'vm/r1' })
+    const facts = newFacts([vm, b])
+    const said = { end: 'c1@eth1', reason: 'Forbidden', message: 'no rights '.repeat(20).trim() }
+    const reports = facts.wire.reports.map((report) =>
+      report.node === 'n1' ? { ...report, guests: [said] } : report,
+    )
+    const told = { ...facts, wire: { ...facts.wire, reports } }
+    expect(toDescription(told).carrier).to.include({ status: 'False', reason: 'Forbidden' })
+    expect(toDescription(newFacts([a, b])).carrier).to.equal(null)
+    const lines = render(told).split('\n')
+    const at = lines.findIndex((line) => line.startsWith('Carrier:'))
+    expect(lines[at]).to.match(/^Carrier: {4}Forbidden: the guest of vm\/r1 eth1 is not shown/)
+    expect(lines[at + 1]).to.match(/^ {12}no rights|^ {12}rights/)
+    for (const line of lines) expect(line.length, line).to.be.at.most(100)
+  })
+
   it('says what could not be found out, and no counters where none were read', () => {
     const looks = [{ node: 'n1', inspection: undefined, fault: 'no agent is on it' }]
     const text = render(newFacts([a], { looks, unknown: ['Events: forbidden'] }))
