@@ -187,8 +187,6 @@ function toApiServerArgv(
     executable,
     `--bind-address=${HOST}`,
     `--secure-port=${port}`,
-    // Else it looks for an address of the machine's, and a machine without a network has none.
-    `--advertise-address=${HOST}`,
     `--etcd-servers=${etcdUrl}`,
     // It makes its own certificate there, apiserver.crt.
     `--cert-dir=${folder}`,
