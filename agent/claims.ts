@@ -75,9 +75,10 @@ export async function restoreClaims(
   claims: readonly EndClaim[],
 ): Promise<void> {
   // An older sandbox that was deleted meanwhile needs none: its DEL was the last word about it.
-  const living = claims.filter(
-    (end) => end.node !== node.name || node.state.find(end) !== undefined,
-  )
+  const living = claims.filter((end) => {
+    const phase = node.state.find(end)?.phase
+    return end.node !== node.name || phase === 'ready' || phase === 'released'
+  })
   if (living.length === 0) return
   await node.store.update(id, (wire) =>
     living.reduce<Wire | undefined>((restored, end) => restoreEnd(restored, id, end), wire),

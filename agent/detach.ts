@@ -31,10 +31,11 @@ export async function detach(node: Node, attachment: Attachment): Promise<void> 
 
 async function finish(node: Node, attachment: WireAttachment): Promise<void> {
   // So that no look at the wire makes again what is being taken away.
-  const noted = node.state.put({ ...attachment, phase: 'leaving' })
-  // A full disk is no reason to keep an end; whose claim is still held then stays remembered as it is.
-  await noted.catch((error: unknown) => {
-    node.log.warn({ err: error, ...toId(attachment) }, 'cannot note that an attachment is leaving')
+  const leaving: WireAttachment = { ...attachment, phase: 'leaving' }
+  // A full disk is no reason to keep an end.
+  await node.state.put(leaving).catch((error: unknown) => {
+    node.log.warn({ err: error, ...toId(attachment) }, 'cannot write that an attachment is leaving')
+    node.state.note(leaving)
   })
   forgetGuest(node, attachment)
   await unplug(node, attachment)

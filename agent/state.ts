@@ -13,6 +13,8 @@ const SUFFIX = '.json'
 export interface AttachmentState {
   get(id: AttachmentId): Promise<Attachment | undefined>
   put(attachment: Attachment): Promise<void>
+  /** As put, in memory only: where the disk takes nothing more, this at least is known. */
+  note(attachment: Attachment): void
   /** Idempotent. */
   del(id: AttachmentId): Promise<void>
   /** Documents that cannot be read are told to onUnreadable and left alone. */
@@ -42,6 +44,7 @@ export function newAttachmentState(folder: string): AttachmentState {
       await writeJsonFile(toPath(attachment), attachment)
       index.put(attachment)
     },
+    note: index.put,
     del: async (id) => {
       await rm(toPath(id), { force: true })
       index.del(id)
