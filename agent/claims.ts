@@ -55,7 +55,9 @@ async function isHolderGone(node: Node, id: WireId, end: EndClaim): Promise<bool
   if (end.node === node.name) return isClaimEmpty(node, end)
   // Another node's sandbox: its pod's object is all there is to ask.
   if (node.cluster === undefined || end.pod === undefined) return false
-  return (await node.cluster.findPodOwner(id.namespace, end.pod)) === undefined
+  const pod = await node.cluster.findPod(id.namespace, end.pod)
+  // One of that name on another node is another pod, whose own claim takes the end over.
+  return pod === undefined || (pod.node !== undefined && pod.node !== end.node)
 }
 
 /** Whether nothing stands behind a claim for this node any more. */
@@ -92,13 +94,8 @@ export async function reclaim(
 ): Promise<boolean> {
   let isChanged = false
   for (const attachment of attachments) {
-    const { wire, pod } = attachment
-    // A pod that is being deleted with its namespace needs its end no more.
-    const isWanted =
-      node.cluster === undefined ||
-      pod === undefined ||
-      (await node.cluster.findPodOwner(wire.namespace, pod)) !== undefined
-    if (!isWanted) continue
+    const { wire } = attachment
+    if (!(await isWanted(node, attachment))) continue
     try {
       await node.store.update(wire, (current) =>
         claimEnd(current, wire, toClaim(attachment, getAddress(node))),
@@ -115,6 +112,15 @@ export async function reclaim(
     }
   }
   return isChanged
+}
+
+// A pod that is being deleted, with its namespace perhaps, needs its end no more; nor does one whose
+// name another pod has by now.
+async function isWanted(node: Node, { wire, pod, subjects }: WireAttachment): Promise<boolean> {
+  if (node.cluster === undefined || pod === undefined) return true
+  const found = await node.cluster.findPod(wire.namespace, pod)
+  const uid = subjects?.find(({ kind }) => kind === 'Pod')?.uid
+  return found !== undefined && !found.isLeaving && (uid === undefined || uid === found.uid)
 }
 
 function getAddress(node: Node): string {

@@ -29,6 +29,7 @@ import { honourNotes, watchNotes } from './spool.ts'
 import { newStanding } from './stand-down.ts'
 import { takeStateLock } from './state-lock.ts'
 import { newAttachmentState } from './state.ts'
+import { newSweeping } from './sweeping.ts'
 
 async function main(): Promise<void> {
   const options = decodeOptions(process.argv.slice(2))
@@ -89,13 +90,15 @@ async function main(): Promise<void> {
   await honourNotes(node)
   const noting = await watchNotes(node)
   const following = await followStore(node, looks)
+  const sweeping = newSweeping(node, options.checkSeconds)
   const { server, close } = newCniServer(node)
   const removeSocket = await listen(server, options.socketPath)
   log.info({ socket: options.socketPath, classifier: node.classifier }, 'ready')
   // Wires need no agent to carry frames: it just goes, and leaves every device as it is.
   const stop = (signal: string): void => {
     log.info({ signal }, 'stopping')
-    for (const part of [following, noting, checking, looks, standing]) part[Symbol.dispose]()
+    for (const part of [following, noting, checking, sweeping, looks, standing])
+      part[Symbol.dispose]()
     void Promise.all([close(), heeding[Symbol.asyncDispose]()])
       .then(removeSocket)
       .then(lock.release)

@@ -26,6 +26,8 @@ export interface Cluster {
   /** Undefined for a pod that is gone. */
   readonly findPod: (namespace: string, name: string) => Promise<Pod | undefined>
   readonly findPodOwner: (namespace: string, name: string) => Promise<PodOwner | undefined>
+  /** All wires of the cluster, this node's or not. */
+  readonly list: WireStore['list']
   /** The names of all nodes of the cluster. */
   readonly listNodes: () => Promise<ReadonlySet<string>>
   readonly tell: (subjects: readonly ObjectRef[], notice: Notice) => Promise<void>

@@ -13,13 +13,26 @@ import { writeNewFile } from './new-file.ts'
 const WAIT_MS = 10_000
 const POLL_MS = 5
 
+/** How many of this process hold a lock or are taking it: a file of ours that nobody holds could not be removed. */
+const users = new Map<string, number>()
+
+function addUser(path: string, more: 1 | -1): void {
+  const count = (users.get(path) ?? 0) + more
+  if (count === 0) users.delete(path)
+  else users.set(path, count)
+}
+
 /** Runs the action while holding the lock. Throws CniError 11 when it cannot be had in ten seconds. */
 export async function withFileLock<T>(path: string, action: () => Promise<T>): Promise<T> {
   await takeLock(path)
   try {
     return await action()
   } finally {
-    await rm(path, { force: true })
+    try {
+      await rm(path, { force: true })
+    } finally {
+      addUser(path, -1)
+    }
   }
 }
 
@@ -43,10 +56,12 @@ async function takeLock(path: string): Promise<void> {
 }
 
 async function tryLink(mine: string, path: string): Promise<boolean> {
+  addUser(path, 1)
   try {
     await link(mine, path)
     return true
   } catch (error) {
+    addUser(path, -1)
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
     throw error
   }
@@ -54,15 +69,16 @@ async function tryLink(mine: string, path: string): Promise<boolean> {
 
 async function breakIfDead(path: string): Promise<void> {
   const owner = await readIfThere(path)
-  if (owner === '' || (await isAlive(owner))) return
+  if (owner === '' || (await isAlive(path, owner))) return
   // The condition is asked again under flock: somebody may have broken it before us.
   const script = '[ "$(cat "$1" 2>/dev/null)" = "$2" ] && rm -f "$1"; true'
   // The folder itself is what is flocked: a file of its own would be one more to clean up.
   await run(['flock', dirname(path), 'sh', '-c', script, 'sh', path, owner])
 }
 
-async function isAlive(owner: string): Promise<boolean> {
+async function isAlive(path: string, owner: string): Promise<boolean> {
   const pid = Number(owner.split(' ')[0])
+  if (pid === process.pid && !users.has(path)) return false
   return (await readOwner(pid)) === owner
 }
 

@@ -11,6 +11,8 @@ import { newKubernetesStore } from './wires.ts'
 export interface NodeCluster {
   /** Lists and watches the wires of this node only. */
   readonly store: WireStore
+  /** All wires of the cluster. */
+  readonly list: WireStore['list']
   readonly findPod: FindPod
   /** The names of all nodes of the cluster. */
   readonly listNodes: ListNodes
@@ -23,6 +25,7 @@ export function openNodeCluster(access: KubeAccess, node: string): NodeCluster {
   const client = newKubeClient(access)
   return {
     store: newKubernetesStore(client, { node }),
+    list: async (onUnreadable) => newKubernetesStore(client).list(onUnreadable),
     findPod: newPodFinder(client),
     listNodes: newNodeLister(client),
     tell: newEventTeller(client, node),

@@ -1,5 +1,6 @@
 // A cable in the wall: what its owners, other tools or bad luck do to it is shown, or mended, within
 // moments, and the ends that stay are never replaced.
+import { utimes } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { expect } from 'chai'
@@ -358,6 +359,18 @@ describe('a cable in the wall', function () {
     await expectPassing(a, again)
     await unplug(again)
     await unplug(a)
+  })
+
+  it('a VNI that no wire has is given back', async () => {
+    const vni = await store.claimVni(
+      { namespace: 'lab', name: 'gone' },
+      { first: 9, last: 9 },
+      undefined,
+    )
+    // Since long: a claim is made a moment before its wire says so.
+    const file = `${n1.node.storeUrl.slice('file://'.length)}/vni/${vni}`
+    await utimes(file, 1, 1)
+    await expectSoon('given back', async () => (await cluster.listStore()).length === 0)
   })
 
   describe('what is not ours', () => {

@@ -90,6 +90,15 @@ describe('the file store, in its folder', () => {
     }
   })
 
+  it('breaks a lock of its own that could not be removed', async () => {
+    await store.update(ID, (old) => claimEnd(old, ID, newClaim('vm/r1')))
+    const stat = await readFile('/proc/self/stat', 'utf8')
+    const startTime = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+    await writeFile(join(folder, 'wires', 'lab.r1.r2.json.lock'), `${process.pid} ${startTime}`)
+    await store.update(ID, (wire) => releaseEnd(wire, newClaim('vm/r1')))
+    expect(await readdir(join(folder, 'wires'))).to.deep.equal([])
+  })
+
   const broken = [
     { name: 'half of a JSON', text: '{"version":1', word: 'JSON' },
     { name: 'a newer version', text: '{"version":2}', word: 'version' },
