@@ -185,7 +185,7 @@ describe('deploy', function () {
       { resource: 'pods', may: ['get'] },
       { resource: 'events', may: ['get', 'create', 'update'] },
       { resource: 'secrets', may: [] },
-      { resource: 'nodes', may: [] },
+      { resource: 'nodes', may: ['list'] },
       { resource: 'network-attachment-definitions.k8s.cni.cncf.io', may: [] },
       { resource: 'virtualmachineinstances.kubevirt.io', may: [] },
     ]
