@@ -28,6 +28,7 @@ async function forget(node: Node, end: WireAttachment): Promise<void> {
   node.log.warn(facts, 'an end is gone with its sandbox, it is given up')
   await node.store.update(end.wire, (wire) => releaseEnd(wire, end))
   node.owners.delete(end.hostDevice)
+  node.wantedUp.delete(end.hostDevice)
   forgetGuest(node, end)
   await node.state.del(end)
   // Its taps went with the same namespace.

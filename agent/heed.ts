@@ -1,7 +1,7 @@
 // Heeds the kernel: whatever happens to a device of ours, or to the pod's side of one, is a look at its
 // wire. Events are hints; what is true is read when looking.
 import type { LinkEvent } from '../core/kernel-event.ts'
-import { readIfindex } from '../kernel/links.ts'
+import { observeLinks, readIfindex } from '../kernel/links.ts'
 import { watchKernel } from '../kernel/monitor.ts'
 import type { Looks } from './looks.ts'
 import type { Node } from './node.ts'
@@ -23,9 +23,25 @@ export async function heedKernel(
   // By the kernel's number: what a pod's side of a veth names its other end by.
   const hostEnds = new Map<number, string>()
 
-  const look = (dev: string | undefined): void => {
-    const wire = dev === undefined ? undefined : node.state.findWire(dev)
+  const look = (dev: string): void => {
+    const wire = node.state.findWire(dev)
     if (wire !== undefined) looks.seldom(wire, 'redirects', SETTLE_MS)
+  }
+  const suspects = new Set<string>()
+  // Most of what happens to our devices is our own doing: what is as it should be once it has settled
+  // needs no look.
+  const suspect = (dev: string): void => {
+    if (suspects.has(dev)) return
+    suspects.add(dev)
+    const check = async (): Promise<void> => {
+      suspects.delete(dev)
+      const wanted = node.wantedUp.get(dev)
+      const link = (await observeLinks([dev])).get(dev)
+      if (link === undefined || link.isUp !== wanted) look(dev)
+    }
+    setTimeout(() => {
+      check().catch(() => look(dev))
+    }, SETTLE_MS).unref()
   }
   const hearOurs = ({ name, ifindex, isDeleted }: LinkEvent): void => {
     if (node.state.findWire(name) === undefined) return
@@ -33,11 +49,11 @@ export async function heedKernel(
       hostEnds.delete(ifindex)
       node.owners.delete(name)
     } else hostEnds.set(ifindex, name)
-    look(name)
+    suspect(name)
   }
-  const hearPods = ({ peer }: LinkEvent): void => {
+  const hearPods = ({ peer, isUp, isDeleted }: LinkEvent): void => {
     const name = peer === undefined ? undefined : hostEnds.get(peer.ifindex)
-    if (name === undefined) return
+    if (name === undefined || (!isDeleted && node.owners.get(name) === isUp)) return
     // What was read inside the pod is out of date.
     node.owners.delete(name)
     look(name)
@@ -54,7 +70,7 @@ export async function heedKernel(
       if (event.nsid === 'current') hearOurs(event)
       else hearPods(event)
     },
-    onFilter: look,
+    onFilterLoss: look,
     onGap: (reason) => {
       node.owners.clear()
       void learn().then(() => onGap(reason))

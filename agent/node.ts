@@ -49,6 +49,8 @@ export interface Node extends NodeFacts {
   readonly cluster: Cluster | undefined
   readonly state: AttachmentState
   readonly owners: OwnerStates
+  /** Our devices, and whether each should be up, as of the last look at its wire. */
+  readonly wantedUp: Map<string, boolean>
   /** Where plugins leave release notes. */
   readonly releasedFolder: string
   /** Keys of attachments whose devices are gone while the store is still to be told. */

@@ -4,7 +4,7 @@ import type { WireAttachment } from '../core/attachment.ts'
 import { CommandError } from '../core/errors.ts'
 import { toTunnelDeviceName } from '../core/name.ts'
 import type { ObservedLinks } from '../core/observed.ts'
-import { planWire } from '../core/plan.ts'
+import { planWire, type WireGoal } from '../core/plan.ts'
 import { toPeerKey, type Tunnel } from '../core/tunnel.ts'
 import {
   mayOpenTunnel,
@@ -136,6 +136,7 @@ async function bringAbout(
   const goal = toWireGoal({ ...facts, isUp: (one) => owners.get(one) ?? true })
   const peers = depth === 'links' ? undefined : await readPeers(node, tunnel, observed)
   const { steps, removals } = planWire(goal, observed, peers)
+  noteWanted(node, goal)
   await applySteps(node.run, node.classifier, steps)
   await applyRemoval(node.run, node.classifier, removals)
   if (far === undefined) await giveBackTunnel(node, id, wire, observed.get(device))
@@ -143,6 +144,14 @@ async function bringAbout(
   if (far !== undefined && !mayOpen) return undefined
   for (const { end, hasCarrier } of goal.ends) tellGuest(node, end, hasCarrier)
   return goal.isJoined ? 'joined' : 'waiting'
+}
+
+// Before it is done, so that the kernel's word of it is known for an echo.
+function noteWanted({ wantedUp }: Node, { ends, detached, tunnel, closing }: WireGoal): void {
+  for (const { end, hasCarrier } of ends) wantedUp.set(end.hostDevice, hasCarrier)
+  for (const dev of detached) wantedUp.set(dev, false)
+  if (tunnel !== undefined) wantedUp.set(tunnel.device, true)
+  if (closing !== undefined) wantedUp.delete(closing)
 }
 
 /** Whether the tunnel's far end is let in, where the tunnel is there already. */

@@ -48,8 +48,8 @@ export async function addWire(
     make: async () => {
       await onWire(async () => {
         const left = await observeLinks([hostDevice])
-        await applySteps(node.run, node.classifier, planEnd(attachment, left))
         node.owners.set(hostDevice, true)
+        await applySteps(node.run, node.classifier, planEnd(attachment, left))
         displaced = await claim(node, attachment)
         await reconcileWire(node, wire, 'links')
       })
@@ -88,6 +88,7 @@ function describeLinks(attachment: WireAttachment): readonly CniInterface[] {
  */
 export async function unplug(node: Node, attachment: WireAttachment): Promise<void> {
   node.owners.delete(attachment.hostDevice)
+  node.wantedUp.delete(attachment.hostDevice)
   let wire: Wire | undefined
   try {
     wire = await readWire(node, attachment.wire)

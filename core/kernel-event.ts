@@ -37,11 +37,12 @@ export function parseLinkEvent(line: string): LinkEvent | undefined {
   }
 }
 
-// An ingress or clsact qdisc takes its filters along. Continuation lines are indented.
-const FILTER = /^(?:[a-z]+ )?(?:filter|qdisc (?:clsact|ingress) \S+) dev (\S+) /
+// An ingress or clsact qdisc takes its filters along. Filters that are made are our own, or nobody's
+// concern. Continuation lines are indented.
+const FILTER = /^deleted (?:filter|qdisc (?:clsact|ingress) \S+) dev (\S+) /
 
-/** The device whose filters a line of `tc monitor` is about; undefined when it is about none. */
-export function parseFilterEvent(line: string): string | undefined {
+/** The device that lost filters by what a line of `tc monitor` says; undefined when none did. */
+export function parseFilterLoss(line: string): string | undefined {
   return FILTER.exec(line)?.[1]
 }
 

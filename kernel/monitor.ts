@@ -1,4 +1,4 @@
-// Hears what happens to links and filters: two children for as long as the process lives, iproute2's
+// Hears what happens to links, and filters being lost: two children for as long as the process lives, iproute2's
 // own monitors. What they lose is told, and one that ends is started again.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { readFile, readdir, readlink } from 'node:fs/promises'
@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CommandError } from '../core/errors.ts'
 import {
   isLoss,
-  parseFilterEvent,
+  parseFilterLoss,
   parseLinkEvent,
   takeLines,
   type LinkEvent,
@@ -16,8 +16,8 @@ import {
 export interface KernelListener {
   /** Of our own namespace and of all that it has a number for: those of pods with an end here are among them. */
   readonly onLink: (event: LinkEvent) => void
-  /** The device, of our own namespace, whose filters changed. */
-  readonly onFilter: (dev: string) => void
+  /** The device, of our own namespace, that lost filters. */
+  readonly onFilterLoss: (dev: string) => void
   /**
    * Events may have been lost: only a look at everything finds what they were about. Told once we hear
    * again, and at each vain attempt to, so that who can hear nothing still looks now and then.
@@ -64,8 +64,8 @@ export async function watchKernel(listener: KernelListener): Promise<AsyncDispos
       if (event !== undefined) listener.onLink(event)
     }),
     heed(['tc', 'monitor'], (line) => {
-      const dev = parseFilterEvent(line)
-      if (dev !== undefined) listener.onFilter(dev)
+      const dev = parseFilterLoss(line)
+      if (dev !== undefined) listener.onFilterLoss(dev)
     }),
   ]
   const starts = await Promise.allSettled(

@@ -3,7 +3,7 @@ import { describe, it } from 'mocha'
 
 import {
   isLoss,
-  parseFilterEvent,
+  parseFilterLoss,
   parseLinkEvent,
   takeLines,
   type LinkEvent,
@@ -89,11 +89,14 @@ const LINKS: readonly (readonly [string, string, LinkEvent | undefined])[] = [
 
 const FILTERS: readonly (readonly [string, string | undefined])[] = [
   ['deleted filter dev lw1 ingress protocol all pref 1 bpf chain 0 ', 'lw1'],
-  ['replaced filter dev lw1 ingress protocol all pref 1 u32 chain 0 fh 800::800 order 2048', 'lw1'],
-  ['added filter dev lw1 ingress protocol all pref 1 matchall chain 0 handle 0x1 ', 'lw1'],
-  ['filter dev lw1 ingress protocol all pref 1 bpf chain 0 ', 'lw1'],
+  [
+    'replaced filter dev lw1 ingress protocol all pref 1 u32 chain 0 fh 800::800 order 2048',
+    undefined,
+  ],
+  ['added filter dev lw1 ingress protocol all pref 1 matchall chain 0 handle 0x1 ', undefined],
+  ['filter dev lw1 ingress protocol all pref 1 bpf chain 0 ', undefined],
   ['deleted qdisc clsact ffff: dev lw1 parent ffff:fff1 refcnt 0 ', 'lw1'],
-  ['qdisc clsact ffff: dev lw1 parent ffff:fff1 ', 'lw1'],
+  ['qdisc clsact ffff: dev lw1 parent ffff:fff1 ', undefined],
   ['deleted qdisc ingress ffff: dev lw1 parent ffff:fff1 ', 'lw1'],
   ['qdisc noqueue 0: dev lw1 root refcnt 2 ', undefined],
   ['deleted chain dev lw1 parent ffff: chain 0 ', undefined],
@@ -110,10 +113,10 @@ describe('parseLinkEvent()', () => {
     })
 })
 
-describe('parseFilterEvent()', () => {
+describe('parseFilterLoss()', () => {
   for (const [line, dev] of FILTERS)
     it(`finds ${dev ?? 'no device'} in "${line.trim()}"`, () => {
-      expect(parseFilterEvent(line)).to.equal(dev)
+      expect(parseFilterLoss(line)).to.equal(dev)
     })
 })
 

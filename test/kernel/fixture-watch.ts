@@ -7,7 +7,7 @@ const print = (what: string, value: unknown): void => {
 
 const watching = await watchKernel({
   onLink: (event) => print('link', event),
-  onFilter: (dev) => print('filter', dev),
+  onFilterLoss: (dev) => print('filter', dev),
   onGap: (reason) => print('gap', reason),
 })
 print('ready', process.pid)

@@ -162,7 +162,6 @@ describe('watchKernel()', () => {
     ]) {
       await node.run(['tc', 'qdisc', 'replace', 'dev', HOST_END, 'clsact'])
       await node.run(['tc', ...filter, ...all])
-      await hears('redirect added')
       watcher.forget()
       await node.run(['tc', ...gone])
       await hears(gone.join(' '))
@@ -177,6 +176,7 @@ describe('watchKernel()', () => {
       )
       await node.run(['ip', 'link', 'set', 'dev', HOST_END, 'up'])
       await node.run(['tc', 'qdisc', 'replace', 'dev', HOST_END, 'clsact'])
+      await node.run(['tc', 'qdisc', 'del', 'dev', HOST_END, 'clsact'])
       await hearsLink('host end up', ({ name, isUp }) => name === HOST_END && isUp)
       await expectSoon('filter', () => watcher.hasTold('filter', (dev) => dev === HOST_END))
     })
