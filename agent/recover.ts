@@ -26,7 +26,10 @@ export async function recover(node: Node, looks: Looks, learn: () => Promise<voi
   for (const attachment of attachments)
     if (attachment.phase === 'adding' || attachment.phase === 'leaving')
       await tryDrop(node, attachment)
-  const { wires, unsettled } = await check(node)
+  const { wires, unsettled, dark, strays } = await check(node)
+  // Nobody is joining anything yet, so what no tunnel needs now is needed by none.
+  const steps = planStrays({ ...NO_STRAYS, peers: strays.peers })
+  await applyRemoval(node.run, node.classifier, steps)
   for (const id of unsettled)
     try {
       await node.queue(toWireKey(id), async () => reconcileWire(node, id, 'redirects'))
@@ -34,6 +37,7 @@ export async function recover(node: Node, looks: Looks, learn: () => Promise<voi
       node.log.error({ err: error, wire: toWireKey(id) }, 'cannot recover a wire yet')
       looks.soon(id, 'redirects')
     }
+  for (const id of dark) looks.soon(id, 'links')
   const facts = { attachments: attachments.length, wires, mended: unsettled.length }
   node.log.info(facts, 'recovered')
 }
@@ -53,6 +57,8 @@ interface Checked {
   readonly wires: number
   /** Those to look at closer. */
   readonly unsettled: readonly WireId[]
+  /** Settled as far as can be seen, but whether an owner has its interface up only the pod itself says. */
+  readonly dark: readonly WireId[]
   readonly strays: Strays
 }
 
@@ -63,18 +69,22 @@ async function check(node: Node): Promise<Checked> {
   await mendTable(node, seen)
   const { wires, isComplete } = await listStored(node)
   const listed = listWires(node, seen, wires)
-  const unsettled = [...listed.values()].filter(({ id, wire }) => {
+  const unsettled: WireId[] = []
+  const dark: WireId[] = []
+  for (const { id, wire } of listed.values()) {
     const attachments = node.state.listOf(id)
     const { name, underlay } = node
     const { links: observed, peers } = seen
     const isThere = isSettled({ id, wire, attachments, node: name, underlay, observed, peers })
-    return !isThere || !areGuestsHeard(node, attachments)
-  })
+    if (!isThere || !areGuestsHeard(node, attachments)) unsettled.push(id)
+    else if (attachments.some(({ hostDevice }) => observed.get(hostDevice)?.isUp === false))
+      dark.push(id)
+  }
   const attachments = node.state.listAll()
   // What cannot be read may be what stands behind a device.
   const isKnown = isComplete && !node.state.hasUnreadable()
   const strays = isKnown ? findStrays({ seen, attachments, wires, node: node.name }) : NO_STRAYS
-  return { wires: listed.size, unsettled: unsettled.map(({ id }) => id), strays }
+  return { wires: listed.size, unsettled, dark, strays }
 }
 
 async function forgetGone(node: Node, { links }: NodeObservation): Promise<void> {

@@ -335,6 +335,31 @@ describe('a cable in the wall', function () {
     })
   })
 
+  it('an agent that was away sees what an owner did to an end that waits', async () => {
+    const a: End = { on: n1, netns: spaces[0], pod: 'h1' }
+    await plug(a)
+    await n1.node.stopAgent('SIGKILL')
+    await setOwner(a, 'down')
+    await n1.node.startAgent()
+    await expectSoon('down', async () => (await store.read(ID))?.ends[0]?.isUp === false)
+    await unplug(a)
+  })
+
+  it('an agent that was away closes the door of a tunnel that somebody deleted', async () => {
+    const a: End = { on: n1, netns: spaces[0], pod: 'h1' }
+    const b: End = { on: n2, netns: spaces[1], pod: 'h2' }
+    await plug(a)
+    await plug(b)
+    await expectSoon('joined', async () => (await hasCarrier(a)) && hasCarrier(b))
+    await n2.node.stopAgent('SIGKILL')
+    await n2.netns.run(['ip', 'link', 'del', 'dev', TUNNEL])
+    await unplug(a)
+    await n2.node.startAgent()
+    const table = await n2.netns.run(['nft', 'list', 'table', 'inet', 'l2wire'])
+    expect(table).to.not.include('elements')
+    await unplug(b)
+  })
+
   it('a node that was rebooted needs no hands', async () => {
     const a: End = { on: n1, netns: spaces[0], pod: 'h1' }
     const brief = [await newLabNetns('brief1'), await newLabNetns('brief2')] as const
