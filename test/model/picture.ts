@@ -53,9 +53,16 @@ export function sayPodEnd(
 /** An interface that is as its owner got it: index, MAC and addresses. */
 export const SAME = 'the same interface'
 
+function sayState(isUp: boolean): string {
+  return isUp ? ' up' : ' down'
+}
+
 export function sayWire(wire: StoredWire & { readonly hasVni: boolean }): string {
+  // What an owner does to an end that waits is of no concern to anybody yet.
+  const isWhole = wire.ends.length > 1 && !wire.isUnplugged
   const ends = wire.ends.map(
-    (end) => `pod/${end.pod} ${end.ifname} ${end.sandbox}@${end.node} ${end.isUp ? 'up' : 'down'}`,
+    ({ pod, ifname, sandbox, node, isUp }) =>
+      `pod/${pod} ${ifname} ${sandbox}@${node}${isWhole ? sayState(isUp) : ''}`,
   )
   const displaced = wire.displaced.map((one) => `${toKey(one)}@${one.node}`)
   return [
