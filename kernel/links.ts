@@ -2,6 +2,11 @@
 // (no process), `ip -j` for another one.
 import { readFile } from 'node:fs/promises'
 
+import {
+  findMissingDevices,
+  parseFilterAnswers,
+  renderFilterQueries,
+} from '../core/node-observation.ts'
 import { parseLinks, parseRedirects, type PodLink } from '../core/pod-link.ts'
 import { CommandError } from '../core/errors.ts'
 import type { ObservedLink, ObservedLinks } from '../core/observed.ts'
@@ -17,16 +22,16 @@ export async function observeLinks(names: readonly string[]): Promise<ObservedLi
   return new Map(links.flatMap(([name, link]) => (link === undefined ? [] : [[name, link]])))
 }
 
-/** As observeLinks, and where each leads: a process each. */
+/** As observeLinks, and where each leads: one process for all. */
 export async function observeRedirects(run: Run, names: readonly string[]): Promise<ObservedLinks> {
   const links = await observeLinks(names)
-  const seen = await Promise.all(
-    [...links].map(async ([name, link]) => {
-      const redirects = await readRedirects(run, undefined, name)
-      return [name, { ...link, redirects }] as const
+  const redirects = await readAllRedirects(run, [...links.keys()])
+  return new Map(
+    [...links].flatMap(([name, link]) => {
+      const targets = redirects.get(name)
+      return targets === undefined ? [] : [[name, { ...link, redirects: targets }] as const]
     }),
   )
-  return new Map(seen)
 }
 
 /** All links of another namespace. Throws CommandError when it cannot be entered. */
@@ -48,6 +53,28 @@ export async function readRedirects(
   } catch (error) {
     if (error instanceof CommandError && error.stderr.includes('Cannot find device')) return []
     throw error
+  }
+}
+
+/**
+ * The same of devices of the agent's own namespace; those that are gone are left out. Each process of tc
+ * first reads all links there are, so one for all is what many wires can afford.
+ */
+export async function readAllRedirects(
+  run: Run,
+  devices: readonly string[],
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  if (devices.length === 0) return new Map()
+  try {
+    // "-force" goes on behind a missing one, so that all of them are named at once.
+    const argv = ['tc', '-j', '-force', '-batch', '-']
+    return parseFilterAnswers(await run(argv, { input: renderFilterQueries(devices) }), devices)
+  } catch (error) {
+    // A device that went in the meantime has no answer, and fails the batch as a whole: once more without it.
+    const missing = error instanceof CommandError ? findMissingDevices(error.stderr) : []
+    const left = devices.filter((dev) => !missing.includes(dev))
+    if (left.length === devices.length) throw error
+    return readAllRedirects(run, left)
   }
 }
 

@@ -1,14 +1,8 @@
 // Looks at everything of ours on the node, in as many processes for a thousand wires as for one.
 import { TABLE } from '../core/argv.ts'
 import { CommandError } from '../core/errors.ts'
-import {
-  findMissingDevices,
-  parseFilterAnswers,
-  parseOurLinks,
-  parseTable,
-  renderFilterQueries,
-  type NodeObservation,
-} from '../core/node-observation.ts'
+import { parseOurLinks, parseTable, type NodeObservation } from '../core/node-observation.ts'
+import { readAllRedirects } from './links.ts'
 import type { Run } from './run.ts'
 
 /** What is there now; what goes while we look may be in it. Throws CommandError where a tool is missing or not allowed. */
@@ -26,24 +20,6 @@ export async function observeNode(run: Run): Promise<NodeObservation> {
         return targets === undefined ? [] : [[name, { ...link, redirects: targets }] as const]
       }),
     ),
-  }
-}
-
-// A device that went in the meantime has no answer, and fails the batch as a whole: once more without it.
-async function readAllRedirects(
-  run: Run,
-  devices: readonly string[],
-): Promise<ReadonlyMap<string, readonly string[]>> {
-  if (devices.length === 0) return new Map()
-  try {
-    // "-force" goes on behind a missing one, so that all of them are named at once.
-    const argv = ['tc', '-j', '-force', '-batch', '-']
-    return parseFilterAnswers(await run(argv, { input: renderFilterQueries(devices) }), devices)
-  } catch (error) {
-    const missing = error instanceof CommandError ? findMissingDevices(error.stderr) : []
-    const left = devices.filter((dev) => !missing.includes(dev))
-    if (left.length === devices.length) throw error
-    return readAllRedirects(run, left)
   }
 }
 
