@@ -24,6 +24,9 @@ example-%: setup-test build ## one of them: make example-lldp
 bench: setup-bench build ## side by side with peers, ratios from one run
 	@node bench/run.ts
 
+bench-%: setup-bench build ## one part of it: make bench-healing
+	@node bench/run.ts $*
+
 setup-%:
 	@setup/setup.sh $*
 

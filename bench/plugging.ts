@@ -14,6 +14,7 @@ import { newLabCluster, type ClusterNode, type LabCluster } from '../lab/cluster
 import type { CniCall } from '../lab/cni.ts'
 import { newCountedFrames } from '../lab/counted-frames.ts'
 import { newLabNetns, type LabNetns } from '../lab/netns.ts'
+import { countApiRequests, countWatchEvents, sumCounts } from './api-metrics.ts'
 import { NIC } from './path.ts'
 import { getQuantile, toFigureRow, toRatioRow, type Row } from './row.ts'
 
@@ -102,8 +103,8 @@ async function countRequests(api: LabApiServer, cluster: LabCluster): Promise<re
   await using a = await newLabNetns('count-a')
   await using b = await newLabNetns('count-b')
   const count = async (command: string): Promise<readonly Row[]> => {
-    const heardBefore = await readMetric(api, 'apiserver_watch_events_total')
-    const before = await readMetric(api, 'apiserver_request_total')
+    const heardBefore = await countWatchEvents(api)
+    const before = sumCounts(await countApiRequests(api))
     for (const [{ node }, netns] of [
       [n1, a],
       [n2, b],
@@ -114,8 +115,8 @@ async function countRequests(api: LabApiServer, cluster: LabCluster): Promise<re
       })
     // Reports follow a moment later.
     await sleep(1000)
-    const requests = (await readMetric(api, 'apiserver_request_total')) - before
-    const heard = (await readMetric(api, 'apiserver_watch_events_total')) - heardBefore
+    const requests = sumCounts(await countApiRequests(api)) - before
+    const heard = (await countWatchEvents(api)) - heardBefore
     return [
       toFigureRow(`API requests per end across nodes, ${command}`, (requests / 2).toFixed(1)),
       toFigureRow(`watch events per end across nodes, ${command}`, (heard / 2).toFixed(1)),
@@ -127,7 +128,7 @@ async function countRequests(api: LabApiServer, cluster: LabCluster): Promise<re
 async function countForeignEvents(api: LabApiServer): Promise<number> {
   const { openNodeCluster } = await import('../store/kubernetes/open-cluster.ts')
   const { store } = openNodeCluster({ kubeconfig: api.kubeconfig }, 'elsewhere')
-  const before = await readMetric(api, 'apiserver_watch_events_total')
+  const before = await countWatchEvents(api)
   const plug = async (at: number): Promise<void> => {
     const id = { namespace: 'default', name: `foreign-${at}` }
     const claim = {
@@ -146,15 +147,5 @@ async function countForeignEvents(api: LabApiServer): Promise<number> {
   for (let at = 0; at < FOREIGN_WIRES; at += 20)
     await Promise.all(Array.from({ length: 20 }, async (_, more) => plug(at + more)))
   await sleep(1000)
-  return (await readMetric(api, 'apiserver_watch_events_total')) - before
-}
-
-/** Sum over what agents use: wires, VNI claims, pods and events. Watches count by their events. */
-async function readMetric(api: LabApiServer, name: string): Promise<number> {
-  const metrics = await api.kubectl(['get', '--raw', '/metrics'])
-  return metrics
-    .split('\n')
-    .filter((line) => line.startsWith(`${name}{`) && !line.includes('verb="WATCH"'))
-    .filter((line) => /resource="(wires|vniclaims|pods|events)"/.test(line))
-    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
+  return (await countWatchEvents(api)) - before
 }

@@ -1,8 +1,10 @@
-// make bench: everything side by side in one run, as ratios. `node bench/run.ts datapath` runs one.
+// make bench: everything side by side in one run, as ratios. `make bench-datapath` runs one part.
 import { sweepNetns } from '../lab/netns.ts'
 import { benchAdd } from './add.ts'
 import { benchCrossNode } from './cross-node.ts'
 import { benchDatapath } from './datapath.ts'
+import { benchHealing } from './healing.ts'
+import { benchManyNodes } from './many-nodes.ts'
 import { benchPlugging } from './plugging.ts'
 import { renderRows, type Row } from './row.ts'
 import { benchSidecar } from './sidecar.ts'
@@ -15,10 +17,17 @@ const BENCHES: Readonly<Record<string, { title: string; measure: () => Promise<r
     'cross-node': { title: 'Data path, across nodes', measure: benchCrossNode },
     add: { title: 'CNI ADD', measure: benchAdd },
     plugging: { title: 'Plugging, across nodes', measure: benchPlugging },
+    healing: { title: 'Many wires on a node', measure: benchHealing },
+    'many-nodes': { title: 'Many wires over many nodes', measure: benchManyNodes },
     sidecar: { title: 'Sidecar', measure: benchSidecar },
   }
 
 const asked = process.argv.slice(2)
+const unknown = asked.filter((name) => !Object.hasOwn(BENCHES, name))
+if (unknown.length > 0)
+  throw new Error(
+    `Cannot measure "${unknown.join('", "')}": expected ${Object.keys(BENCHES).join(', ')}`,
+  )
 await sweepNetns()
 for (const [name, { title, measure }] of Object.entries(BENCHES))
   if (asked.length === 0 || asked.includes(name)) console.log(renderRows(title, await measure()))

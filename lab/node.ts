@@ -23,7 +23,10 @@ export interface LabNode extends AsyncDisposable {
   readonly mustCall: (config: Manifest, call: CniCall) => Promise<Manifest>
   /** Ends the agent by this signal, and starts it again. */
   readonly stopAgent: (signal: NodeJS.Signals) => Promise<void>
-  readonly startAgent: () => Promise<void>
+  /** With these options on top, this time. */
+  readonly startAgent: (more?: readonly string[]) => Promise<void>
+  /** The agent's process. Throws while none runs. */
+  readonly readPid: () => number
   readonly readLog: () => string
   /** What store and state directory hold: file names. */
   readonly listDocuments: () => Promise<readonly string[]>
@@ -74,8 +77,8 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
   let agent: ChildProcess | undefined
   let log = ''
 
-  const startAgent = async (): Promise<void> => {
-    const child = spawn(argv[0] ?? '', argv.slice(1), {
+  const startAgent: LabNode['startAgent'] = async (more = []) => {
+    const child = spawn(argv[0] ?? '', [...argv.slice(1), ...more], {
       stdio: ['ignore', 'ignore', 'pipe'],
       // Ctrl-C is for us: the agent is still needed to unplug what is plugged in.
       detached: true,
@@ -101,6 +104,12 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
     agent.kill(signal)
     await ended
   }
+  const readPid = (): number => {
+    // One process all along: each command before the agent becomes the next.
+    if (agent?.pid === undefined || agent.exitCode !== null || agent.signalCode !== null)
+      throw new Error('The agent does not run')
+    return agent.pid
+  }
   const call = async (config: Manifest, cniCall: CniCall): Promise<CniAnswer> => {
     const executable = join(ROOT, 'dist/bin', String(config['type']))
     return callPlugin(executable, cniCall, JSON.stringify({ ...config, socket }))
@@ -120,6 +129,7 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
     mustCall,
     stopAgent,
     startAgent,
+    readPid,
     readLog: () => log,
     listDocuments: async () => [
       ...(await listDocuments(storeFolder)),
