@@ -13,7 +13,7 @@ export interface NetworkDaemon extends AsyncDisposable {
   readonly readLog: () => string
 }
 
-const PACKAGES = ['dbus', 'network-manager', 'systemd', 'udev']
+export const NETWORK_DAEMONS = ['dbus', 'network-manager', 'systemd', 'udev']
 
 /** The bus that NetworkManager is asked over; everybody in the container is root. */
 const BUS = `<busconfig>
@@ -135,7 +135,7 @@ export async function startUdev(node: LabNetns, folder: string): Promise<AsyncDi
 }
 
 function toOptions(node: LabNetns): Pick<ContainerOptions, 'hostname' | 'netnsName' | 'packages'> {
-  return { hostname: 'node', netnsName: node.name, packages: PACKAGES }
+  return { hostname: 'node', netnsName: node.name, packages: NETWORK_DAEMONS }
 }
 
 // Without a /sys to write they do without udev.

@@ -118,6 +118,12 @@ describe('a cable in the wall', function () {
     }
   })
 
+  const expectDownInStore = async (): Promise<void> =>
+    expectSoon(
+      'the wire says that an owner is down',
+      async () => (await store.read(ID))?.ends.some(({ isUp }) => !isUp) === true,
+    )
+
   for (const where of ['on one node', 'across nodes'] as const)
     describe(where, () => {
       let a: End
@@ -148,10 +154,7 @@ describe('a cable in the wall', function () {
         const before = await readIfindex(a)
         await setOwner(b, 'down')
         await expectSoon('a has no carrier', async () => !(await hasCarrier(a)))
-        await expectSoon(
-          'the wire says so',
-          async () => (await store.read(ID))?.ends.some(({ isUp }) => !isUp) === true,
-        )
+        await expectDownInStore()
         await setOwner(a, 'down')
         await setOwner(b, 'up')
         await expectSoon('b has no carrier', async () => !(await hasCarrier(b)))
@@ -164,6 +167,7 @@ describe('a cable in the wall', function () {
       it('shows an end that is plugged in later an owner who is down already', async () => {
         await plug(a)
         await setOwner(a, 'down')
+        await expectDownInStore()
         await plug(b)
         await sleep(300)
         expect(await hasCarrier(b)).to.equal(false)

@@ -8,6 +8,7 @@ import { after, before, describe, it } from 'mocha'
 
 import { findPlugin, runPlugin } from '../../cni-shim/plugin.ts'
 import { CniError } from '../../core/errors.ts'
+import { expectSoon } from '../expect-soon.ts'
 
 async function catchError(promise: Promise<unknown>): Promise<CniError> {
   try {
@@ -80,9 +81,11 @@ describe('an IPAM plugin', () => {
     expect(error.code).to.equal(110)
     expect(error.message).to.include('0.5 s').and.include('killed')
     for (const pid of (await readFile(pids, 'utf8')).trim().split(' ')) {
-      const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
-      // Whoever adopted it may not have reaped it yet.
-      expect(!isRunning(pid) || / [ZX] /.test(stat), stat).to.equal(true)
+      await expectSoon(`process ${pid} is gone`, async () => {
+        const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
+        // Whoever adopted it may not have reaped it yet.
+        return !isRunning(pid) || / [ZX] /.test(stat)
+      })
     }
   })
 

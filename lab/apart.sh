@@ -1,0 +1,22 @@
+#!/bin/sh
+# Runs a command where it sees no devices, processes, namespaces and mounts of tests but its own, and
+# where all of these end with it: in network, mount and process namespaces of its own.
+# Usage: apart.sh COMMAND [ARGUMENT...]
+set -eu
+
+# shellcheck disable=SC2016 # expanded inside
+inside='
+set -eu
+# Those that others made are mounts, which a copy would keep.
+umount --recursive --lazy /run/netns 2>/dev/null || true
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir -p /run/netns /run/lock
+# A sysfs shows the devices of the namespace that it was mounted in.
+mount -t sysfs sysfs /sys
+ip link set dev lo up
+# No exec: this shell is process 1 in here and waits for orphans, which mocha would not.
+"$@"
+exit $?
+'
+exec unshare --net --mount --pid --fork --kill-child --mount-proc --propagation private \
+  sh -c "$inside" apart "$@"

@@ -1,0 +1,120 @@
+// Runs test files apart from each other and several at a time. Each gets namespaces and a folder for
+// temporary files of its own, so that suites which look at the machine before and after do not see each
+// other; most wait more than they compute.
+// Usage: node lab/run-apart.ts [--jobs N] [--timeout MS] [--grep TEXT] PATTERN [FILE...]
+import { spawn, type ChildProcess } from 'node:child_process'
+import { globSync } from 'node:fs'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+
+import { ROOT } from './manifests.ts'
+
+/** These start first: a long one that starts last is waited for alone. Others follow by name. */
+const LONG: readonly string[] = [
+  'test/model/wires.test.ts',
+  'test/kernel/tunnel.test.ts',
+  'test/kernel/heal.test.ts',
+  'test/kernel/trouble.test.ts',
+  'test/vm/wires.test.ts',
+  'test/kernel/wire.test.ts',
+  'test/process/sidecar.test.ts',
+  'test/process/uninstall.test.ts',
+  'test/kernel/release.test.ts',
+]
+
+interface Result {
+  readonly file: string
+  readonly passed: boolean
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    jobs: { type: 'string', default: '3' },
+    timeout: { type: 'string' },
+    grep: { type: 'string', short: 'g' },
+  },
+})
+const running = new Set<ChildProcess>()
+
+/** With files named after the pattern, as "npm run test:kernel -- FILE" does, these alone. */
+function listFiles(): readonly string[] {
+  const [pattern, ...named] = positionals
+  if (pattern === undefined) throw new Error('No test file is named, expected a pattern')
+  const files = named.length > 0 ? named : globSync(pattern, { cwd: ROOT })
+  if (files.length === 0) throw new Error(`No test file is like "${pattern}"`)
+  return files.toSorted((a, b) => toRank(a) - toRank(b) || a.localeCompare(b))
+}
+
+function toRank(file: string): number {
+  return LONG.includes(file) ? LONG.indexOf(file) : LONG.length
+}
+
+async function runFile(file: string): Promise<Result> {
+  const started = performance.now()
+  const folder = await mkdtemp(join(tmpdir(), 'l2w-apart-'))
+  try {
+    // As /tmp is: some of what tests start is not root.
+    await chmod(folder, 0o1777)
+    const { exitCode, output } = await runMocha(file, folder)
+    const seconds = ((performance.now() - started) / 1000).toFixed(1)
+    console.log(`== ${file}, ${seconds} s\n${output}`)
+    // A file that ended before its tests did says nothing of them.
+    const passed = exitCode === 0 && /^ +\d+ passing/m.test(output)
+    return { file, passed }
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function runMocha(
+  file: string,
+  folder: string,
+): Promise<{ readonly exitCode: number | null; readonly output: string }> {
+  const options = Object.entries({ timeout: values.timeout, grep: values.grep }).flatMap(
+    ([name, value]) => (value === undefined ? [] : [`--${name}`, value]),
+  )
+  const mocha = [join(ROOT, 'node_modules/.bin/mocha'), ...options, file]
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', join(ROOT, 'lab/apart.sh'), ...mocha], {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // Ctrl-C is for us.
+    detached: true,
+    env: { ...process.env, TMPDIR: folder },
+  })
+  running.add(child)
+  let output = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => (output += text))
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (exitCode) => {
+      running.delete(child)
+      resolve({ exitCode, output })
+    })
+  })
+}
+
+const waiting = [...listFiles()]
+const results: Result[] = []
+
+async function work(): Promise<void> {
+  for (let file = waiting.shift(); file !== undefined; file = waiting.shift())
+    results.push(await runFile(file))
+}
+
+// The namespaces die with their first processes, and all that is in them.
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.on(signal, () => {
+    waiting.length = 0
+    for (const child of running) child.kill('SIGKILL')
+  })
+
+await Promise.all(Array.from({ length: Number(values.jobs) }, work))
+const failed = results.filter(({ passed }) => !passed).map(({ file }) => file)
+if (failed.length > 0) {
+  console.log(`${failed.length} of ${results.length} files failed: ${failed.join(' ')}`)
+  process.exitCode = 1
+}
