@@ -1,11 +1,11 @@
 // Runs test files apart from each other and several at a time. Each gets namespaces and a folder for
 // temporary files of its own, so that suites which look at the machine before and after do not see each
-// other; most wait more than they compute.
+// other.
 // Usage: node lab/run-apart.ts [--jobs N] [--timeout MS] [--grep TEXT] PATTERN [FILE...]
 import { spawn, type ChildProcess } from 'node:child_process'
 import { globSync } from 'node:fs'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
@@ -14,10 +14,10 @@ import { ROOT } from './manifests.ts'
 /** These start first: a long one that starts last is waited for alone. Others follow by name. */
 const LONG: readonly string[] = [
   'test/model/wires.test.ts',
+  'test/vm/wires.test.ts',
   'test/kernel/tunnel.test.ts',
   'test/kernel/heal.test.ts',
   'test/kernel/trouble.test.ts',
-  'test/vm/wires.test.ts',
   'test/kernel/wire.test.ts',
   'test/process/sidecar.test.ts',
   'test/process/uninstall.test.ts',
@@ -32,7 +32,8 @@ interface Result {
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    jobs: { type: 'string', default: '3' },
+    // Most tests wait more than they compute.
+    jobs: { type: 'string', default: String(2 * availableParallelism()) },
     timeout: { type: 'string' },
     grep: { type: 'string', short: 'g' },
   },

@@ -71,6 +71,11 @@ describe('trouble', function () {
     node.mustCall(CONFIG, toCall('DEL', netns, id, ifname))
   const check = async (netns: LabNetns, id: string): Promise<CniAnswer> =>
     node.call({ ...CONFIG, prevResult: {} }, toCall('CHECK', netns, id))
+  /** Stops the agent from hearing the kernel's events, or lets it hear them again. */
+  const signalHearing = async (signal: 'STOP' | 'CONT'): Promise<void> => {
+    const agent = (await run(['pgrep', '-f', `socket ${node.socket}`])).trim()
+    await run(['pkill', `-${signal}`, '--parent', agent, '-f', 'monitor'])
+  }
 
   describe('DEL gets through', () => {
     const edits: readonly { name: string; config: object; call?: Partial<CniCall> }[] = [
@@ -215,6 +220,10 @@ describe('trouble', function () {
         word: 'MTU',
       },
     ]
+    // An agent that hears of it mends it, perhaps before CHECK looks.
+    before(async () => signalHearing('STOP'))
+    after(async () => signalHearing('CONT'))
+
     for (const { name, argv, inPod, word } of tampering)
       it(`notices that ${name}`, async () => {
         await add(a, 'c1')

@@ -14,6 +14,7 @@ import type { LabNetns } from '../../lab/netns.ts'
 import { HOOK_VERSIONS } from '../../proto/load.ts'
 import { readPodLinks } from '../../sidecar/facts.ts'
 import { aliasesOf, childrenOf, newDomain, newVmi } from '../core/domain/samples.ts'
+import { expectSoon } from '../expect-soon.ts'
 import { newSidecar } from './sidecar-process.ts'
 
 const AS_QEMU =
@@ -85,7 +86,10 @@ describe('l2wire-sidecar in a pod', () => {
       const twice = await client.onDefineDomain(version, once, vmi)
       expect(twice.toString()).to.equal(once)
     }
-    expect(sidecar.log().match(/"msg":"plugged in"/g)).to.have.length(18)
+    await expectSoon(
+      'each NIC plugged in is logged',
+      () => sidecar.log().match(/"msg":"plugged in"/g)?.length === 18,
+    )
   })
 })
 
