@@ -224,6 +224,7 @@ function reboot(world: World, name: string): void {
   for (const sandbox of world.sandboxes)
     if (sandbox.node === name) removeSandbox(world, sandbox.name)
   node.tunnels = []
+  node.peers = []
   node.isRunning = true
 }
 

@@ -53,16 +53,9 @@ export function sayPodEnd(
 /** An interface that is as its owner got it: index, MAC and addresses. */
 export const SAME = 'the same interface'
 
-function sayState(isUp: boolean): string {
-  return isUp ? ' up' : ' down'
-}
-
 export function sayWire(wire: StoredWire & { readonly hasVni: boolean }): string {
-  // What an owner does to an end that waits is of no concern to anybody yet.
-  const isWhole = wire.ends.length > 1 && !wire.isUnplugged
   const ends = wire.ends.map(
-    ({ pod, ifname, sandbox, node, isUp }) =>
-      `pod/${pod} ${ifname} ${sandbox}@${node}${isWhole ? sayState(isUp) : ''}`,
+    (end) => `pod/${end.pod} ${end.ifname} ${end.sandbox}@${end.node} ${end.isUp ? 'up' : 'down'}`,
   )
   const displaced = wire.displaced.map((one) => `${toKey(one)}@${one.node}`)
   return [
@@ -99,13 +92,11 @@ function drawNode(world: World, node: NodeState): readonly string[] {
       const carrier = link.isUp ? 'carrier' : 'no carrier'
       return sayPodEnd(link, link.isPodEndUp ? carrier : 'down', SAME)
     }),
-    ...node.tunnels.flatMap(({ wire, remote, target }) => {
+    ...node.tunnels.map(({ wire, remote, target }) => {
       const isVniOfWire = (findWire(world, wire)?.tunnelNodes.length ?? 0) > 0
-      return [
-        sayTunnel(node.name, { wire, remote, isVniOfWire, isUp: true, target }),
-        sayPeer(node.name, remote, wire),
-      ]
+      return sayTunnel(node.name, { wire, remote, isVniOfWire, isUp: true, target })
     }),
+    ...node.peers.map(({ wire, remote }) => sayPeer(node.name, remote, wire)),
     ...node.notes.map((note) => sayNote(node.name, note)),
     ...node.documents.map((one) => sayDocument(node.name, one, one.wire, one.phase)),
   ]

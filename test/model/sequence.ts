@@ -116,7 +116,7 @@ const LONE = {
   bounce: [1, toNodeWish('bounce')],
   reboot: [1, toNodeWish('reboot')],
   interrupt: [2, interruptWish],
-  'delete tunnel': [1, toPickWish('delete tunnel')],
+  'delete tunnel': [2, toPickWish('delete tunnel')],
   'delete redirect': [1, toPickWish('delete redirect')],
   'delete link': [1, toPickWish('delete link')],
   'delete claim': [1, toPickWish('delete claim')],
@@ -231,9 +231,9 @@ function toDeed(world: World, wish: Wish, newName: NewSandboxName): Deed | undef
         : undefined
     }
     case 'delete tunnel': {
-      // With its agent away the permission stays behind: for the look at everything, minutes later.
+      // Deleted while the store is away its permission waits for the look at everything, minutes later.
       const tunnels = world.nodes
-        .filter(isWell)
+        .filter(({ isConnected }) => isConnected)
         .flatMap(({ name: node, tunnels }) => tunnels.map(({ wire }) => ({ node, wire })))
       const tunnel = pick(tunnels, wish.pick)
       return tunnel && { kind: 'delete tunnel', ...tunnel }
@@ -260,7 +260,7 @@ function toDeed(world: World, wish: Wish, newName: NewSandboxName): Deed | undef
       return plug && { kind: 'delete claim', plug }
     }
     case 'delete wire': {
-      // And so does the VNI, with the agent of a tunnel away.
+      // With the agent of a tunnel away the VNI waits for that look, too.
       const tunnelNodes = findWire(world, wish.wire)?.tunnelNodes
       return tunnelNodes?.every((name) => isWell(getNode(world, name)))
         ? { kind: 'delete wire', wire: wish.wire }

@@ -139,14 +139,21 @@ function mayOpenTunnel(wire: StoredWire, node: string): boolean {
 
 function openTunnel(wire: StoredWire, node: NodeState, remote: string, link: Link): void {
   if (!wire.tunnelNodes.includes(node.name)) wire.tunnelNodes.push(node.name)
+  forbid(node, wire.name)
+  node.peers.push({ wire: wire.name, remote })
   const tunnel = node.tunnels.find((one) => one.wire === wire.name)
   if (tunnel === undefined) node.tunnels.push({ wire: wire.name, remote, target: toLinkName(link) })
   else Object.assign(tunnel, { remote, target: toLinkName(link) })
 }
 
+function forbid(node: NodeState, wire: string): void {
+  node.peers = node.peers.filter((peer) => peer.wire !== wire)
+}
+
 function closeTunnel(wire: StoredWire | undefined, node: NodeState, name: string): void {
   for (const link of node.links) if (link.target === toTunnelName(name)) disconnect(link)
   removeTunnel(node, name)
+  forbid(node, name)
   if (wire !== undefined) wire.tunnelNodes = wire.tunnelNodes.filter((one) => one !== node.name)
 }
 

@@ -66,6 +66,8 @@ export interface NodeState {
   isConnected: boolean
   links: Link[]
   tunnels: Tunnel[]
+  /** Whom it lets in; outlives a tunnel that somebody deletes. */
+  peers: { readonly wire: string; readonly remote: string }[]
   documents: Document[]
   /** Interfaces whose DEL found no agent. */
   notes: Nic[]
@@ -85,6 +87,7 @@ export function newWorld(): World {
     isConnected: true,
     links: [],
     tunnels: [],
+    peers: [],
     documents: [],
     notes: [],
   }))
