@@ -23,15 +23,30 @@ const MARKS: readonly ((x: number, y: number) => string)[] = [
   (x, y) => `<rect class="mark" x="${x - 4}" y="${y - 4}" width="8" height="8"/>`,
   (x, y) => `<path class="mark" d="M${x},${y - 5.5}l5.5,5.5l-5.5,5.5l-5.5,-5.5z"/>`,
 ]
+const LIGHT = toStyle('#ffffff', '#1f2328', '#d1d9e0', '#59636e', ['#0a58ca', '#bc4c00', '#1a7f37'])
+const DARK = toStyle('#0d1117', '#f0f6fc', '#30363d', '#9198a1', ['#6cb2ff', '#ffa657', '#56d364'])
 const STYLE = `
-  .page { fill: #ffffff } text { fill: #1f2328; font: 13px sans-serif } .title { font: 15px sans-serif }
-  .grid { stroke: #d1d9e0 } .axis { stroke: #59636e } .line { fill: none; stroke-width: 2 }
-  .s0 { --c: #0a58ca } .s1 { --c: #bc4c00 } .s2 { --c: #1a7f37 } .line { stroke: var(--c) } .mark { fill: var(--c) }
-  @media (prefers-color-scheme: dark) {
-    .page { fill: #0d1117 } text { fill: #f0f6fc } .grid { stroke: #30363d } .axis { stroke: #9198a1 }
-    .s0 { --c: #6cb2ff } .s1 { --c: #ffa657 } .s2 { --c: #56d364 }
-  }
+  text { font: 13px sans-serif } .title { font: 15px sans-serif } .line { fill: none; stroke-width: 2 }
+  ${LIGHT}
+  @media (prefers-color-scheme: dark) { ${DARK} }
 `
+
+// Each colour in its place: what draws SVG outside of browsers knows no variables.
+function toStyle(
+  page: string,
+  ink: string,
+  grid: string,
+  axis: string,
+  series: readonly string[],
+): string {
+  const colours = series.map(
+    (colour, at) => `.s${at} .line { stroke: ${colour} } .s${at} .mark { fill: ${colour} }`,
+  )
+  return [
+    `.page { fill: ${page} } text { fill: ${ink} } .grid { stroke: ${grid} } .axis { stroke: ${axis} }`,
+    ...colours,
+  ].join(' ')
+}
 
 /** Throws RangeError for more series than there are marks, or none with a point. */
 export function renderPlot({ title, xLabel, yLabel, series }: Plot): string {
