@@ -11,7 +11,7 @@ import { runCommand, type Ended } from '../../lab/command.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
-import { getApi } from './fixture-api.ts'
+import { newApi } from './fixture-api.ts'
 import { newExecStandIn, type ExecStandIn } from './fixture-exec.ts'
 
 const PREFIX = 'doc'
@@ -77,17 +77,14 @@ describe('kubectl-l2wire doctor', function () {
   }
 
   before(async () => {
-    api = await getApi()
     traces = await listTraces()
+    // Of its own: it looks at all there is, and other suites leave wires.
+    api = made.use(await newApi())
     namespace = await api.newNamespace('doctor')
     cluster = made.use(await newLabCluster({ api, prefix: PREFIX }))
     standIn = made.use(await newExecStandIn(api, cluster, PREFIX))
-    for (const name of [N1, N2]) {
+    for (const name of [N1, N2])
       await api.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name } })
-      made.defer(async () => {
-        await api.kubectl(['delete', 'node', name])
-      })
-    }
     for (const index of [0, 1]) {
       pods.push(made.use(await newLabNetns(`p${index}`)))
       await plug('ADD', index)

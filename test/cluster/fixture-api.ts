@@ -11,6 +11,11 @@ export async function getApi(): Promise<LabApiServer> {
   return api
 }
 
+/** One of its own, for a suite that looks at all there is; the caller disposes it. */
+export async function newApi(): Promise<LabApiServer> {
+  return startApi()
+}
+
 async function startApi(): Promise<LabApiServer> {
   const started = await newLabApiServer()
   await started.installCrds()

@@ -10,7 +10,7 @@ import type { CniAnswer } from '../../lab/cni.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
-import { getApi } from './fixture-api.ts'
+import { newApi } from './fixture-api.ts'
 
 const CONFIG = { cniVersion: '1.1.0', name: 'w', type: 'l2wire' }
 const ACCOUNT = { namespace: 'l2wire', name: 'l2wire-agent' }
@@ -35,8 +35,9 @@ describe('what goes without a word', function () {
   let traces: readonly string[]
 
   before(async () => {
-    api = await getApi()
     traces = await listTraces()
+    // Of its own: its agents sweep all there is.
+    api = await newApi()
     await api.kubectl(['apply', '-f', 'deploy/base/namespace.yaml', '-f', 'deploy/base/rbac.yaml'])
     const kubeconfig = await api.newServiceAccountKubeconfig(ACCOUNT.namespace, ACCOUNT.name)
     for (const at of [1, 2, 3])
@@ -47,8 +48,7 @@ describe('what goes without a word', function () {
   })
   after(async () => {
     await cluster[Symbol.asyncDispose]()
-    const left = [1, 2, 3].map((at) => `${PREFIX}${at}`)
-    await api.kubectl(['delete', 'nodes', '--ignore-not-found', ...left])
+    await api[Symbol.asyncDispose]()
     expect(await listTraces()).to.deep.equal(traces)
   })
   beforeEach(async () => {

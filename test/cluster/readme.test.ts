@@ -32,6 +32,10 @@ const COMMANDS: Readonly<Record<string, { readonly prints: RegExp } | { readonly
     'L2WIRE_PATIENCE=900 examples/lldp/check.sh': { runs: 'test/examples' },
     'kubectl get wires': { prints: /^NAME +ENDS +NODES +STATE +VNI +MTU +AGE\nr1-h1 / },
     'kubectl l2wire describe r1-h1': { prints: /vm\/r1[^]*pod\/h1/ },
+    // They wait for agents.
+    'kubectl l2wire unplug r1-h1': { runs: 'lab/demo-healing.ts' },
+    'kubectl l2wire plug r1-h1': { runs: 'lab/demo-healing.ts' },
+    'kubectl l2wire doctor': { runs: 'lab/demo-healing.ts' },
   }
 
 describe("README's commands", function () {
