@@ -27,12 +27,16 @@ export function newChecking(node: Node, looks: Looks, everySeconds: number): Che
     // The nodes of a cluster that start together do not ask its API together for ever.
     schedule(everySeconds * 1000 * (0.9 + Math.random() * 0.2))
   }
+  // Two looks at one moment would see the same thing twice, which is what strays are told by.
+  let running: Promise<void> = Promise.resolve()
   const schedule = (afterMs: number): void => {
     const at = performance.now() + afterMs
     if (isStopped || at >= dueAt) return
     clearTimeout(timer)
     dueAt = at
-    timer = setTimeout(() => void check(), afterMs).unref()
+    timer = setTimeout(() => {
+      running = running.then(check)
+    }, afterMs).unref()
   }
   schedule(everySeconds * 1000)
   return {

@@ -3,6 +3,7 @@
 import { toClaim, type WireAttachment } from '../core/attachment.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
 import { toHostDeviceName } from '../core/name.ts'
+import { toClaimAddress } from '../core/tunnel.ts'
 import {
   claimEnd,
   evictEnd,
@@ -42,7 +43,7 @@ export async function claim(node: Node, attachment: WireAttachment): Promise<rea
 }
 
 async function tryClaim(node: Node, attachment: WireAttachment): Promise<readonly EndClaim[]> {
-  const claimed = toClaim(attachment, getAddress(node))
+  const claimed = toClaim(attachment, toClaimAddress(node.underlay))
   let displaced: readonly EndClaim[] = []
   await node.store.update(attachment.wire, (wire) => {
     displaced = findDisplaced(wire, claimed)
@@ -65,7 +66,7 @@ export async function isClaimEmpty(node: Node, end: EndClaim): Promise<boolean> 
   const attachment = node.state.find(end)
   if (attachment !== undefined) return isGone(attachment)
   // Where two agents use one node name the other one's claims look like this.
-  if (end.address !== getAddress(node)) return false
+  if (end.address !== toClaimAddress(node.underlay)) return false
   const device = toHostDeviceName(end.containerID, end.ifname)
   return !(await observeLinks([device])).has(device)
 }
@@ -98,7 +99,7 @@ export async function reclaim(
     if (!(await isWanted(node, attachment))) continue
     try {
       await node.store.update(wire, (current) =>
-        claimEnd(current, wire, toClaim(attachment, getAddress(node))),
+        claimEnd(current, wire, toClaim(attachment, toClaimAddress(node.underlay))),
       )
       isChanged = true
       node.log.warn(
@@ -121,8 +122,4 @@ async function isWanted(node: Node, { wire, pod, subjects }: WireAttachment): Pr
   const found = await node.cluster.findPod(wire.namespace, pod)
   const uid = subjects?.find(({ kind }) => kind === 'Pod')?.uid
   return found !== undefined && !found.isLeaving && (uid === undefined || uid === found.uid)
-}
-
-function getAddress(node: Node): string {
-  return node.underlay?.address ?? '127.0.0.1'
 }

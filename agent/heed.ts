@@ -44,11 +44,13 @@ export async function heedKernel(
     }, SETTLE_MS).unref()
   }
   const hearOurs = ({ name, ifindex, isDeleted }: LinkEvent): void => {
+    const before = hostEnds.get(ifindex)
+    if (isDeleted) hostEnds.delete(ifindex)
+    // Renamed: it is missed under its old name.
+    if (before !== undefined && before !== name) suspect(before)
     if (node.state.findWire(name) === undefined) return
-    if (isDeleted) {
-      hostEnds.delete(ifindex)
-      node.owners.delete(name)
-    } else hostEnds.set(ifindex, name)
+    if (isDeleted) node.owners.delete(name)
+    else hostEnds.set(ifindex, name)
     suspect(name)
   }
   const hearPods = ({ peer, isUp, isDeleted }: LinkEvent): void => {
@@ -73,7 +75,10 @@ export async function heedKernel(
     onFilterLoss: look,
     onGap: (reason) => {
       node.owners.clear()
-      void learn().then(() => onGap(reason))
+      // What cannot be learnt is learnt from events; the look is what matters.
+      void learn()
+        .catch((error: unknown) => node.log.error({ err: error }, 'cannot learn our devices'))
+        .then(() => onGap(reason))
     },
   })
   return {

@@ -2,10 +2,13 @@
 // look, and again, later and later, where a look fails.
 import { toWireKey, type WireId } from '../core/wire.ts'
 import type { Node } from './node.ts'
+import { newGate } from './gate.ts'
 import { reconcileWire, type Depth } from './reconcile.ts'
 
 /** A wire that something happens to all the time is looked at this often at most. */
 const APART_MS = 1_000
+/** How many looks run at once: each starts processes, and a thousand wires may want one. */
+const AT_ONCE = 8
 /** How soon a failed look is taken again, and how late at most. */
 const AGAIN_FIRST_MS = 1_000
 const AGAIN_MOST_MS = 60_000
@@ -26,6 +29,7 @@ interface Waiting {
 export function newLooks(node: Node): Looks {
   const waiting = new Map<string, Waiting>()
   const lately = new Map<string, number>()
+  const gate = newGate(AT_ONCE)
   let isStopped = false
 
   const schedule = (id: WireId, asked: Depth, afterMs: number, againMs: number): void => {
@@ -42,16 +46,19 @@ export function newLooks(node: Node): Looks {
   const take = (id: WireId, againMs: number): void => {
     const key = toWireKey(id)
     let depth: Depth = 'links'
-    const look = node.queue(key, async () => {
-      // What happens from here on is another look's; and this may be one that another has taken along.
-      const mine = waiting.get(key)
-      if (mine === undefined || isStopped || !node.standing.isOurs()) return
-      waiting.delete(key)
-      clearTimeout(mine.timer)
-      depth = mine.depth
-      noteTime(key)
-      await reconcileWire(node, id, depth)
-    })
+    // Before the wire's turn: an ADD of that wire must not wait for looks at others.
+    const look = gate(async () =>
+      node.queue(key, async () => {
+        // What happens from here on is another look's; and this may be one that another has taken along.
+        const mine = waiting.get(key)
+        if (mine === undefined || isStopped || !node.standing.isOurs()) return
+        waiting.delete(key)
+        clearTimeout(mine.timer)
+        depth = mine.depth
+        noteTime(key)
+        await reconcileWire(node, id, depth)
+      }),
+    )
     look.catch((error: unknown) => {
       const facts = { err: error, wire: key, againMs }
       node.log.error(facts, 'cannot bring a wire to where it should be yet')

@@ -7,7 +7,10 @@ import { listPodLinks } from '../kernel/links.ts'
 import type { Run } from '../kernel/run.ts'
 
 /** What was read inside pods, by host end, until the kernel tells of a change. */
-export type OwnerStates = Map<string, boolean>
+/** A symbol while somebody reads: gone, or another, when the read ends, it is out of date already. */
+export type OwnerStates = Map<string, boolean | symbol>
+
+const TRIES = 3
 
 export async function readOwnerUp(
   run: Run,
@@ -18,10 +21,16 @@ export async function readOwnerUp(
   const host = observed.get(end.hostDevice)
   if (host?.isUp === true) return host.hasCarrier
   const known = owners.get(end.hostDevice)
-  if (known !== undefined) return known
-  const isUp = await readPodEndUp(run, end)
-  owners.set(end.hostDevice, isUp)
-  return isUp
+  if (typeof known === 'boolean') return known
+  for (let tries = 1; ; tries += 1) {
+    const reading = Symbol(end.hostDevice)
+    owners.set(end.hostDevice, reading)
+    const isUp = await readPodEndUp(run, end)
+    const isFresh = owners.get(end.hostDevice) === reading
+    if (isFresh) owners.set(end.hostDevice, isUp)
+    // Who keeps changing it is looked at again for each change.
+    if (isFresh || tries >= TRIES) return isUp
+  }
 }
 
 async function readPodEndUp(run: Run, { netns, ifname }: WireAttachment): Promise<boolean> {

@@ -2,6 +2,7 @@
 // and addresses.
 import { needsIpv6, planAddressing } from '../core/addressing.ts'
 import type { WireAttachment } from '../core/attachment.ts'
+import type { ObservedLinks } from '../core/observed.ts'
 import { planEnd } from '../core/plan.ts'
 import { toAttachmentKey, toWireKey } from '../core/wire.ts'
 import { applySteps } from '../kernel/apply.ts'
@@ -10,11 +11,15 @@ import type { Node } from './node.ts'
 import { rejoinTaps } from './tap-verbs.ts'
 
 /** Runs under the wire's queue. Throws CommandError where the sandbox refuses it. */
-export async function rebuildEnd(node: Node, end: WireAttachment): Promise<void> {
+export async function rebuildEnd(
+  node: Node,
+  end: WireAttachment,
+  observed: ObservedLinks,
+): Promise<void> {
   const facts = { end: toAttachmentKey(end), wire: toWireKey(end.wire) }
   node.log.warn(facts, 'the devices of an end are gone, they are made again')
   node.owners.delete(end.hostDevice)
-  await applySteps(node.run, node.classifier, planEnd(end, new Map()))
+  await applySteps(node.run, node.classifier, planEnd(end, observed))
   const { addressing, netns, ifname } = end
   if (addressing !== undefined) {
     if (needsIpv6(addressing)) await enableIpv6(node.run, node.netSysctls, netns.path, ifname)

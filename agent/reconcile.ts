@@ -5,11 +5,12 @@ import { CommandError } from '../core/errors.ts'
 import { toTunnelDeviceName } from '../core/name.ts'
 import type { ObservedLinks } from '../core/observed.ts'
 import { planWire, type WireGoal } from '../core/plan.ts'
-import { toPeerKey, type Tunnel } from '../core/tunnel.ts'
+import { toClaimAddress, toPeerKey, type Tunnel } from '../core/tunnel.ts'
 import {
+  changeEnd,
+  clearDisplaced,
   mayOpenTunnel,
   releaseEnd,
-  setEndUp,
   toAttachmentKey,
   toWireKey,
   type NodeReport,
@@ -38,13 +39,15 @@ const TRIES = 3
 /** Runs under the wire's queue. Throws what the store, or the kernel, refused; then it is to be tried again. */
 export async function reconcileWire(node: Node, id: WireId, depth: Depth): Promise<void> {
   for (let tries = 1; ; tries += 1) {
-    const wire = await settle(node, id)
+    const { wire, failure } = await settle(node, id)
     const part = toWirePart(wire, node.state.listOf(id), node.name)
     const observed = await observe(node, id, part, depth)
     // An end whose devices died with its sandbox is unplugged, whatever its document says.
     const plugged = part.ends.filter((end) => observed.has(end.hostDevice))
     try {
       const state = await bringAbout(node, id, { wire, part, plugged, observed, depth })
+      // What could be done for the others is done.
+      if (failure !== undefined) throw failure
       if (wire !== undefined && state !== undefined && part.ends.length > 0)
         report(node, id, plugged, toReport(node, wire, state))
       return
@@ -59,21 +62,28 @@ export async function reconcileWire(node: Node, id: WireId, depth: Depth): Promi
   }
 }
 
+interface Settled {
+  readonly wire: Wire | undefined
+  /** Why an end could not be made again. */
+  readonly failure: Error | undefined
+}
+
 /** The wire once this node's claims in it are what they should be, and have devices. */
-async function settle(node: Node, id: WireId): Promise<Wire | undefined> {
+async function settle(node: Node, id: WireId): Promise<Settled> {
   await forgetGone(node, id)
   const wire = await node.store.read(id)
   const part = toWirePart(wire, node.state.listOf(id), node.name)
   await markPhases(node, part)
   const isReclaimed = await reclaim(node, part.unclaimed)
   const isGivenBack = await giveBackStrays(node, id, part)
-  await rebuildMissing(node, part)
-  return isReclaimed || isGivenBack ? node.store.read(id) : wire
+  const failure = await rebuildMissing(node, part)
+  return { wire: isReclaimed || isGivenBack ? await node.store.read(id) : wire, failure }
 }
 
 async function markPhases(node: Node, { ends, lost }: WirePart): Promise<void> {
   for (const end of lost) {
-    if (end.phase === 'released') continue
+    // One that is being added is its verb's to write down.
+    if (end.phase !== 'ready') continue
     const facts = { end: toAttachmentKey(end), wire: toWireKey(end.wire) }
     node.log.warn(facts, 'a newer sandbox has this end')
     await node.state.put({ ...end, phase: 'released' })
@@ -95,10 +105,25 @@ async function giveBackStrays(node: Node, id: WireId, { strays }: WirePart): Pro
   return isChanged
 }
 
-async function rebuildMissing(node: Node, { ends }: WirePart): Promise<void> {
+/** Returns the first of what went wrong: one end's trouble must not keep the other waiting. */
+async function rebuildMissing(node: Node, { ends }: WirePart): Promise<Error | undefined> {
   const observed = await observeLinks(ends.map(({ hostDevice }) => hostDevice))
-  for (const end of ends)
-    if (end.phase === 'ready' && !observed.has(end.hostDevice)) await rebuildEnd(node, end)
+  // Its alias is the last thing that a device gets: without it, making it again was cut off.
+  const isWhole = ({ hostDevice }: WireAttachment): boolean => {
+    const link = observed.get(hostDevice)
+    return link !== undefined && (link.alias !== '' || link.isUp)
+  }
+  const failures: Error[] = []
+  for (const end of ends) {
+    if (end.phase !== 'ready' || isWhole(end)) continue
+    try {
+      await rebuildEnd(node, end, observed)
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error
+      failures.push(error)
+    }
+  }
+  return failures[0]
 }
 
 async function observe(
@@ -140,7 +165,7 @@ async function bringAbout(
   await applySteps(node.run, node.classifier, steps)
   await applyRemoval(node.run, node.classifier, removals)
   if (far === undefined) await giveBackTunnel(node, id, wire, observed.get(device))
-  await tellStore(node, id, owners)
+  await tellStore(node, id, wire, owners)
   if (far !== undefined && !mayOpen) return undefined
   for (const { end, hasCarrier } of goal.ends) tellGuest(node, end, hasCarrier)
   return goal.isJoined ? 'joined' : 'waiting'
@@ -177,16 +202,26 @@ async function readOwners(
   return owners
 }
 
-/** What others must know: whose interface is up, and that what was displaced leads nowhere now. */
-async function tellStore(node: Node, id: WireId, owners: Owners): Promise<void> {
-  const wire = await node.store.read(id)
-  const noted = (wire?.displaced ?? []).filter((one) => one.node === node.name)
+/** What others must know: who is up and where, and that what was displaced leads nowhere now. */
+async function tellStore(
+  node: Node,
+  id: WireId,
+  before: Wire | undefined,
+  owners: Owners,
+): Promise<void> {
+  // As this look knew them: one that was noted since still leads somewhere. One that is being added is
+  // noted until its verb is done.
+  const noted = (before?.displaced ?? []).filter(
+    (one) => one.node === node.name && node.state.find(one)?.phase !== 'adding',
+  )
+  const address = toClaimAddress(node.underlay)
   const change = (current: Wire | undefined): Wire | undefined => {
     const told = [...owners].reduce<Wire | undefined>(
-      (so, [end, up]) => setEndUp(so, end, up),
+      (so, [end, isUp]) => changeEnd(so, end, { isUp, address }),
       current,
     )
-    return noted.reduce<Wire | undefined>((so, one) => releaseEnd(so, one), told)
+    return noted.reduce<Wire | undefined>((so, one) => clearDisplaced(so, one), told)
   }
+  const wire = await node.store.read(id)
   if (change(wire) !== wire) await node.store.update(id, change)
 }

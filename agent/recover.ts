@@ -93,7 +93,9 @@ async function forgetGone(node: Node, { links }: NodeObservation): Promise<void>
     // A veth dies with its namespace, while a path may vanish with the sandbox living on.
     if (attachment.kind === 'wire' && links.has(attachment.hostDevice)) continue
     try {
-      if (!(await isSameNetns(attachment.netns))) await tryDrop(node, attachment)
+      const isGone = !(await isSameNetns(attachment.netns))
+      // A DEL, and an ADD of the same key, may have been quicker.
+      if (isGone && node.state.find(attachment) === attachment) await tryDrop(node, attachment)
     } catch (error) {
       node.log.error({ err: error, attachment }, 'cannot look at a sandbox')
     }

@@ -31,15 +31,25 @@ export async function sweep(node: Node, before: Swept): Promise<Swept> {
   const names = await node.cluster?.listNodes()
   // Where the agents go by other names than the nodes nothing can be said.
   if (names?.has(node.name) !== true) return { sharers: 1, strays }
-  for (const wire of wires) await forgetGoneNodes(node, wire, names)
+  for (const wire of wires) await tryFor(node, wire, async () => forgetGoneNodes(node, wire, names))
   return { sharers: names.size, strays }
+}
+
+// One wire's trouble keeps no other waiting.
+async function tryFor(node: Node, wire: Wire, action: () => Promise<unknown>): Promise<void> {
+  try {
+    await action()
+  } catch (error) {
+    node.log.error({ err: error, wire: toWireKey(wire) }, 'cannot sweep a wire')
+  }
 }
 
 async function claimUnclaimed(node: Node, wires: readonly Wire[]): Promise<void> {
   if (node.underlay === undefined) return
   for (const wire of wires) {
     node.log.warn({ vni: wire.vni, wire: toWireKey(wire) }, 'a VNI in use is claimed again')
-    await node.store.claimVni(wire, node.underlay.vniRange, wire.vni)
+    const { vniRange } = node.underlay
+    await tryFor(node, wire, async () => node.store.claimVni(wire, vniRange, wire.vni))
   }
 }
 

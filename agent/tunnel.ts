@@ -33,17 +33,25 @@ export async function prepareTunnel(
 }
 
 async function holdVni(node: Node, range: VniRange, end: WireAttachment): Promise<number> {
-  const wire = await node.store.read(end.wire)
-  if (wire?.vni !== undefined && wire.tunnelNodes.includes(node.name)) return wire.vni
-  const claimed = wire?.vni ?? (await node.store.claimVni(end.wire, range, end.vni))
-  const opened = await node.store.update(end.wire, (current) =>
-    openTunnel(current, node.name, claimed),
-  )
-  const vni = opened?.vni ?? claimed
-  // The other node was quicker: its VNI is the wire's.
-  if (wire?.vni === undefined && vni !== claimed) await node.store.releaseVni(claimed, end.wire)
-  return vni
+  for (let tries = 1; ; tries += 1) {
+    const wire = await node.store.read(end.wire)
+    if (wire?.vni !== undefined && wire.tunnelNodes.includes(node.name)) return wire.vni
+    const claimed = wire?.vni ?? (await node.store.claimVni(end.wire, range, end.vni))
+    // Given back by its last node meanwhile, a VNI that we have only read of may be another wire's by now.
+    const isOver = (current: Wire | undefined): boolean =>
+      wire?.vni !== undefined && current?.vni === undefined
+    const opened = await node.store.update(end.wire, (current) =>
+      isOver(current) ? current : openTunnel(current, node.name, claimed),
+    )
+    if (isOver(opened) && tries < TRIES) continue
+    const vni = opened?.vni ?? claimed
+    // The other node was quicker: its VNI is the wire's.
+    if (wire?.vni === undefined && vni !== claimed) await node.store.releaseVni(claimed, end.wire)
+    return vni
+  }
 }
+
+const TRIES = 5
 
 /** Gives back what this node's tunnel held, once its device is gone; seen is that device, where there was one. */
 export async function giveBackTunnel(

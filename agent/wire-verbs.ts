@@ -65,10 +65,23 @@ export async function addWire(
       }),
     refused: async (notice) => tell(node, attachment, notice),
   })
+  await noteLoss(node, attachment)
   return {
     interfaces: describeLinks(attachment),
     addressing: given,
     dns: config.dns ?? given.dns,
+  }
+}
+
+// A newer sandbox may have taken the end while addresses were waited for: only now can that be written
+// down. What fails here the next look makes good.
+async function noteLoss(node: Node, attachment: WireAttachment): Promise<void> {
+  const { wire } = attachment
+  try {
+    if (holdsEnd(await node.store.read(wire), attachment)) return
+    await node.queue(toWireKey(wire), async () => reconcileWire(node, wire, 'links'))
+  } catch (error) {
+    node.log.error({ err: error, wire: toWireKey(wire) }, 'cannot look at a wire yet')
   }
 }
 

@@ -71,15 +71,19 @@ export function planWire(
   const devices = goal.ends.map(({ end }) => end.hostDevice)
   const [a, b = tunnel?.device] = devices
   const cable = isJoined && a !== undefined && b !== undefined ? ([a, b] as const) : undefined
-  const seen = tunnel === undefined ? undefined : observed.get(tunnel.device)
+  const before = tunnel === undefined ? undefined : observed.get(tunnel.device)
+  const tunnelSteps = tunnel === undefined ? [] : planTunnel(tunnel, before, peers)
+  // One that is made anew has nothing of what was seen of it, and what led to the old one leads nowhere.
+  const isNew = tunnelSteps.some(({ op }) => op === 'add-vxlan')
+  const seen = isNew ? undefined : before
   const alone = cable === undefined ? devices : []
   return {
     steps: [
       ...goal.ends.flatMap(({ end, hasCarrier }) =>
         hasCarrier ? [] : toHostLinkSteps(end, observed.get(end.hostDevice), false),
       ),
-      ...(tunnel === undefined ? [] : planTunnel(tunnel, seen, peers)),
-      ...(cable === undefined ? [] : planJoint(cable, observed)),
+      ...tunnelSteps,
+      ...(cable === undefined ? [] : planJoint(cable, isNew ? new Map() : observed)),
       ...(tunnel === undefined || seen?.isUp === true ? [] : [setHostLink(tunnel.device, true)]),
       ...goal.ends.flatMap(({ end, hasCarrier }) =>
         hasCarrier ? toHostLinkSteps(end, observed.get(end.hostDevice), true) : [],

@@ -29,6 +29,11 @@ export interface TunnelEnd {
   readonly port: number
 }
 
+/** What a node's claims say of where it is to be reached. */
+export function toClaimAddress(underlay: TunnelEnd | undefined): string {
+  return underlay?.address ?? '127.0.0.1'
+}
+
 export function toTunnel(
   { wire, maxFrameBytes }: WireAttachment,
   far: EndClaim,

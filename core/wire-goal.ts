@@ -3,7 +3,7 @@ import type { WireAttachment } from './attachment.ts'
 import { toTunnelDeviceName } from './name.ts'
 import type { ObservedLinks } from './observed.ts'
 import { planWire, type WireGoal } from './plan.ts'
-import { toTunnel, type Tunnel, type TunnelEnd } from './tunnel.ts'
+import { toClaimAddress, toTunnel, type Tunnel, type TunnelEnd } from './tunnel.ts'
 import {
   ENDS_PER_WIRE,
   findFarEnd,
@@ -78,9 +78,12 @@ export function isSettled(facts: SettledFacts): boolean {
   const isPhased =
     part.lost.every(({ phase }) => phase === 'released') &&
     part.ends.every(({ phase }) => phase === 'ready')
+  const isOurs = (wire?.ends ?? []).every(
+    (end) => end.node !== node || end.address === toClaimAddress(underlay),
+  )
   const isNoted = (wire?.displaced ?? []).some((one) => one.node === node)
   const isThere = part.ends.every(({ hostDevice }) => observed.has(hostDevice))
-  if (!isClaimed || !isPhased || isNoted || !isThere) return false
+  if (!isClaimed || !isPhased || !isOurs || isNoted || !isThere) return false
 
   const [end] = part.ends
   const far = findFar(wire, part.ends, node)

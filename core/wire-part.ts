@@ -27,14 +27,16 @@ export function toWirePart(
   const displaced = new Set((wire?.displaced ?? []).map(toAttachmentKey))
   const isTaken = ({ holder, ifname }: WireAttachment): boolean =>
     claims.some((end) => end.holder === holder && end.ifname === ifname)
-  // One that is being added, or has been deleted, is its verb's to settle.
+  // One that has been deleted is its verb's to settle.
   const rest = attachments.filter(
-    (one) => !held.has(toAttachmentKey(one)) && (one.phase === 'ready' || one.phase === 'released'),
+    (one) => !held.has(toAttachmentKey(one)) && one.phase !== 'leaving',
   )
   const isLost = (one: WireAttachment): boolean =>
     one.phase === 'released' || displaced.has(toAttachmentKey(one)) || isTaken(one)
-  const orphans = rest.filter((one) => !isLost(one))
-  const free = ENDS_PER_WIRE - claims.length
+  // So is one that is being added and makes its claim in a moment; where a newer one has its end, it must
+  // not go on sending meanwhile.
+  const orphans = rest.filter((one) => one.phase !== 'adding' && !isLost(one))
+  const free = Math.max(0, ENDS_PER_WIRE - claims.length)
   const known = new Set(attachments.map(toAttachmentKey))
   return {
     ends: attachments.filter((one) => held.has(toAttachmentKey(one))),

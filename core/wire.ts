@@ -165,16 +165,27 @@ function without<T extends AttachmentId>(list: readonly T[], gone: AttachmentId)
   return list.filter((one) => toAttachmentKey(one) !== toAttachmentKey(gone))
 }
 
-/** The wire with an end whose owner set it up or down; the same wire when it says so already. */
-export function setEndUp(
+/** The wire with what has changed about an end; the same wire when it says so already. */
+export function changeEnd(
   wire: Wire | undefined,
   attachment: AttachmentId,
-  isUp: boolean,
+  change: Partial<Pick<EndClaim, 'isUp' | 'address'>>,
 ): Wire | undefined {
   const key = toAttachmentKey(attachment)
-  const isChange = (end: EndClaim): boolean => toAttachmentKey(end) === key && end.isUp !== isUp
+  const { isUp, address } = change
+  const isChange = (end: EndClaim): boolean =>
+    toAttachmentKey(end) === key &&
+    ((isUp !== undefined && end.isUp !== isUp) ||
+      (address !== undefined && end.address !== address))
   if (wire === undefined || !wire.ends.some(isChange)) return wire
-  return { ...wire, ends: wire.ends.map((end) => (isChange(end) ? { ...end, isUp } : end)) }
+  return { ...wire, ends: wire.ends.map((end) => (isChange(end) ? { ...end, ...change } : end)) }
+}
+
+/** The wire without the note of who was displaced; an end that it has again stays. */
+export function clearDisplaced(wire: Wire | undefined, attachment: AttachmentId): Wire | undefined {
+  if (wire === undefined) return undefined
+  const displaced = without(wire.displaced, attachment)
+  return displaced.length === wire.displaced.length ? wire : orNothing({ ...wire, displaced })
 }
 
 /** The wire with its cable taken out, or put back. Out it is kept without ends, too. */

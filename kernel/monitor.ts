@@ -2,6 +2,7 @@
 // own monitors. What they lose is told, and one that ends is started again.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { readFile, readdir, readlink } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { CommandError } from '../core/errors.ts'
@@ -106,8 +107,8 @@ async function keep(monitor: Monitor, first: Running, stopped: AbortSignal): Pro
         next = await start(monitor, stopped)
       } catch (error) {
         if (stopped.aborted) return
-        if (!(error instanceof CommandError)) throw error
-        monitor.onGap(error)
+        // Whatever keeps it from starting: who hears nothing must look, and try again.
+        monitor.onGap(error instanceof Error ? error : new Error(String(error)))
       }
     }
     running = next
@@ -142,13 +143,6 @@ function launch({ argv, onLine }: Monitor, stopped: AbortSignal): Running {
     killSignal: 'SIGKILL',
   })
   let lastComplaint = ''
-  readLines(child.stdout, onLine)
-  readLines(child.stderr, (line) => {
-    lastComplaint = line
-    // Whoever has lost one event gets no new ones until all old ones are read (netlink_overrun), and is
-    // not told when that is. A new child hears at once.
-    if (isLoss(line)) child.kill('SIGKILL')
-  })
   const ended = new Promise<CommandError>((resolve) => {
     let cause: Error | undefined
     const toEnd = (exitCode: number | null, signal: string | null): CommandError =>
@@ -164,6 +158,16 @@ function launch({ argv, onLine }: Monitor, stopped: AbortSignal): Running {
     })
     child.on('close', (exitCode, signal) => resolve(toEnd(exitCode, signal)))
   })
+  // Out of file descriptors (EMFILE) Node gives a child without any, whose error follows.
+  if ((child.stdout as Readable | undefined) !== undefined) {
+    readLines(child.stdout, onLine)
+    readLines(child.stderr, (line) => {
+      lastComplaint = line
+      // Whoever has lost one event gets no new ones until all old ones are read (netlink_overrun), and is
+      // not told when that is. A new child hears at once.
+      if (isLoss(line)) child.kill('SIGKILL')
+    })
+  }
   return { child, ended }
 }
 

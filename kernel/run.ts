@@ -1,5 +1,6 @@
 // The one place that starts a short-lived child process. No shell, C locale, stderr kept.
 import { spawn } from 'node:child_process'
+import type { Readable } from 'node:stream'
 
 import { CommandError } from '../core/errors.ts'
 
@@ -26,6 +27,17 @@ export const run: Run = async (argv, options = {}) => {
         LC_ALL: 'C',
       },
     })
+    const refuse = (cause: Error): void =>
+      reject(
+        new CommandError(
+          argv,
+          { signal: 'none, it did not start', stderr: cause.message },
+          { cause },
+        ),
+      )
+    child.on('error', refuse)
+    // Out of file descriptors (EMFILE) Node gives a child without any; its error follows.
+    if ((child.stdout as Readable | undefined) === undefined) return
     // Not spawn's own timeout: that one keeps us when the child does not start (Node 24).
     const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 15_000)
     const out: Buffer[] = []
@@ -34,16 +46,7 @@ export const run: Run = async (argv, options = {}) => {
     child.stderr.on('data', (chunk: Buffer) => err.push(chunk))
     // The child may end without reading its input; its exit code says more than our EPIPE.
     child.stdin.on('error', () => undefined)
-    child.on('error', (cause) => {
-      clearTimeout(timer)
-      reject(
-        new CommandError(
-          argv,
-          { signal: 'none, it did not start', stderr: cause.message },
-          { cause },
-        ),
-      )
-    })
+    child.on('error', () => clearTimeout(timer))
     child.on('close', (exitCode, signal) => {
       clearTimeout(timer)
       if (exitCode === 0) resolve(Buffer.concat(out).toString('utf8'))

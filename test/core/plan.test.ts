@@ -273,6 +273,20 @@ describe('planWire()', () => {
       )
     })
 
+    it('with another VNI: what is made anew is joined and set up again, whatever the old one had', () => {
+      const goal = toGoal([A], {
+        ends: [{ end: A, hasCarrier: true }],
+        isJoined: true,
+        tunnel: { ...tunnel, vni: 8 },
+      })
+      const lines = renderPlan(planWire(goal, across, new Set(['192.0.2.2 7'])))
+      expect(lines).to.include.members([
+        `host: tc filter replace dev lx1 ${MATCH} ${A.hostDevice}`,
+        `host: tc filter replace dev ${A.hostDevice} ${MATCH} lx1`,
+        'host: ip link set dev lx1 up',
+      ])
+    })
+
     it('whose permission somebody took away is let in again', () => {
       const goal = toGoal([A], { ends: [{ end: A, hasCarrier: true }], isJoined: true, tunnel })
       expect(renderPlan(planWire(goal, across, new Set(['192.0.2.2 8'])))).to.deep.equal([

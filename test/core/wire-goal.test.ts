@@ -144,6 +144,10 @@ describe('isSettled()', () => {
     'the document says it is down': changeWire(HERE, {
       ends: [newClaim('a', 'n1'), { ...newClaim('b', 'n1'), isUp: false }],
     }),
+    'the node has another address now': {
+      ...ACROSS,
+      underlay: { address: '192.0.2.11', port: 14789 },
+    },
     'a note of what was displaced is left': changeWire(HERE, {
       displaced: [{ containerID: 'x', ifname: 'eth1', node: 'n1' }],
     }),

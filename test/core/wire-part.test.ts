@@ -123,6 +123,16 @@ describe('toWirePart()', () => {
       want: { unclaimed: 'c1', shutOut: 'c2' },
     },
     {
+      name: 'an end that was taken, or moved away, while its ADD was under way',
+      wire: newWire([newClaim('c3', 'pod/a')], [{ containerID: 'c2', ifname: 'eth1', node: 'n1' }]),
+      attachments: [
+        newAttachment('c1', 'pod/a', 'adding'),
+        newAttachment('c2', 'pod/b', 'adding'),
+        newAttachment('c3', 'pod/a'),
+      ],
+      want: { ends: 'c3', lost: 'c1 c2' },
+    },
+    {
       name: 'an ADD under way and a DEL that is done, which are their own',
       wire: undefined,
       attachments: [

@@ -5,6 +5,7 @@ import { describe, it } from 'mocha'
 import { CniError } from '../../core/errors.ts'
 import {
   claimEnd,
+  clearDisplaced,
   closeTunnel,
   ENDS_PER_WIRE,
   findDisplaced,
@@ -16,7 +17,7 @@ import {
   openTunnel,
   releaseEnd,
   restoreEnd,
-  setEndUp,
+  changeEnd,
   setUnplugged,
   type EndClaim,
   type Wire,
@@ -192,6 +193,22 @@ describe('a sandbox that lost its end to another node', () => {
   })
 })
 
+describe('clearDisplaced()', () => {
+  const old = newClaim('vm/r1', 'c1')
+  const newer = { ...newClaim('vm/r1', 'c2'), node: 'n2' }
+  const moved = claimEnd(claimEnd(undefined, ID, old), ID, newer)
+
+  it('takes the note out, and nothing else', () => {
+    expect(clearDisplaced(moved, old)).to.deep.include({ displaced: [], ends: [newer] })
+    expect(clearDisplaced(releaseEnd(moved, newer), old)).to.equal(undefined)
+  })
+
+  it('leaves an end alone that was given back meanwhile', () => {
+    const restored = restoreEnd(releaseEnd(moved, newer), ID, old)
+    expect(clearDisplaced(restored, old)).to.equal(restored)
+  })
+})
+
 describe('setUnplugged()', () => {
   const one = claimEnd(undefined, ID, newClaim('vm/r1', 'c1'))
 
@@ -211,14 +228,20 @@ describe('setUnplugged()', () => {
   })
 })
 
-describe('setEndUp()', () => {
+describe('changeEnd()', () => {
   const one = claimEnd(undefined, ID, newClaim('vm/r1', 'c1'))
 
+  it('notes the address that its node has now', () => {
+    const moved = changeEnd(one, newClaim('vm/r1', 'c1'), { address: '192.0.2.9' })
+    expect(moved?.ends[0]).to.include({ address: '192.0.2.9', isUp: true })
+    expect(changeEnd(moved, newClaim('vm/r1', 'c1'), { address: '192.0.2.9' })).to.equal(moved)
+  })
+
   it('notes what the owner did, once', () => {
-    const down = setEndUp(one, newClaim('vm/r1', 'c1'), false)
+    const down = changeEnd(one, newClaim('vm/r1', 'c1'), { isUp: false })
     expect(down?.ends[0]?.isUp).to.equal(false)
-    expect(setEndUp(down, newClaim('vm/r1', 'c1'), false)).to.equal(down)
-    expect(setEndUp(one, newClaim('vm/r1', 'c9'), false)).to.equal(one)
+    expect(changeEnd(down, newClaim('vm/r1', 'c1'), { isUp: false })).to.equal(down)
+    expect(changeEnd(one, newClaim('vm/r1', 'c9'), { isUp: false })).to.equal(one)
   })
 })
 

@@ -244,6 +244,56 @@ describe('a cable in the wall', function () {
         await disconnect()
       })
 
+      it('finishes making an interface again that was cut off, addresses and all', async () => {
+        await plug(a, {
+          capabilities: { ips: true },
+          runtimeConfig: { ips: ['10.9.0.1/24'] },
+        })
+        await plug(b)
+        await expectConnected()
+        // As an agent leaves it that is killed in the middle: devices, and nothing else.
+        await a.on.node.stopAgent('SIGKILL')
+        await a.on.netns.run(['ip', 'link', 'del', 'dev', toHostEnd(a)])
+        const ends = [
+          'eth1',
+          'type',
+          'veth',
+          'peer',
+          'name',
+          toHostEnd(a),
+          'netns',
+          a.on.netns.path,
+        ]
+        await a.netns.run(['ip', 'link', 'add', 'name', ...ends])
+        await a.on.node.startAgent()
+        await expectConnected()
+        expect(await a.netns.run(['ip', '-o', 'address', 'show', 'dev', 'eth1'])).to.include(
+          '10.9.0.1/24',
+        )
+        await disconnect()
+      })
+
+      it('says so where an interface cannot be made again, and takes the carrier from the other end', async () => {
+        await connect()
+        await a.on.node.stopAgent('SIGKILL')
+        await a.on.netns.run(['ip', 'link', 'del', 'dev', toHostEnd(a)])
+        const foreign = ['eth1', 'type', 'veth', 'peer', 'name', 'p1']
+        await a.netns.run(['ip', 'link', 'add', 'name', ...foreign])
+        await a.on.node.startAgent()
+        await expectSoon(
+          'the report says so',
+          async () =>
+            (await store.read(ID))?.reports.some(
+              ({ state, message }) => state === 'failed' && /File exists/.test(message ?? ''),
+            ) === true,
+        )
+        if (where === 'on one node')
+          await expectSoon('b has no carrier', async () => !(await hasCarrier(b)))
+        await a.netns.run(['ip', 'link', 'del', 'dev', 'eth1'])
+        await expectConnected()
+        await disconnect()
+      })
+
       it('claims anew what somebody emptied in the store', async () => {
         await connect()
         await store.update(ID, () => undefined)
