@@ -1,6 +1,6 @@
 // Follows the store: what other nodes, or people, do to a wire that this node has anything of.
 import { toTunnelDeviceName } from '../core/name.ts'
-import { listNodes, toWireKey, type WireId } from '../core/wire.ts'
+import { listNodes, toClaimsKey, toWireKey, type Wire, type WireId } from '../core/wire.ts'
 import { observeLinks } from '../kernel/links.ts'
 import type { Looks } from './looks.ts'
 import type { Node } from './node.ts'
@@ -8,7 +8,10 @@ import type { Node } from './node.ts'
 /** Looks at whatever changes, until disposed. */
 export async function followStore(node: Node, looks: Looks): Promise<Disposable> {
   const follow = async (id: WireId): Promise<void> => {
-    if (await isOurs(node, id)) looks.soon(id, 'links')
+    const wire = await node.store.read(id)
+    // A folder tells of everybody's reports, too, and of our own writes.
+    if (node.lookedAt.get(toWireKey(id)) === toClaimsKey(wire)) return
+    if (await isOurs(node, id, wire)) looks.soon(id, 'links')
   }
   const onError = (error: unknown): void => {
     node.log.error({ err: error }, 'cannot watch the store')
@@ -19,9 +22,8 @@ export async function followStore(node: Node, looks: Looks): Promise<Disposable>
   }, onError)
 }
 
-async function isOurs(node: Node, id: WireId): Promise<boolean> {
+async function isOurs(node: Node, id: WireId, wire: Wire | undefined): Promise<boolean> {
   if (node.state.listOf(id).length > 0) return true
-  const wire = await node.store.read(id)
   if (wire !== undefined && listNodes(wire).includes(node.name)) return true
   // A wire that was deleted under us, with nothing of it left here but this.
   const device = toTunnelDeviceName(toWireKey(id))

@@ -75,6 +75,7 @@ async function main(): Promise<void> {
     cluster,
     state: newAttachmentState(attachments),
     owners: new Map(),
+    lookedAt: new Map(),
     wantedUp: new Map(),
     releasedFolder: toReleasedFolder(options.socketPath),
     leaving: new Set(),

@@ -49,6 +49,8 @@ export interface Node extends NodeFacts {
   readonly cluster: Cluster | undefined
   readonly state: AttachmentState
   readonly owners: OwnerStates
+  /** By wire: its claims as of the last look that went well. */
+  readonly lookedAt: Map<string, string>
   /** Our devices, and whether each should be up, as of the last look at its wire. */
   readonly wantedUp: Map<string, boolean>
   /** Where plugins leave release notes. */

@@ -12,6 +12,7 @@ import {
   mayOpenTunnel,
   releaseEnd,
   toAttachmentKey,
+  toClaimsKey,
   toWireKey,
   type NodeReport,
   type Wire,
@@ -39,6 +40,7 @@ const TRIES = 3
 /** Runs under the wire's queue. Throws what the store, or the kernel, refused; then it is to be tried again. */
 export async function reconcileWire(node: Node, id: WireId, depth: Depth): Promise<void> {
   for (let tries = 1; ; tries += 1) {
+    node.lookedAt.delete(toWireKey(id))
     const { wire, failure } = await settle(node, id)
     const part = toWirePart(wire, node.state.listOf(id), node.name)
     const observed = await observe(node, id, part, depth)
@@ -50,6 +52,7 @@ export async function reconcileWire(node: Node, id: WireId, depth: Depth): Promi
       if (failure !== undefined) throw failure
       if (wire !== undefined && state !== undefined && part.ends.length > 0)
         report(node, id, plugged, toReport(node, wire, state))
+      if (wire !== undefined) node.lookedAt.set(toWireKey(id), toClaimsKey(wire))
       return
     } catch (error) {
       // A sandbox may go away between our look and our step: look again.

@@ -120,6 +120,7 @@ function newNode(at: number, store: WireStore): Node {
     cluster: undefined,
     state: newAttachmentState('/nonexistent'),
     owners: new Map(),
+    lookedAt: new Map(),
     wantedUp: new Map(),
     releasedFolder: '/nonexistent',
     leaving: new Set(),

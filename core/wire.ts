@@ -242,6 +242,11 @@ export function closeTunnel(wire: Wire | undefined, node: string): Wire | undefi
   return orNothing({ ...wire, tunnelNodes, vni: tunnelNodes.length === 0 ? undefined : wire.vni })
 }
 
+/** All that a node acts on, as one word: two documents of the same are nothing to look at again. */
+export function toClaimsKey(wire: Wire | undefined): string {
+  return JSON.stringify({ ...wire, reports: [] })
+}
+
 /** The nodes that have anything of a wire: those whom a change of it concerns. */
 export function listNodes(wire: Wire): readonly string[] {
   const claims = [...wire.ends, ...wire.displaced]

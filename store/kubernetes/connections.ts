@@ -25,7 +25,7 @@ export function shareConnections(config: KubeConfig): void {
   let kept: { readonly wanted: unknown; readonly dispatcher: Dispatcher } | undefined
   config['createDispatcher'] = (cluster: Cluster, options: TlsOptions): Dispatcher => {
     const wanted = config.createDispatcherOptions(cluster, options)
-    // For every request: bytes are compared, which costs a fiftieth of a digest of them.
+    // For every request, so bytes are compared: a digest of them costs more.
     if (kept === undefined || !isDeepStrictEqual(kept.wanted, wanted)) {
       // Requests under way end on the old connections, a watch too.
       void kept?.dispatcher?.close()

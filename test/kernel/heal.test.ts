@@ -343,6 +343,10 @@ describe('a cable in the wall', function () {
         await expectSoon('joined', async () => (await hasCarrier(a)) && hasCarrier(b))
         await n1.netns.run(argv)
         await expectSoon('passing again', async () => isPassing(b, a))
+        // Without a table nobody is kept out: that frames pass says nothing of it.
+        await expectSoon('peers are let in', async () =>
+          (await n1.netns.run(['nft', 'list', 'ruleset'])).includes('elements'),
+        )
         await expectPassing(a, b)
         await unplug(a)
         await unplug(b)
