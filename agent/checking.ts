@@ -4,6 +4,7 @@ import { NO_STRAYS } from '../core/strays.ts'
 import type { Looks } from './looks.ts'
 import type { Node } from './node.ts'
 import { resync } from './recover.ts'
+import { honourNotes } from './spool.ts'
 
 export interface Checking extends Disposable {
   readonly soon: (reason: string) => void
@@ -20,6 +21,8 @@ export function newChecking(node: Node, looks: Looks, everySeconds: number): Che
   const check = async (): Promise<void> => {
     dueAt = Infinity
     try {
+      // Where the folder was made anew nobody hears of its notes.
+      await honourNotes(node)
       if (node.standing.isOurs()) strays = await resync(node, looks, strays)
     } catch (error) {
       node.log.error({ err: error }, 'cannot look at everything')
