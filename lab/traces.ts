@@ -11,7 +11,7 @@ export async function listTraces(): Promise<readonly string[]> {
   const [links, netns, processes, mounts] = await Promise.all([
     run(['ip', '-br', 'link', 'show']),
     run(['ip', 'netns', 'list']),
-    run(['ps', '-eo', 'pid=,args=']),
+    run(['ps', '-eo', 'pid=,ppid=,args=']).then(listProcesses),
     run(['cat', '/proc/self/mounts']),
   ])
   return [
@@ -20,6 +20,19 @@ export async function listTraces(): Promise<readonly string[]> {
     ...pick('process', processes, new RegExp(`${ROOT}/dist/|${PROGRAMS}|tcpdump -i (lw|eth)`)),
     ...pick('mount', mounts, /l2w/),
   ]
+}
+
+// One that has not yet become the program it was made for looks like its parent, for a moment.
+function listProcesses(table: string): string {
+  const rows = table.split('\n').map((line) => {
+    const [, pid = '', parent = '', args = ''] = /^ *(\d+) +(\d+) (.*)$/.exec(line) ?? []
+    return { pid, parent, args }
+  })
+  const programs = new Map(rows.map(({ pid, args }) => [pid, args]))
+  return rows
+    .filter(({ parent, args }) => programs.get(parent) !== args)
+    .map(({ pid, args }) => `${pid} ${args}`)
+    .join('\n')
 }
 
 function pick(kind: string, text: string, pattern: RegExp): readonly string[] {
