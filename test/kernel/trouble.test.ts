@@ -344,9 +344,11 @@ describe('trouble', function () {
     })
 
     it('does not take a socket from a living one, nor a file', async () => {
+      const file = join(node.folder, 'file')
+      await writeFile(file, '')
       for (const [socket, word] of [
         [node.socket, 'another agent'],
-        [join(ROOT, 'LICENSE'), 'it is a file'],
+        [file, 'it is a file'],
       ] as const) {
         const state = await mkdtemp(join(tmpdir(), 'l2w-state-'))
         const argv = [
