@@ -177,7 +177,7 @@ async function bringAbout(
 // Before it is done, so that the kernel's word of it is known for an echo.
 function noteWanted({ wantedUp }: Node, { ends, detached, tunnel, closing }: WireGoal): void {
   for (const { end, hasCarrier } of ends) wantedUp.set(end.hostDevice, hasCarrier)
-  for (const dev of detached) wantedUp.set(dev, false)
+  for (const { hostDevice } of detached) wantedUp.set(hostDevice, false)
   if (tunnel !== undefined) wantedUp.set(tunnel.device, true)
   if (closing !== undefined) wantedUp.delete(closing)
 }

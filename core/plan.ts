@@ -47,8 +47,8 @@ export interface WireGoal {
   readonly tunnel?: Tunnel | undefined
   /** The tunnel's device where there should be none. */
   readonly closing?: string | undefined
-  /** Host ends that have lost their end. */
-  readonly detached: readonly string[]
+  /** Those that have lost their end. */
+  readonly detached: readonly WireAttachment[]
 }
 
 export interface WirePlan {
@@ -98,21 +98,25 @@ function planJoint([a, b]: readonly [string, string], observed: ObservedLinks): 
   return [...(leads(a, b) ? [] : [toRedirect(a, b)]), ...(leads(b, a) ? [] : [toRedirect(b, a)])]
 }
 
-// Those that lost their end go down here; the others' carrier is among the steps. A device that is down
-// sends nothing, so a redirect nobody looked for may stay on it for a while.
+// Those that lost their end go down here; the others' carrier is among the steps. Where nobody looked a
+// device may lead anywhere, but for one that no look has been at: that has no alias yet.
 function planIdle(
-  detached: readonly string[],
+  detached: readonly WireAttachment[],
   alone: readonly string[],
   observed: ObservedLinks,
 ): readonly Step[] {
-  const isUp = (dev: string): boolean => observed.get(dev)?.isUp ?? false
   const mayLead = (dev: string): boolean => {
     const link = observed.get(dev)
-    return link?.redirects === undefined ? isUp(dev) : link.redirects.length > 0
+    if (link === undefined) return false
+    return link.redirects === undefined ? link.alias !== '' : link.redirects.length > 0
   }
   return [
-    ...detached.filter(isUp).map((dev) => setHostLink(dev, false)),
-    ...[...detached, ...alone]
+    ...detached.flatMap((end) => {
+      const link = observed.get(end.hostDevice)
+      // One that lost its end before it was joined has no alias yet.
+      return link === undefined ? [] : toHostLinkSteps(end, link, false)
+    }),
+    ...[...detached.map(({ hostDevice }) => hostDevice), ...alone]
       .filter(mayLead)
       .map((dev): Step => ({ op: 'del-redirect', netns: undefined, dev })),
   ]

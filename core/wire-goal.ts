@@ -51,7 +51,7 @@ export function toWireGoal({ id, wire, part, plugged, node, tunnel, isUp }: Goal
     isJoined,
     tunnel,
     closing: far === undefined ? toTunnelDeviceName(toWireKey(id)) : undefined,
-    detached: [...part.lost, ...part.shutOut].map(({ hostDevice }) => hostDevice),
+    detached: [...part.lost, ...part.shutOut],
   }
 }
 

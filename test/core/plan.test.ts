@@ -161,12 +161,12 @@ describe('planWire()', () => {
     { name: 'an end alone', goal: toGoal([A]), observed: observe([A], false, []) },
     {
       name: 'an end that lost its place',
-      goal: toGoal([], { detached: [A.hostDevice] }),
+      goal: toGoal([], { detached: [A] }),
       observed: observe([A], false, []),
     },
     {
       name: 'an end whose devices are gone',
-      goal: toGoal([], { detached: [A.hostDevice] }),
+      goal: toGoal([], { detached: [A] }),
       observed: new Map(),
     },
     {
@@ -218,9 +218,16 @@ describe('planWire()', () => {
     ])
   })
 
+  it('names an end in words that lost its place before it was joined', () => {
+    expect(renderPlan(planWire(toGoal([], { detached: [A] }), observeNew(A)))).to.deep.equal([
+      `host: ip link set dev ${A.hostDevice} addrgenmode none arp off multicast off (or gone)`,
+      `host: ip link set dev ${A.hostDevice} alias "l2wire default/w container/c1 eth1" down (or gone)`,
+    ])
+  })
+
   it('lets a newer sandbox in before the older one is taken off, whose owner sees the cable go', () => {
     const C = newEnd('c3')
-    const goal = toGoal([A, C], { detached: [B.hostDevice] })
+    const goal = toGoal([A, C], { detached: [B] })
     const observed = new Map([...observeJoined(A, B), ...observeNew(C)])
     expect(renderPlan(planWire(goal, observed)).slice(-3)).to.deep.equal([
       `host: ip link set dev ${C.hostDevice} alias "l2wire default/w container/c3 eth1" up`,
@@ -253,7 +260,7 @@ describe('planWire()', () => {
         ends: [{ end: A, hasCarrier: true }],
         isJoined: true,
         tunnel,
-        detached: [B.hostDevice],
+        detached: [B],
       })
       const lines = renderPlan(planWire(goal, observeJoined(A, B)))
       expect(lines).to.include(`host: tc filter replace dev ${A.hostDevice} ${MATCH} lx1`)
