@@ -87,6 +87,18 @@ async function expectPassing(from: End, to: End): Promise<void> {
   await expectSoon(`${from.pod} reaches ${to.pod}`, async () => isPassing(from, to))
 }
 
+/** An agent that looks at everything once a second, for what no event tells; disposed, it is as before. */
+async function checkOften({ node }: ClusterNode): Promise<AsyncDisposable> {
+  await node.stopAgent('SIGTERM')
+  await node.startAgent(['--check-seconds', '1'])
+  return {
+    [Symbol.asyncDispose]: async () => {
+      await node.stopAgent('SIGTERM')
+      await node.startAgent()
+    },
+  }
+}
+
 describe('a cable in the wall', function () {
   this.timeout(60_000)
   let cluster: LabCluster
@@ -98,7 +110,8 @@ describe('a cable in the wall', function () {
 
   before(async () => {
     traces = await listTraces()
-    cluster = await newLabCluster({ more: ['--check-seconds', '1'] })
+    // What events are to tell must not be found by looking at everything now and then.
+    cluster = await newLabCluster({ more: ['--check-seconds', '3600'] })
     ;[n1, n2] = cluster.nodes as [ClusterNode, ClusterNode]
     store = newFileStore(n1.node.storeUrl.slice('file://'.length))
     spaces = [await newLabNetns('a'), await newLabNetns('b')]
@@ -326,18 +339,24 @@ describe('a cable in the wall', function () {
       b = { on: n2, netns: spaces[1], pod: 'h2' }
     })
 
-    const damages: readonly { name: string; argv: readonly string[] }[] = [
+    const damages: readonly {
+      name: string
+      argv: readonly string[]
+      isSilent?: true
+    }[] = [
       { name: 'deleted', argv: ['ip', 'link', 'del', 'dev', TUNNEL] },
       { name: 'set down', argv: ['ip', 'link', 'set', 'dev', TUNNEL, 'down'] },
       { name: 'without its redirect', argv: ['tc', 'qdisc', 'del', 'dev', TUNNEL, 'clsact'] },
       {
         name: 'whose peer is forbidden',
         argv: ['nft', 'flush', 'set', 'inet', 'l2wire', 'peers4'],
+        isSilent: true,
       },
-      { name: 'without the table', argv: ['nft', 'flush', 'ruleset'] },
+      { name: 'without the table', argv: ['nft', 'flush', 'ruleset'], isSilent: true },
     ]
-    for (const { name, argv } of damages)
+    for (const { name, argv, isSilent } of damages)
       it(`${name} is mended`, async () => {
+        await using _ = isSilent ? await checkOften(n1) : undefined
         await plug(a)
         await plug(b)
         await expectSoon('joined', async () => (await hasCarrier(a)) && hasCarrier(b))
@@ -445,6 +464,7 @@ describe('a cable in the wall', function () {
   })
 
   it('a VNI that no wire has is given back', async () => {
+    await using _ = await checkOften(n1)
     const vni = await store.claimVni(
       { namespace: 'lab', name: 'gone' },
       { first: 9, last: 9 },
@@ -458,6 +478,7 @@ describe('a cable in the wall', function () {
 
   describe('what is not ours', () => {
     it('is not touched, whatever it is called', async () => {
+      await using _ = await checkOften(n1)
       const a = { on: n1, netns: spaces[0], pod: 'h1' }
       const foreign = ['lw0123456789abc', 'lx0123456789abc']
       for (const name of foreign)
