@@ -1,26 +1,17 @@
-// Sandboxes that went without a word: whatever they held is given back. A veth dies with its namespace,
-// while a path may vanish, or lead to another namespace, with the sandbox living on.
+// Sandboxes that went without a word: whatever they held is given back.
 import type { WireAttachment } from '../core/attachment.ts'
 import { releaseEnd, toAttachmentKey, toWireKey, type WireId } from '../core/wire.ts'
-import { observeLinks } from '../kernel/links.ts'
-import { isSameNetns } from '../kernel/netns.ts'
 import { forgetGuest } from './guest-carrier.ts'
+import { isGone } from './liveness.ts'
 import type { Node } from './node.ts'
 
-/** Tells whether anything was given up. Runs under the wire's queue. */
-export async function forgetGone(node: Node, id: WireId): Promise<boolean> {
-  // One that is being added, or has been deleted, is its verb's to settle.
-  const settled = node.state
-    .listOf(id)
-    .filter(({ phase }) => phase === 'ready' || phase === 'released')
-  const there = await observeLinks(settled.map(({ hostDevice }) => hostDevice))
-  let isAny = false
-  for (const end of settled)
-    if (!there.has(end.hostDevice) && !(await isSameNetns(end.netns))) {
-      await forget(node, end)
-      isAny = true
-    }
-  return isAny
+/** Runs under the wire's queue. */
+export async function forgetGone(node: Node, id: WireId): Promise<void> {
+  for (const end of node.state.listOf(id)) {
+    // One that is being added, or has been deleted, is its verb's to settle.
+    const isSettled = end.phase === 'ready' || end.phase === 'released'
+    if (isSettled && (await isGone(end))) await forget(node, end)
+  }
 }
 
 async function forget(node: Node, end: WireAttachment): Promise<void> {

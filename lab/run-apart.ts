@@ -17,6 +17,7 @@ const LONG: readonly string[] = [
   'test/vm/wires.test.ts',
   'test/kernel/tunnel.test.ts',
   'test/kernel/heal.test.ts',
+  'test/kernel/heal-node.test.ts',
   'test/kernel/trouble.test.ts',
   'test/kernel/wire.test.ts',
   'test/process/sidecar.test.ts',
