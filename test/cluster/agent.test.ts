@@ -12,9 +12,10 @@ import type { LabApiServer } from '../../lab/api-server.ts'
 import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
 import type { CniAnswer } from '../../lab/cni.ts'
 import { getMapping, type Manifest } from '../../lab/manifests.ts'
-import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
+import type { LabNetns } from '../../lab/netns.ts'
 import { listTraces } from '../../lab/traces.ts'
 import { getApi } from './fixture-api.ts'
+import { callForPod, mustCallForPod, newPod as newApiPod } from './fixture-pod.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { expectTransparent } from '../expect-transparent.ts'
 
@@ -56,36 +57,23 @@ describe('agents with the Kubernetes API as their store', function () {
     namespace = await api.newNamespace('agents')
   })
 
-  /** A pod as an object of the API and a namespace for its sandbox. */
-  const newPod = async (name: string, metadata: Manifest = {}): Promise<LabNetns> => {
-    await api.apply({
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: { ...metadata, name, namespace },
-      spec: { containers: [{ name: 'shell', image: 'busybox' }] },
-    })
-    return newLabNetns('pod')
-  }
+  const newPod = async (name: string, metadata: Manifest = {}): Promise<LabNetns> =>
+    newApiPod(api, namespace, name, metadata)
 
   const call = async (
     command: string,
-    { node }: ClusterNode,
+    on: ClusterNode,
     pod: string,
     netns: LabNetns,
     config: Manifest = CONFIG,
-  ): Promise<CniAnswer> =>
-    node.call(config, {
-      command,
-      containerID: `${pod}-${netns.name}`,
-      netns: netns.path,
-      ifname: 'eth1',
-      args: `K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=${pod}`,
-    })
-
-  const must = async (...args: Parameters<typeof call>): Promise<void> => {
-    const { exitCode, stdout } = await call(...args)
-    expect(exitCode, `${args[0]}: ${stdout}`).to.equal(0)
-  }
+  ): Promise<CniAnswer> => callForPod({ command, on, namespace, pod, netns, config })
+  const must = async (
+    command: string,
+    on: ClusterNode,
+    pod: string,
+    netns: LabNetns,
+    config: Manifest = CONFIG,
+  ): Promise<void> => mustCallForPod({ command, on, namespace, pod, netns, config })
 
   const getColumns = async (): Promise<string> => {
     const columns =

@@ -8,12 +8,12 @@ import { after, before, describe, it } from 'mocha'
 
 import type { LabApiServer } from '../../lab/api-server.ts'
 import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
-import type { CniAnswer } from '../../lab/cni.ts'
 import type { Manifest } from '../../lab/manifests.ts'
-import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
+import type { LabNetns } from '../../lab/netns.ts'
 import { listTraces } from '../../lab/traces.ts'
 import { listFolder } from '../../store/json-file.ts'
 import { getApi } from './fixture-api.ts'
+import { callForPod, mustCallForPod, newPod, type PodCall } from './fixture-pod.ts'
 import { expectSoon } from '../expect-soon.ts'
 
 const CONFIG = { cniVersion: '1.1.0', name: 'r1-h1', type: 'l2wire' }
@@ -37,16 +37,6 @@ describe('DEL without the Kubernetes API', function () {
     expect(await listTraces()).to.deep.equal(traces)
   })
 
-  const newPod = async (namespace: string, name: string): Promise<LabNetns> => {
-    await api.apply({
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: { name, namespace },
-      spec: { containers: [{ name: 'shell', image: 'busybox' }] },
-    })
-    return newLabNetns('pod')
-  }
-
   const absences = [
     { name: 'away', go: async () => api.kill(), back: async () => api.start() },
     { name: 'silent', go: async () => api.pause(), back: async () => api.resume() },
@@ -54,25 +44,18 @@ describe('DEL without the Kubernetes API', function () {
   for (const { name, go, back } of absences)
     it(`${name}: yes, with an agent and without; nothing is left once both are back`, async () => {
       const namespace = await api.newNamespace('del')
-      await using a = await newPod(namespace, 'h1')
-      await using b = await newPod(namespace, 'h2')
-      const call = async (
-        command: string,
-        { node }: ClusterNode,
-        netns: LabNetns,
-        pod: string,
-      ): Promise<CniAnswer> =>
-        node.call(CONFIG, {
-          command,
-          containerID: `${pod}-${netns.name}`,
-          netns: netns.path,
-          ifname: 'eth1',
-          args: `K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=${pod}`,
-        })
-      const must = async (...args: Parameters<typeof call>): Promise<void> => {
-        const { exitCode, stdout } = await call(...args)
-        expect(exitCode, `${args[0]}: ${stdout}`).to.equal(0)
-      }
+      await using a = await newPod(api, namespace, 'h1')
+      await using b = await newPod(api, namespace, 'h2')
+      const toCall = (command: string, on: ClusterNode, netns: LabNetns, pod: string): PodCall => ({
+        command,
+        on,
+        namespace,
+        pod,
+        netns,
+        config: CONFIG,
+      })
+      const must = async (...args: Parameters<typeof toCall>): Promise<void> =>
+        mustCallForPod(toCall(...args))
 
       await must('ADD', n1, a, 'h1')
       await must('ADD', n2, b, 'h2')
@@ -88,7 +71,7 @@ describe('DEL without the Kubernetes API', function () {
         expect(await readPhase(n1, `h1-${a.name}`)).to.equal('leaving')
         expect(await listNotes(n1), 'its agent has answered').to.deep.equal([])
         await must('DEL', n1, a, 'h1')
-        expect((await call('ADD', n1, a, 'h1')).output).to.include({ code: 11 })
+        expect((await callForPod(toCall('ADD', n1, a, 'h1'))).output).to.include({ code: 11 })
         await n2.node.stopAgent('SIGKILL')
         await must('DEL', n2, b, 'h2')
         expect(await listNotes(n2)).to.deep.equal([`h2-${b.name}@eth1.json`])

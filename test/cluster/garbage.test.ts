@@ -7,10 +7,11 @@ import { toTunnelDeviceName } from '../../core/name.ts'
 import type { LabApiServer } from '../../lab/api-server.ts'
 import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
 import type { CniAnswer } from '../../lab/cni.ts'
-import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
+import type { LabNetns } from '../../lab/netns.ts'
 import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { newApi } from './fixture-api.ts'
+import { callForPod, mustCallForPod, newPod as newApiPod } from './fixture-pod.ts'
 
 const CONFIG = { cniVersion: '1.1.0', name: 'w', type: 'l2wire' }
 const ACCOUNT = { namespace: 'l2wire', name: 'l2wire-agent' }
@@ -55,35 +56,22 @@ describe('what goes without a word', function () {
     namespace = await api.newNamespace('garbage')
   })
 
-  const newPod = async (name: string): Promise<LabNetns> => {
-    await api.apply({
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: { name, namespace },
-      spec: { containers: [{ name: 'shell', image: 'busybox' }] },
-    })
-    return newLabNetns('pod')
-  }
+  const newPod = async (name: string): Promise<LabNetns> => newApiPod(api, namespace, name)
   const removePod = async (name: string): Promise<string> =>
     api.kubectl(['delete', 'pod', name, '-n', namespace, '--force', '--grace-period=0'])
 
   const call = async (
     command: string,
-    { node }: ClusterNode,
+    on: ClusterNode,
     pod: string,
     netns: LabNetns,
-  ): Promise<CniAnswer> =>
-    node.call(CONFIG, {
-      command,
-      containerID: `${pod}-${netns.name}`,
-      netns: netns.path,
-      ifname: 'eth1',
-      args: `K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=${pod}`,
-    })
-  const must = async (...args: Parameters<typeof call>): Promise<void> => {
-    const { exitCode, stdout } = await call(...args)
-    expect(exitCode, `${args[0]}: ${stdout}`).to.equal(0)
-  }
+  ): Promise<CniAnswer> => callForPod({ command, on, namespace, pod, netns, config: CONFIG })
+  const must = async (
+    command: string,
+    on: ClusterNode,
+    pod: string,
+    netns: LabNetns,
+  ): Promise<void> => mustCallForPod({ command, on, namespace, pod, netns, config: CONFIG })
 
   const read = async (path: string): Promise<string> =>
     api.kubectl(['get', 'wires', '-n', namespace, '-o', `jsonpath=${path}`])
