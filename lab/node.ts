@@ -92,7 +92,7 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
     const from = log.length
     child.stderr.setEncoding('utf8').on('data', (text: string) => (log += text))
     const deadline = Date.now() + READY_MS
-    while (!log.slice(from).includes('"ready"')) {
+    while (!log.slice(from).includes('"msg":"ready"')) {
       if (child.exitCode !== null || Date.now() > deadline)
         throw new Error(`The agent did not get ready: ${log.slice(from)}`)
       await sleep(10)
