@@ -1,16 +1,17 @@
 // ADD and CHECK of type l2wire-bind, and how a tap is taken away: a tap for QEMU, joined to whatever
 // pod link the VMI network has, ours or another CNI plugin's.
 import { toTapAttachment, type TapAttachment, type WireAttachment } from '../core/attachment.ts'
-import type { BindConfig } from '../core/cni/config.ts'
+import type { BindConfig } from '../core/cni/bind-config.ts'
 import type { CniArgs } from '../core/cni/env.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
-import { planTap, planUntap } from '../core/plan.ts'
+import { planTap, planUntap } from '../core/plan-tap.ts'
 import { getPodLink, type PodLink } from '../core/pod-link.ts'
 import { applyRemoval, applySteps } from '../kernel/apply.ts'
 import { listPodLinks, readRedirects } from '../kernel/links.ts'
 import { isSameNetns, openNetns } from '../kernel/netns.ts'
 import { attach } from './attach.ts'
 import { explainAddFailure } from './explain.ts'
+import { readNicWish } from './launcher.ts'
 import type { Node } from './node.ts'
 
 export async function addTap(node: Node, args: CniArgs, config: BindConfig): Promise<void> {
@@ -26,7 +27,9 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
     const mtuBytes = wireEnd?.mtuBytes ?? podLink.mtuBytes
     // Without a sidecar the guest is told the pod link's MTU, so that one stays as advertised.
     const widthBytes = config.hasSidecar ? wireEnd?.maxFrameBytes : undefined
-    const attachment = toTapAttachment(args, config, netns, podLink.name, mtuBytes)
+    const wish = readNicWish(args, config)
+    const facts = { podLink: podLink.name, mtuBytes }
+    const attachment = toTapAttachment(args, config, netns, facts, wish)
     refuseTaken(args.ifname, args, links)
     refuseTaken(attachment.tap, args, links)
     await attach(node, {

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { access, constants, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { isRecord } from '../core/cni/config.ts'
+import { isRecord } from '../core/record.ts'
 import { CNI_CODE, CniError, renderCauses, renderValue } from '../core/errors.ts'
 
 type Json = Readonly<Record<string, unknown>>

@@ -64,7 +64,9 @@ function renderStep(step: Step, options: RenderOptions): Batch {
       return {
         tool: 'ip',
         netns: step.netns,
-        lines: [`tuntap add dev ${step.dev} mode tap user ${step.owner} group ${step.owner}`],
+        lines: [
+          `tuntap add dev ${step.dev} mode tap user ${step.owner} group ${step.owner}${step.isMultiQueue ? ' multi_queue' : ''}`,
+        ],
       }
     case 'set-link': {
       const lines: string[] = []

@@ -3,10 +3,13 @@ import { deriveMac } from './address.ts'
 import type { Addressing } from './addressing.ts'
 import type { CniArgs } from './cni/env.ts'
 import { decodePodRef } from './cni/env.ts'
-import type { BindConfig, WireConfig } from './cni/config.ts'
-import { isRecord } from './cni/config.ts'
+import type { WireConfig } from './cni/config.ts'
+import type { BindConfig } from './cni/bind-config.ts'
+import { isRecord } from './record.ts'
 import { DecodeError } from './errors.ts'
 import type { ObjectRef, PodOwner } from './holder.ts'
+import type { NicWish } from './launcher.ts'
+import type { Lease } from './lease.ts'
 import { toHostDeviceName, toTapName } from './name.ts'
 import type { AttachmentId, EndClaim, WireId } from './wire.ts'
 
@@ -53,12 +56,24 @@ export interface WireAttachment extends CommonAttachment {
   readonly hostDevice: string
 }
 
-/** A tap joined to a pod link, for a VM. */
+/** A tap or a macvtap joined to a pod link, for a VM. */
 export interface TapAttachment extends CommonAttachment {
   readonly kind: 'tap'
   readonly podLink: string
+  /** What QEMU opens. */
   readonly tap: string
+  /** What the guest is told. */
   readonly mtuBytes: number
+  /** A macvtap in passthru mode on the pod link; without it a tap. */
+  readonly attach?: 'macvtap'
+  /** The macvtap's ifindex: its character device is /dev/tap and this number. */
+  readonly index?: number
+  /** QEMU opens it with several queues. */
+  readonly isMultiQueue?: true
+  /** The pod's own stack sends nothing out through the pod link: the VM alone speaks there. */
+  readonly isMuted?: true
+  /** What the VM is told about the pod link that it takes over. */
+  readonly lease?: Lease
 }
 
 export type Attachment = WireAttachment | TapAttachment
@@ -115,8 +130,8 @@ export function toTapAttachment(
   args: CniArgs,
   config: BindConfig,
   netns: NetnsRef,
-  podLink: string,
-  mtuBytes: number,
+  { podLink, mtuBytes }: Pick<TapAttachment, 'podLink' | 'mtuBytes'>,
+  wish: NicWish,
 ): TapAttachment {
   return {
     version: 1,
@@ -129,6 +144,7 @@ export function toTapAttachment(
     podLink,
     tap: toTapName(podLink),
     mtuBytes,
+    ...(wish.isMultiQueue ? { isMultiQueue: true } : {}),
   }
 }
 

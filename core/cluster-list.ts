@@ -1,6 +1,6 @@
 // What we read of lists that the Kubernetes API answers with. Decoded narrowly: what is not as the API
 // says is left out, since every line of a list stands for itself.
-import { isRecord } from './cni/config.ts'
+import { isRecord } from './record.ts'
 import { DecodeError } from './errors.ts'
 import type { VniClaim } from './vni-claim.ts'
 import { listObjects, type WireEvent } from './wire-facts.ts'

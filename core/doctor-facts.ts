@@ -2,7 +2,7 @@
 // kubectl-l2wire; a node's part is printed by the same program on that node.
 import type { Attachment } from './attachment.ts'
 import type { AgentPod } from './cluster-list.ts'
-import { isRecord } from './cni/config.ts'
+import { isRecord } from './record.ts'
 import { DecodeError } from './errors.ts'
 import type { NodeLink } from './node-observation.ts'
 import type { VniClaim } from './vni-claim.ts'

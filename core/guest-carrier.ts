@@ -1,7 +1,7 @@
 // A VM's guest sees the link state of its NIC and nothing of the cable behind it. Where the network
 // asks for it, "state" in the VirtualMachine's template follows the carrier, and KubeVirt sets the link
 // of the running guest (1.5.2 and newer, without a restart). What to write there, as a pure function.
-import { isRecord } from './cni/config.ts'
+import { isRecord } from './record.ts'
 import type { ObjectRef } from './holder.ts'
 import { PRIMARY_POD_LINK, toPodLinkName } from './name.ts'
 import { sha256Hex } from './hash.ts'

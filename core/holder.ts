@@ -1,6 +1,6 @@
 // Who holds an end, from the pod's own object: what outlives the pod and is found again under the
 // same name on another node.
-import { isRecord } from './cni/config.ts'
+import { isRecord } from './record.ts'
 
 /** An object that Events can be about. */
 export interface ObjectRef {

@@ -1,6 +1,6 @@
 // What a node's kernel has of one wire: its host ends and pod ends, where their redirects lead, the
 // tunnel, and whether the far end's datagrams are let in. Read by kernel/inspect.ts, from iproute2's JSON.
-import { isRecord } from './cni/config.ts'
+import { isRecord } from './record.ts'
 import { DecodeError } from './errors.ts'
 import type { AttachmentId } from './wire.ts'
 

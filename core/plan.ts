@@ -1,13 +1,11 @@
 // What must be done to a kernel so that a wire is as it should be. Pure: wanted and observed in,
 // steps out. Add before delete, silent before up, redirect before carrier.
-import type { TapAttachment, WireAttachment } from './attachment.ts'
+import type { WireAttachment } from './attachment.ts'
 import type { ObservedLink, ObservedLinks } from './observed.ts'
 import type { Step } from './step.ts'
 import { planTunnel, planUntunnel, type Tunnel } from './tunnel.ts'
 import { toWireKey } from './wire.ts'
 
-/** Uid and gid of QEMU in a virt-launcher pod. */
-const QEMU_ID = 107
 // Less than 256 bytes are allowed (IFALIASZ); what is longer loses its tail.
 const ALIAS_BYTES = 200
 
@@ -148,45 +146,6 @@ export function planUnplug(
     ...(observed.has(gone.hostDevice)
       ? [{ op: 'del-link', netns: undefined, dev: gone.hostDevice } as const]
       : []),
-  ]
-}
-
-/**
- * Joins a tap to its pod link inside the launcher's namespace. maxFrameBytes is what the pod link is
- * set to where it is an end of our wire; another CNI's link keeps its MTU. A tap that is there is kept.
- */
-export function planTap(
-  attachment: TapAttachment,
-  maxFrameBytes: number | undefined,
-  isThere = false,
-): readonly Step[] {
-  const netns = attachment.netns.path
-  const { tap, podLink, mtuBytes } = attachment
-  return [
-    ...(isThere ? [] : [{ op: 'add-tap', netns, dev: tap, owner: QEMU_ID } as const]),
-    { op: 'set-link', netns, dev: tap, mtuBytes, isSilent: true },
-    {
-      op: 'set-link',
-      netns,
-      dev: podLink,
-      isSilent: true,
-      ...(maxFrameBytes === undefined ? {} : { mtuBytes: maxFrameBytes }),
-    },
-    // A node whose default is fq_codel would let one flow overtake another.
-    { op: 'del-queue', netns, dev: tap },
-    { op: 'add-redirect', netns, dev: tap, target: podLink },
-    { op: 'add-redirect', netns, dev: podLink, target: tap },
-    { op: 'set-link', netns, dev: tap, up: true },
-    { op: 'set-link', netns, dev: podLink, up: true },
-  ]
-}
-
-/** Takes a tap away. The pod link stays silent: its launcher is going away with it. */
-export function planUntap(attachment: TapAttachment): readonly Step[] {
-  const netns = attachment.netns.path
-  return [
-    { op: 'del-redirect', netns, dev: attachment.podLink },
-    { op: 'del-link', netns, dev: attachment.tap },
   ]
 }
 

@@ -1,6 +1,6 @@
 // What the doctor and a prober on a node say to each other: a line of JSON each way, one request at a
 // time.
-import { isRecord } from './cni/config.ts'
+import { isRecord } from './record.ts'
 import { DecodeError } from './errors.ts'
 import type { Heard, ProbeMark } from './path-probe.ts'
 import { parseLine } from './station-line.ts'

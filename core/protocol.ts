@@ -1,7 +1,7 @@
 // What shim and agent say to each other over the unix socket: one JSON line each way, and on an ADD
 // with "ipam" two more in between: the agent asks for what the IPAM plugin gives.
 import { decodeEnv, type CniArgs } from './cni/env.ts'
-import { isRecord } from './cni/config.ts'
+import { isRecord } from './record.ts'
 import { DecodeError } from './errors.ts'
 
 export const PROTOCOL = 1

@@ -1,6 +1,6 @@
 // What the CNI plugin leaves behind when a DEL finds no agent: a file per attachment in a folder beside
 // the agent's socket. The agent honours it as the DEL itself as soon as it is there.
-import { isRecord } from './cni/config.ts'
+import { isRecord } from './record.ts'
 import type { CniArgs } from './cni/env.ts'
 import { DecodeError } from './errors.ts'
 import { toAttachmentKey, type AttachmentId } from './wire.ts'

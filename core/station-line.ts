@@ -1,6 +1,6 @@
 // What a cable tester and a station on another node say to each other: a line of JSON each way, one
 // request at a time.
-import { isRecord } from './cni/config.ts'
+import { isRecord } from './record.ts'
 import { DecodeError } from './errors.ts'
 
 export type StationRequest =

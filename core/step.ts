@@ -43,6 +43,8 @@ export interface AddTapStep extends InNetns {
   readonly dev: string
   /** Uid and gid that may open it. */
   readonly owner: number
+  /** Opened with several queues, and then with no other number than several (tun(4), EINVAL). */
+  readonly isMultiQueue: boolean
 }
 
 export interface SetLinkStep extends InNetns {

@@ -1,5 +1,5 @@
 // Wires as stores keep them, read back: what somebody else may have written, checked field by field.
-import { isRecord } from './cni/config.ts'
+import { isRecord } from './record.ts'
 import { DecodeError } from './errors.ts'
 import { VNI_MAX } from './vni.ts'
 import {

@@ -1,6 +1,6 @@
 // A wire as an object of the Kubernetes API: kind Wire of l2wire.dev/v1alpha1. The spec is who is
 // plugged in where, written by the agents; the status is what each node made of it, and its summary.
-import { isRecord } from './cni/config.ts'
+import { isRecord } from './record.ts'
 import { DecodeError } from './errors.ts'
 import { sha256Hex } from './hash.ts'
 import { listNodes, type EndClaim, type Wire } from './wire.ts'

@@ -1,7 +1,7 @@
 // Plays cloud-init in a guest that has none: the part of it that the examples' VirtualMachines use.
 import { parse } from 'yaml'
 
-import { isRecord } from '../core/cni/config.ts'
+import { isRecord } from '../core/record.ts'
 import { DecodeError } from '../core/errors.ts'
 import type { Vmi } from './domain-vmi.ts'
 import type { Guest } from './guest.ts'

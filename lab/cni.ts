@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 
-import { isRecord } from '../core/cni/config.ts'
+import { isRecord } from '../core/record.ts'
 import { ROOT, type Manifest } from './manifests.ts'
 
 export interface CniCall {

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 
 import { parseAllDocuments } from 'yaml'
 
-import { isRecord } from '../core/cni/config.ts'
+import { isRecord } from '../core/record.ts'
 import { DecodeError } from '../core/errors.ts'
 import { playCloudInit, toShell } from './cloud-init.ts'
 import { toVmi } from './domain-vmi.ts'

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 
 import { parse } from 'yaml'
 
-import { isRecord } from '../core/cni/config.ts'
+import { isRecord } from '../core/record.ts'
 import { DecodeError } from '../core/errors.ts'
 
 export const ROOT = resolve(import.meta.dirname, '..')

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { isRecord } from '../core/cni/config.ts'
+import { isRecord } from '../core/record.ts'
 import { newContainer, runInitContainer, type Container, type ContainerSpec } from './container.ts'
 import {
   getMapping,

@@ -4,7 +4,7 @@ import { watch as watchFolder } from 'node:fs'
 import { access, constants, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { isRecord } from '../core/cni/config.ts'
+import { isRecord } from '../core/record.ts'
 import { DecodeError } from '../core/errors.ts'
 import type { Wire, WireId } from '../core/wire.ts'
 import { decodeWireFields } from '../core/wire-document.ts'

@@ -3,7 +3,7 @@ import { watch as watchFolder } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { isRecord } from '../core/cni/config.ts'
+import { isRecord } from '../core/record.ts'
 import { readJsonFile, sweepTemporaryFiles, writeJsonFile } from './json-file.ts'
 import type { NodeNames } from './wire-store.ts'
 

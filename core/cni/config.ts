@@ -5,6 +5,9 @@ import { DEFAULT_MAX_FRAME, decodeMac, decodeMtu } from '../address.ts'
 import { CNI_CODE, CniError, DecodeError, renderValue } from '../errors.ts'
 import { decodeNicAddress, renderCidr } from '../ip.ts'
 import { VNI_MAX } from '../vni.ts'
+import { decodeRecord, isRecord, type Record_ } from '../record.ts'
+import { decodeBind } from './bind-config.ts'
+import type { BindConfig } from './bind-config.ts'
 import type { CniArgs } from './env.ts'
 import { parseCniArgs } from './env.ts'
 import { isCniVersion, type CniVersion } from './version.ts'
@@ -14,7 +17,7 @@ export type PluginType = (typeof PLUGIN_TYPES)[number]
 
 export const DEFAULT_SOCKET = '/run/l2wire/agent.sock'
 
-interface CommonConfig {
+export interface CommonConfig {
   readonly cniVersion: CniVersion
   /** The network's name: the NAD's config name. */
   readonly name: string
@@ -45,18 +48,7 @@ export interface WireConfig extends CommonConfig {
   readonly carrier: 'vm' | undefined
 }
 
-export interface BindConfig extends CommonConfig {
-  readonly type: 'l2wire-bind'
-  readonly attach: 'tap'
-  /** The VMI's network name, injected by KubeVirt through Multus' cni-args. */
-  readonly logicNetworkName: string
-  /** Whether a sidecar tells the guest its MTU; without one KubeVirt tells it the pod link's. */
-  readonly hasSidecar: boolean
-}
-
 export type PluginConfig = WireConfig | BindConfig
-
-type Record_ = Readonly<Record<string, unknown>>
 
 // CNI SPEC.md, "Network configuration lists": what a network name may look like. It ends up in file
 // names and device aliases, hence the length.
@@ -84,6 +76,10 @@ const KNOWN_KEYS = [
   'carrier',
   'attach',
   'sidecar',
+  'dhcp',
+  'multiQueue',
+  'deviceID',
+  'pciBusID',
 ]
 
 /** Standard input as a JSON object. Throws CniError 6. */
@@ -193,32 +189,6 @@ function decodeWire(
   }
 }
 
-function decodeBind(
-  config: Record_,
-  common: CommonConfig,
-  cni: Record_,
-  args: CniArgs,
-): BindConfig {
-  const attach = config['attach'] ?? 'tap'
-  if (attach !== 'tap' && attach !== 'macvtap')
-    throw new DecodeError('attach', attach, 'one of tap, macvtap')
-  if (attach === 'macvtap') throw unsupported('attach', attach, 'tap')
-  const hasSidecar = config['sidecar'] ?? true
-  if (typeof hasSidecar !== 'boolean') throw new DecodeError('sidecar', hasSidecar, 'true or false')
-  const logicNetworkName = cni['logicNetworkName']
-  const isNeeded = args.command === 'ADD' || args.command === 'CHECK'
-  if (logicNetworkName === undefined && !isNeeded)
-    return { ...common, type: 'l2wire-bind', attach, logicNetworkName: '', hasSidecar }
-  // KubeVirt admits these as network names (pkg/network/admitter, v1.9.0).
-  if (typeof logicNetworkName !== 'string' || !/^[A-Za-z0-9_-]{1,253}$/.test(logicNetworkName))
-    throw new DecodeError(
-      'args.cni.logicNetworkName',
-      logicNetworkName,
-      'the name of a network of the VMI, which KubeVirt gives to its binding plugins',
-    )
-  return { ...common, type: 'l2wire-bind', attach, logicNetworkName, hasSidecar }
-}
-
 // runtimeConfig.mac comes for the capability "mac"; MAC= in CNI_ARGS is what older runtimes send.
 function decodeRequestedMac(config: Record_, args: CniArgs): string | undefined {
   const mac = decodeRecord(config['runtimeConfig'], 'runtimeConfig')?.['mac']
@@ -276,14 +246,6 @@ function decodeAddresses(list: unknown, path: string): readonly string[] {
   return addresses.map(renderCidr)
 }
 
-// CNI spec: error 2 must name the key and its value.
-function unsupported(key: string, value: unknown, expected: string): CniError {
-  return new CniError(
-    CNI_CODE.UNSUPPORTED_FIELD,
-    `Cannot use "${key}": it is ${renderValue(value)}, this version supports ${expected}`,
-  )
-}
-
 function invalid(cause: DecodeError): CniError {
   return new CniError(CNI_CODE.INVALID_CONFIG, cause.message, { cause })
 }
@@ -292,13 +254,4 @@ function invalid(cause: DecodeError): CniError {
 export function decodeName(value: unknown, path: string): string {
   if (typeof value === 'string' && NAME.test(value)) return value
   throw new DecodeError(path, value, NAME_EXPECTED)
-}
-
-function decodeRecord(value: unknown, path: string): Record_ | undefined {
-  if (value === undefined || isRecord(value)) return value
-  throw new DecodeError(path, value, 'a JSON object')
-}
-
-export function isRecord(value: unknown): value is Record_ {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

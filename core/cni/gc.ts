@@ -1,7 +1,7 @@
 // What a GC says: CNI SPEC.md 1.1.0, "GC".
 import { CNI_CODE, CniError, DecodeError } from '../errors.ts'
 import { toAttachmentKey } from '../wire.ts'
-import { isRecord } from './config.ts'
+import { isRecord } from '../record.ts'
 
 export interface GcList {
   readonly network: string

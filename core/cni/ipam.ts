@@ -11,7 +11,7 @@ import {
   renderCidr,
   toNetwork,
 } from '../ip.ts'
-import { isRecord } from './config.ts'
+import { isRecord } from '../record.ts'
 
 type Json = Readonly<Record<string, unknown>>
 

@@ -3,7 +3,7 @@ import { NO_ADDRESSING, type Addressing, type NicRoute } from '../addressing.ts'
 import type { CniError } from '../errors.ts'
 import { renderCauses } from '../errors.ts'
 import { getFamily } from '../ip.ts'
-import { isRecord } from './config.ts'
+import { isRecord } from '../record.ts'
 import type { CniVersion } from './version.ts'
 
 export interface CniInterface {

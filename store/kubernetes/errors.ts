@@ -1,7 +1,7 @@
 // What the API server said, in our terms: try again later, or a refusal that somebody must mend.
 import { ApiException } from '@kubernetes/client-node'
 
-import { isRecord } from '../../core/cni/config.ts'
+import { isRecord } from '../../core/record.ts'
 import { CNI_CODE, CniError } from '../../core/errors.ts'
 
 /** HTTP status of a failed call; undefined when there was no answer at all. */

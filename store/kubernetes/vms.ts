@@ -3,7 +3,7 @@
 // KubeVirt (its admission says "update of VMI object is restricted").
 import { ApiException } from '@kubernetes/client-node'
 
-import { isRecord } from '../../core/cni/config.ts'
+import { isRecord } from '../../core/record.ts'
 import { findOwningVm, planCarrier, type GuestRef } from '../../core/guest-carrier.ts'
 import type { CarrierShown } from '../../core/wire.ts'
 import type { KubeClient } from './client.ts'

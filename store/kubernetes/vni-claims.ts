@@ -1,5 +1,5 @@
 // VNIs in use, one cluster-scoped object each, named after the VNI.
-import { isRecord } from '../../core/cni/config.ts'
+import { isRecord } from '../../core/record.ts'
 import type { VniClaim } from '../../core/vni-claim.ts'
 import type { WireId } from '../../core/wire.ts'
 import { GROUP, VERSION, VNI_CLAIMS } from '../../core/wire-object.ts'

@@ -1,6 +1,6 @@
 // The wires of this node as last seen, by watching or by our own writes. So most that is read costs
 // no request, and the echo of our own write is told from somebody else's.
-import { isRecord } from '../../core/cni/config.ts'
+import { isRecord } from '../../core/record.ts'
 import type { WireObject } from '../../core/wire-object.ts'
 
 export interface WireCache {

@@ -1,6 +1,6 @@
 // WireStore in the Kubernetes API: a Wire object per wire, changed by optimistic concurrency
 // (resourceVersion), watched by the label of one node.
-import { isRecord } from '../../core/cni/config.ts'
+import { isRecord } from '../../core/record.ts'
 import { CNI_CODE, CniError } from '../../core/errors.ts'
 import { listNodes, toWireKey, type Wire, type WireId } from '../../core/wire.ts'
 import {

@@ -8,7 +8,9 @@ import {
   toWireAttachment,
 } from '../../core/attachment.ts'
 import type { CniArgs } from '../../core/cni/env.ts'
-import type { BindConfig, WireConfig } from '../../core/cni/config.ts'
+import type { WireConfig } from '../../core/cni/config.ts'
+import type { BindConfig } from '../../core/cni/bind-config.ts'
+import { toNicWish } from '../../core/launcher.ts'
 import { DecodeError } from '../../core/errors.ts'
 
 const NETNS = { path: '/run/netns/a', inode: 4711, bootId: 'b' }
@@ -111,8 +113,18 @@ describe('decodeAttachment()', () => {
     attach: 'tap',
     logicNetworkName: 'ge0',
     hasSidecar: true,
+    hasDhcp: true,
+    dns: undefined,
+    isMultiQueue: undefined,
+    deviceID: undefined,
   }
-  const tap = toTapAttachment(ARGS, bind, NETNS, 'pod16477688c0e', 1500)
+  const tap = toTapAttachment(
+    ARGS,
+    bind,
+    NETNS,
+    { podLink: 'pod16477688c0e', mtuBytes: 1500 },
+    toNicWish({ namespace: 'default', name: undefined }, bind),
+  )
 
   it('reads what was written', () => {
     const told = toWireAttachment(ARGS, { ...CONFIG, carrier: 'vm' }, NETNS, NODE)

@@ -6,14 +6,13 @@ import { toWireAttachment, type TapAttachment, type WireAttachment } from '../..
 import {
   planDetach,
   planEnd,
-  planTap,
   planUnplug,
-  planUntap,
   planWire,
   toAlias,
   type WireGoal,
   type WirePlan,
 } from '../../core/plan.ts'
+import { planTap, planUntap } from '../../core/plan-tap.ts'
 import type { ObservedLink, ObservedLinks } from '../../core/observed.ts'
 import type { Step } from '../../core/step.ts'
 import type { Tunnel } from '../../core/tunnel.ts'
