@@ -46,7 +46,10 @@ export function newHookServer(options: HookOptions): Server {
     OnDefineDomain: toHandler<OnDefineDomainParams, OnDefineDomainResult>(log, (params) => ({
       domainXML: onDefineDomain(options, params),
     })),
-    // Not subscribed to; but a version's services are served whole. What comes goes back.
+    // Never subscribed to for every VM: where anybody is, KubeVirt (1.9.0: pkg/hooks/manager.go)
+    // follows a nil pointer, and virt-launcher ends, for each VM without a cloud-init volume; one
+    // without user data loses its metadata whatever we answer; and only one sidecar is asked. But a
+    // version's services are served whole. What comes goes back.
     PreCloudInitIso: toHandler<PreCloudInitIsoParams, PreCloudInitIsoResult>(
       log,
       ({ cloudInitNoCloudSource, cloudInitData }) => ({ cloudInitNoCloudSource, cloudInitData }),
