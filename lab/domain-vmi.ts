@@ -49,6 +49,7 @@ export interface Vmi {
         readonly interfaces?: readonly VmiInterface[]
         readonly disks?: readonly VmiDisk[]
         readonly networkInterfaceMultiqueue?: boolean
+        readonly useVirtioTransitional?: boolean
       }
       readonly cpu?: {
         readonly cores?: number

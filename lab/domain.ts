@@ -24,11 +24,16 @@ export interface DomainOptions {
   readonly memoryBytes?: number
 }
 
-const VIRTIO_MODEL = 'virtio-non-transitional'
 const KERNEL_BOOT_DIRECTORY = '/var/run/kubevirt/container-disks/kernel-boot'
 /** Booting is the slowest thing the lab does: no self-tests, no calibration, no slow console. */
 const KERNEL_ARGUMENTS =
   'console=ttyS0 loglevel=4 mitigations=off nokaslr no_timer_check cryptomgr.notests tsc=nowatchdog'
+
+/** converter/arch TransitionalModelType, on amd64. */
+export const toVirtioModel = (vmi: Vmi): string =>
+  vmi.spec.domain.devices.useVirtioTransitional === true
+    ? 'virtio-transitional'
+    : 'virtio-non-transitional'
 
 export const toDomainName = (vmi: Vmi): string => `${vmi.metadata.namespace}_${vmi.metadata.name}`
 
@@ -47,14 +52,24 @@ export function toDiskNames(vmi: Vmi): readonly string[] {
   return (vmi.spec.domain.devices.disks ?? []).map((disk) => disk.name)
 }
 
-export function toDomainXml(vmi: Vmi, options: DomainOptions): string {
+function toTopology(vmi: Vmi) {
   const { cpu } = vmi.spec.domain
-  const topology = {
-    sockets: cpu?.sockets ?? 1,
-    cores: cpu?.cores ?? 1,
-    threads: cpu?.threads ?? 1,
-  }
-  const vcpus = topology.sockets * topology.cores * topology.threads
+  return { sockets: cpu?.sockets ?? 1, cores: cpu?.cores ?? 1, threads: cpu?.threads ?? 1 }
+}
+
+function countVcpus(vmi: Vmi): number {
+  const { sockets, cores, threads } = toTopology(vmi)
+  return sockets * cores * threads
+}
+
+/** Queues of each virtio NIC; undefined where the VM does not ask for several (converter/network/virtio-queues.go). */
+export function countQueues(vmi: Vmi): number | undefined {
+  const isAsked = vmi.spec.domain.devices.networkInterfaceMultiqueue === true
+  return isAsked ? Math.min(countVcpus(vmi), 256) : undefined
+}
+
+export function toDomainXml(vmi: Vmi, options: DomainOptions): string {
+  const topology = toTopology(vmi)
   const type = { type: options.accelerator, 'xmlns:qemu': QEMU_NAMESPACE }
   const domain = element('domain', type, [
     element('name', {}, toDomainName(vmi)),
@@ -83,7 +98,7 @@ export function toDomainXml(vmi: Vmi, options: DomainOptions): string {
         threads: String(topology.threads),
       }),
     ]),
-    element('vcpu', { placement: 'static' }, String(vcpus)),
+    element('vcpu', { placement: 'static' }, String(countVcpus(vmi))),
     element('iothreads', {}, '1'),
   ])
   return renderElement(domain)
@@ -113,6 +128,7 @@ function toSysinfo(vmi: Vmi): Element {
 
 function toDevices(vmi: Vmi, options: DomainOptions): readonly Element[] {
   const privateDirectory = toPrivateDirectory(vmi)
+  const virtio = toVirtioModel(vmi)
   return [
     ...toInterfaces(vmi, options),
     element('channel', { type: 'unix' }, [
@@ -123,30 +139,28 @@ function toDevices(vmi: Vmi, options: DomainOptions): readonly Element[] {
       element('target', { name: GUEST_PORT_NAME, type: 'virtio' }),
     ]),
     element('controller', { type: 'usb', index: '0', model: 'none' }),
-    element('controller', { type: 'scsi', index: '0', model: VIRTIO_MODEL }),
-    element('controller', { type: 'virtio-serial', index: '0', model: VIRTIO_MODEL }),
+    element('controller', { type: 'scsi', index: '0', model: virtio }),
+    element('controller', { type: 'virtio-serial', index: '0', model: virtio }),
     element('video', {}, [element('model', { type: 'vga', heads: '1', vram: '16384' })]),
     element('graphics', { type: 'vnc' }, [
       element('listen', { type: 'socket', socket: `${privateDirectory}/virt-vnc` }),
     ]),
-    element('memballoon', { model: VIRTIO_MODEL, freePageReporting: 'on' }, [
+    element('memballoon', { model: virtio, freePageReporting: 'on' }, [
       element('stats', { period: '10' }),
     ]),
-    ...toDiskNames(vmi).map(toDisk),
+    ...toDiskNames(vmi).map((name, index) => toDisk(name, index, virtio)),
     element('serial', { type: 'unix' }, [
       element('target', { port: '0' }),
       element('source', { mode: 'bind', path: `${privateDirectory}/virt-serial0` }),
       element('log', { file: `${privateDirectory}/virt-serial0-log`, append: 'on' }),
     ]),
     element('console', { type: 'pty' }, [element('target', { type: 'serial', port: '0' })]),
-    element('rng', { model: VIRTIO_MODEL }, [
-      element('backend', { model: 'random' }, '/dev/urandom'),
-    ]),
+    element('rng', { model: virtio }, [element('backend', { model: 'random' }, '/dev/urandom')]),
   ]
 }
 
-function toDisk(name: string, index: number): Element {
-  const device = { device: 'disk', type: 'file', model: VIRTIO_MODEL }
+function toDisk(name: string, index: number, model: string): Element {
+  const device = { device: 'disk', type: 'file', model }
   const driver = { error_policy: 'stop', name: 'qemu', type: 'raw', discard: 'unmap' }
   return element('disk', device, [
     element('source', { file: toDiskPath(name) }),
@@ -181,7 +195,7 @@ function toInterface(vmi: Vmi, nic: VmiInterface, options: DomainOptions): Eleme
   const link = options.podLinks.get(podLink)
   // A tap that is not there: virt-launcher then opens the pod link itself.
   const target = nic.binding === undefined || options.podLinks.has(tap) ? tap : podLink
-  const model = nic.model === undefined || nic.model === 'virtio' ? VIRTIO_MODEL : nic.model
+  const model = nic.model === undefined || nic.model === 'virtio' ? toVirtioModel(vmi) : nic.model
   return element('interface', { type: 'ethernet' }, [
     nic.pciAddress === undefined ? undefined : toPciAddress(nic.pciAddress),
     element('source'),
@@ -192,22 +206,18 @@ function toInterface(vmi: Vmi, nic: VmiInterface, options: DomainOptions): Eleme
     nic.bootOrder === undefined ? undefined : element('boot', { order: String(nic.bootOrder) }),
     nic.state === 'down' ? element('link', { state: 'down' }) : undefined,
     element('alias', { name: `ua-${nic.name}` }),
+    toDriver(vmi, nic, options),
     nic.bootOrder === undefined ? element('rom', { enabled: 'no' }) : undefined,
     nic.acpiIndex === undefined ? undefined : element('acpi', { index: String(nic.acpiIndex) }),
   ])
 }
 
-/** What virt-launcher adds to have free PCI ports for NICs to come; such a tap does not exist. */
-export function toPlaceholderXml(count: number): string {
-  const placeholders = Array.from({ length: count }, (_, index) =>
-    element('interface', { type: 'ethernet' }, [
-      element('source'),
-      element('target', { dev: `placeholder-${index}`, managed: 'no' }),
-      element('model', { type: VIRTIO_MODEL }),
-      element('alias', { name: `placeholder-${index}` }),
-    ]),
-  )
-  return placeholders.map((placeholder) => renderElement(placeholder, 2)).join('\n')
+/** KubeVirt says "vhost" always, which an emulated VM's pod does not have: it would not start with several queues. */
+function toDriver(vmi: Vmi, nic: VmiInterface, options: DomainOptions): Element | undefined {
+  const queues = countQueues(vmi)
+  if (queues === undefined || (nic.model ?? 'virtio') !== 'virtio') return undefined
+  const name = options.accelerator === 'kvm' ? 'vhost' : 'qemu'
+  return element('driver', { name, queues: String(queues) })
 }
 
 function toPciAddress(text: string): Element {

@@ -11,7 +11,6 @@ import { parseAllDocuments } from 'yaml'
 import { isRecord } from '../core/record.ts'
 import { DecodeError } from '../core/errors.ts'
 import { playCloudInit, toShell } from './cloud-init.ts'
-import { toVmi } from './domain-vmi.ts'
 import { getMapping, getNadConfig, ROOT, type Manifest } from './manifests.ts'
 import { newLabNode, type LabNode } from './node.ts'
 import { newPod, type Pod } from './pod.ts'
@@ -96,7 +95,7 @@ export async function newExample(name: string, options: ExampleOptions = {}): Pr
   for (const [vm, object] of Object.entries(byName(objects, 'VirtualMachine'))) {
     const launched = started.use(await newVmPod({ node, vm: inNamespace(object), networks }))
     vms[vm] = launched
-    guests.push(prepareGuest(launched, object))
+    guests.push(prepareGuest(launched))
   }
   await Promise.all(guests)
   const ending = new AbortController()
@@ -123,10 +122,10 @@ export async function newExample(name: string, options: ExampleOptions = {}): Pr
   }
 }
 
-async function prepareGuest(vm: VmPod, object: Manifest): Promise<void> {
+async function prepareGuest(vm: VmPod): Promise<void> {
   try {
     await using guest = await vm.launcher.connectGuest()
-    await playCloudInit(guest, toVmi(object))
+    await playCloudInit(guest, vm.launcher.vmi)
   } catch (cause) {
     throw new Error(`Cannot prepare VM "${vm.name}": ${await vm.launcher.readLog()}`, { cause })
   }

@@ -1,67 +1,60 @@
-// How virt-launcher v1.9.0 defines a domain: twice. First with placeholder NICs, so that libvirt adds a
-// PCI port for each; then with the devices as libvirt wrote them down, its own NICs put back. The
-// sidecars are asked both times, and what they made the first time is forgotten.
+// How virt-launcher v1.9.0 defines a domain: up to three times. First with placeholder NICs, so that libvirt adds a
+// PCI port for each; then with the devices as libvirt wrote them down, its own NICs put back; then once more, with
+// free ports behind them. The sidecars are asked every time: what they made the first time is
+// forgotten, what they made the second time comes back as virt-launcher's schema understands it.
 import { writeFile } from 'node:fs/promises'
 
 import { run } from '../kernel/run.ts'
-import { toDomainName, toPlaceholderXml } from './domain.ts'
+import { toDomainName, toVirtioModel } from './domain.ts'
+import { addPlaceholders, addPorts, countExtraPorts, countPlaceholders } from './domain-ports.ts'
+import { toSchemaXml } from './domain-schema.ts'
 import type { Vmi } from './domain-vmi.ts'
+import type { Hooks } from './launcher-hooks.ts'
 import type { Sandbox } from './launcher-sandbox.ts'
-import type { Sidecar } from './launcher-sidecar.ts'
 
-/** manager.go: NICs and free ports together are this many, unless a VM has more NICs. */
-const INTERFACE_SLOTS = 4
 const INTERFACE = /\s*<interface [^]*?<\/interface>/g
 const DEVICES = /<devices>[^]*<\/devices>/
 
 export interface DefineOptions {
   readonly sandbox: Sandbox
   readonly vmi: Vmi
-  readonly sidecars: readonly Sidecar[]
+  readonly hooks: Hooks
   readonly generatedXml: string
-  /** Asked after the sidecars. */
+  /** Asked after the sidecars, as often as they are. */
   readonly rewriteDomain?: (domainXml: string) => string
 }
 
 /** Returns the XML that was defined in the end. */
 export async function defineDomain(options: DefineOptions): Promise<string> {
   const { sandbox, vmi, generatedXml } = options
-  const nics = vmi.spec.domain.devices.interfaces?.length ?? 0
-  const ports = nics === 0 ? 0 : Math.max(0, INTERFACE_SLOTS - nics)
-  if (ports === 0) return defineOnce(options, generatedXml)
-  await defineOnce(options, addInterfaces(generatedXml, toPlaceholderXml(ports)))
-  const written = await sandbox.virsh(['dumpxml', '--inactive', toDomainName(vmi)])
-  return defineOnce(options, takeDevices(generatedXml, written))
+  const placeholders = countPlaceholders(vmi)
+  let spec = generatedXml
+  if (placeholders > 0) {
+    await defineOnce(options, addPlaceholders(generatedXml, placeholders, toVirtioModel(vmi)))
+    const written = await sandbox.virsh(['dumpxml', '--inactive', toDomainName(vmi)])
+    spec = takeDevices(generatedXml, written)
+  }
+  const defined = await defineOnce(options, spec)
+  const ports = countExtraPorts(generatedXml, placeholders)
+  return ports === 0 ? defined : defineOnce(options, addPorts(toSchemaXml(defined), ports))
 }
 
 async function defineOnce(options: DefineOptions, xml: string): Promise<string> {
-  const { sandbox, vmi } = options
-  const hooked = await callHooks(options.sidecars, xml, vmi)
+  const { sandbox, vmi, hooks } = options
+  const hooked = await hooks.onDefineDomain(xml, vmi)
   const wanted = options.rewriteDomain?.(hooked) ?? hooked
   const file = sandbox.toOutsidePath('/run/l2wire/domain.xml')
-  // KubeVirt writes these even when empty, which libvirt takes and its schema does not.
-  await writeFile(file, wanted.replaceAll(/<(bios|baseBoard|chassis)(><\/\1|\/)>/g, ''))
-  await run(['virt-xml-validate', file, 'domain'])
+  await validateDomain(file, wanted)
   await writeFile(file, wanted)
   await sandbox.virsh(['define', file])
   return wanted
 }
 
-async function callHooks(sidecars: readonly Sidecar[], xml: string, vmi: Vmi): Promise<string> {
-  let reached = xml
-  for (const { client } of sidecars) {
-    const { versions, hookPoints } = await client.info()
-    const version = (['v1alpha3', 'v1alpha2', 'v1alpha1'] as const).find((candidate) =>
-      versions.includes(candidate),
-    )
-    if (version === undefined || !hookPoints.some(({ name }) => name === 'OnDefineDomain')) continue
-    reached = (await client.onDefineDomain(version, reached, vmi)).toString('utf8')
-  }
-  return reached
-}
-
-function addInterfaces(xml: string, interfaces: string): string {
-  return xml.replace('\n\t\t<channel ', () => `\n${interfaces}\n\t\t<channel `)
+/** Throws unless the document follows libvirt's schema. Leaves the file behind. */
+export async function validateDomain(file: string, xml: string): Promise<void> {
+  // KubeVirt writes these even when empty, which libvirt takes and its schema does not.
+  await writeFile(file, xml.replaceAll(/<(bios|baseBoard|chassis)(><\/\1|\/)>/g, ''))
+  await run(['virt-xml-validate', file, 'domain'])
 }
 
 /** The generated domain with the devices that libvirt wrote, except for NICs. */
@@ -70,5 +63,5 @@ function takeDevices(generatedXml: string, writtenXml: string): string {
   const devices = DEVICES.exec(writtenXml)?.[0].replaceAll(INTERFACE, '')
   if (devices === undefined) throw new Error('Cannot find the devices in what libvirt wrote')
   const merged = devices.replace('<devices>', () => `<devices>${interfaces}`)
-  return generatedXml.replace(DEVICES, () => merged)
+  return toSchemaXml(generatedXml.replace(DEVICES, () => merged))
 }

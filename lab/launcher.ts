@@ -9,6 +9,7 @@ import { run } from '../kernel/run.ts'
 import { chooseAccelerator } from './accelerator.ts'
 import { listGuestPackages } from './cloud-init.ts'
 import {
+  countQueues,
   isGenerated,
   toDiskNames,
   toDomainName,
@@ -21,6 +22,7 @@ import type { Vmi } from './domain-vmi.ts'
 import { connectGuest, type Guest } from './guest.ts'
 import { ensureGuestImage } from './guest-image.ts'
 import { defineDomain } from './launcher-define.ts'
+import { newHooks } from './launcher-hooks.ts'
 import { newSandbox, type Sandbox } from './launcher-sandbox.ts'
 import { newSidecar, type Sidecar } from './launcher-sidecar.ts'
 
@@ -41,6 +43,8 @@ export interface LauncherOptions {
 }
 
 export interface Launcher extends AsyncDisposable {
+  /** Its cloud-init data as the sidecars left it. */
+  readonly vmi: Vmi
   /** What virt-launcher generated, and what the sidecars made of it. */
   readonly generatedXml: string
   readonly definedXml: string
@@ -78,18 +82,21 @@ export async function newLauncher(options: LauncherOptions): Promise<Launcher> {
   const image = await ensureGuestImage(flavour, guestPackages)
   const sandbox = started.use(await newSandbox({ netnsName, image, privateDirectory, diskNames }))
   const sidecars = await startSidecars(sandbox, vmi, bindings, started)
+  const hooks = await newHooks(sidecars)
+  const prepared = await hooks.preCloudInitIso(vmi)
   const generatedXml = toDomainXml(vmi, {
     accelerator,
     podLinks,
     domainAttachments: toAttachments(bindings),
     ...(guestPackages.length === 0 ? {} : { memoryBytes: PACKAGES_MEMORY_BYTES }),
   })
-  const definedXml = await defineDomain({ ...options, sandbox, sidecars, generatedXml })
+  const definedXml = await defineDomain({ ...options, sandbox, hooks, generatedXml })
   await sandbox.virsh(['start', toDomainName(vmi)])
   await sandbox.saveCapabilities()
   const guestSocket = sandbox.toOutsidePath(toGuestSocketPath(vmi))
   const resources = started.move()
   return {
+    vmi: prepared,
     generatedXml,
     definedXml,
     guestSocket,
@@ -163,6 +170,7 @@ async function newPodTaps(netnsName: string, vmi: Vmi): Promise<AsyncDisposable>
       return toTapName(network?.multus === undefined ? 'eth0' : toPodLinkName(nic.name))
     })
     .filter((tap) => !present.has(tap))
+  const isMultiQueue = (countQueues(vmi) ?? 1) > 1
   const script = 'read -r _; netns=$1; shift; for tap; do ip -n "$netns" link del dev "$tap"; done'
   const guard = spawn('sh', ['-c', script, 'sh', netnsName, ...taps], {
     stdio: ['pipe', 'ignore', 'ignore'],
@@ -175,8 +183,8 @@ async function newPodTaps(netnsName: string, vmi: Vmi): Promise<AsyncDisposable>
   }
   try {
     for (const tap of taps) {
-      const owner = ['user', '107', 'group', '107']
-      await run(['ip', '-n', netnsName, 'tuntap', 'add', 'dev', tap, 'mode', 'tap', ...owner])
+      const kind = `mode tap ${isMultiQueue ? 'multi_queue ' : ''}user 107 group 107`.split(' ')
+      await run(['ip', '-n', netnsName, 'tuntap', 'add', 'dev', tap, ...kind])
       await run(['ip', '-n', netnsName, 'link', 'set', 'dev', tap, 'addrgenmode', 'none'])
       await run(['ip', '-n', netnsName, 'link', 'set', 'dev', tap, 'up'])
     }

@@ -5,6 +5,8 @@ import { DecodeError } from '../../core/errors.ts'
 import { toPodLinkName, toTapName } from '../../core/name.ts'
 import { toDomainXml, type DomainOptions } from '../../lab/domain.ts'
 import { element, renderElement } from '../../lab/domain-element.ts'
+import { addPorts, countExtraPorts, countPlaceholders } from '../../lab/domain-ports.ts'
+import { toSchemaXml } from '../../lab/domain-schema.ts'
 import { toVmi, type Vmi, type VmiInterface } from '../../lab/domain-vmi.ts'
 
 const POD_LINK = toPodLinkName('ge0')
@@ -60,6 +62,18 @@ describe('toDomainXml()', () => {
         '<model type="virtio-non-transitional"></model><mac address="02:00:00:00:00:99"></mac>' +
         '<mtu size="1450"></mtu><alias name="ua-mgmt"></alias><rom enabled="no"></rom></interface>',
     )
+  })
+
+  it('gives every virtio NIC a queue per CPU where the VM asks for several', () => {
+    const vmi = newVmi(
+      { name: 'mgmt', masquerade: {} },
+      { name: 'ge0', bridge: {}, model: 'e1000' },
+    )
+    const devices = { ...vmi.spec.domain.devices, networkInterfaceMultiqueue: true }
+    const spec = { ...vmi.spec, domain: { devices, cpu: { cores: 2, sockets: 2 } } }
+    const [virtio, e1000] = listInterfaces({ ...vmi, spec }, { accelerator: 'kvm' })
+    expect(virtio).to.include('<driver name="vhost" queues="4"></driver>')
+    expect(e1000).to.not.include('<driver')
   })
 
   const l2wire = { name: 'ge0', binding: { name: 'l2wire' } }
@@ -125,6 +139,67 @@ describe('toDomainXml()', () => {
       for (const [index, pattern] of want.entries()) expect(interfaces[index]).to.match(pattern)
     })
   }
+})
+
+describe('toSchemaXml()', () => {
+  it("writes a document that comes back as virt-launcher's schema has it", () => {
+    const written = `<domain type='qemu'>
+  <devices>
+    <interface type='ethernet'>
+      <mac address='02:00:00:00:00:01'/>
+      <target dev='tap0' managed='no'/>
+      <model type='virtio'/>
+      <driver queues='2'><host csum='off'/></driver>
+      <coalesce/>
+      <address type='pci' domain='0x0000' multifunction='on'/>
+    </interface>
+    <controller type='pci' index='1' model='pcie-root-port'><target chassis='1' port='0x8'/></controller>
+    <emulator>/usr/bin/qemu</emulator>
+    <audio id='1' type='none'/>
+  </devices>
+</domain>`
+    expect(toSchemaXml(written)).to.equal(`<domain type='qemu'>
+  <devices>
+\t\t<emulator>/usr/bin/qemu</emulator>
+\t\t<interface type="ethernet">
+\t\t\t<address type="pci" domain="0x0000"></address>
+\t\t\t<target dev="tap0" managed="no"></target>
+\t\t\t<model type="virtio"></model>
+\t\t\t<mac address="02:00:00:00:00:01"></mac>
+\t\t\t<driver queues="2"></driver>
+\t\t</interface>
+\t\t<controller type="pci" index="1" model="pcie-root-port">
+\t\t\t<target></target>
+\t\t</controller>
+\t</devices>
+</domain>`)
+  })
+})
+
+const nic = (name: string): VmiInterface => ({ name, masquerade: {} })
+
+describe('free PCI ports', () => {
+  const rows = [
+    { name: 'no NIC, no placeholders', nics: [], placeholders: 0 },
+    { name: 'one NIC and three placeholders', nics: [nic('a')], placeholders: 3 },
+    { name: 'four NICs fill the slots', nics: ['a', 'b', 'c', 'd'].map(nic), placeholders: 0 },
+  ]
+  for (const { name, nics, placeholders } of rows)
+    it(name, () => {
+      expect(countPlaceholders(newVmi(...nics))).to.equal(placeholders)
+    })
+
+  it('three at least, less the placeholders, of eight in all', () => {
+    const options: DomainOptions = { accelerator: 'kvm', podLinks: new Map() }
+    // Three controllers, memballoon and rng.
+    expect(countExtraPorts(toDomainXml(newVmi(), options), 0)).to.equal(3)
+    const xml = toDomainXml(newVmi(nic('mgmt')), options)
+    expect(countExtraPorts(xml, 3)).to.equal(0)
+    expect(countExtraPorts(xml, 0)).to.equal(3)
+    expect(
+      addPorts(xml, 2).match(/type="pci" index="[12]" model="pcie-root-port"/g),
+    ).to.have.length(2)
+  })
 })
 
 function newNamedVmi(name: string, namespace?: string): Vmi {
