@@ -69,6 +69,7 @@ async function main(): Promise<void> {
     underlay,
     run: runMortal,
     netSysctls: options.netSysctls,
+    resolvConf: { own: options.resolvConf, node: options.nodeResolvConf },
     classifier,
     store: standing.store,
     standing,

@@ -9,6 +9,7 @@ import type { Run } from '../kernel/run.ts'
 import type { Notice } from '../core/notice.ts'
 import type { GuestRef } from '../core/guest-carrier.ts'
 import type { ObjectRef, Pod, PodOwner } from '../core/holder.ts'
+import type { Launcher } from '../core/launcher.ts'
 import type { CarrierShown } from '../core/wire.ts'
 import type { WireStore } from '../store/wire-store.ts'
 import type { KeyQueue } from './key-queue.ts'
@@ -21,10 +22,23 @@ export interface Underlay extends TunnelEnd {
   readonly vniRange: VniRange
 }
 
+/** Paths. */
+export interface ResolvConfFiles {
+  readonly own: string
+  readonly node: string | undefined
+}
+
+/** What there is to know of a launcher, and the refusal of what there is not. */
+export interface ReadLauncher extends Launcher {
+  readonly refusal?: string
+}
+
 /** What a cluster knows besides wires. */
 export interface Cluster {
   /** Undefined for a pod that is gone. */
   readonly findPod: (namespace: string, name: string) => Promise<Pod | undefined>
+  /** Throws CniError 11, 109 or 112. */
+  readonly readLauncher: (namespace: string, name: string) => Promise<ReadLauncher>
   readonly findPodOwner: (namespace: string, name: string) => Promise<PodOwner | undefined>
   /** All wires of the cluster, this node's or not. */
   readonly list: WireStore['list']
@@ -41,6 +55,8 @@ export interface Node extends NodeFacts {
   readonly run: Run
   /** The folder that is /proc/sys/net, where it can be written. */
   readonly netSysctls: string
+  /** Where it stands what resolvers are told. */
+  readonly resolvConf: ResolvConfFiles
   readonly classifier: Classifier
   readonly store: WireStore
   /** Whether the node's name is still ours. */

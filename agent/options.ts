@@ -20,6 +20,10 @@ export interface AgentOptions {
   readonly stateDir: string
   /** Where the network's sysctls can be written. */
   readonly netSysctls: string
+  /** What a resolver in a pod of this node's cluster is told, or on this machine. */
+  readonly resolvConf: string
+  /** The node's own, for pods of DNS policy Default. */
+  readonly nodeResolvConf: string | undefined
   /** Seconds between two looks at everything. */
   readonly checkSeconds: number
 }
@@ -35,6 +39,9 @@ export const USAGE = `Usage: l2wire-agent --store file:///DIR|kubernetes --node-
   --socket PATH            where the CNI plugins reach the agent; default ${DEFAULT_SOCKET}
   --state-dir DIR          what the agent remembers of its attachments; default /var/lib/l2wire
   --net-sysctls DIR        where the sysctls under net can be written; default ${NET_SYSCTLS}
+  --resolv-conf PATH       what VMs are told of DNS comes from there; default /etc/resolv.conf
+  --node-resolv-conf PATH  the same for VMs of DNS policy Default; default: as the others, less the
+                           cluster's search domains
   --check-seconds N        how often everything is looked at, kernel events or not; default 300
   -h, --help               this text
 `
@@ -52,6 +59,8 @@ export function decodeOptions(argv: readonly string[]): AgentOptions | 'help' {
       socket: { type: 'string', default: DEFAULT_SOCKET },
       'state-dir': { type: 'string', default: '/var/lib/l2wire' },
       'net-sysctls': { type: 'string', default: NET_SYSCTLS },
+      'resolv-conf': { type: 'string', default: '/etc/resolv.conf' },
+      'node-resolv-conf': { type: 'string' },
       'check-seconds': { type: 'string', default: '300' },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -77,6 +86,8 @@ export function decodeOptions(argv: readonly string[]): AgentOptions | 'help' {
     socketPath: values.socket,
     stateDir: values['state-dir'],
     netSysctls: values['net-sysctls'],
+    resolvConf: values['resolv-conf'],
+    nodeResolvConf: values['node-resolv-conf'],
     checkSeconds,
   }
 }

@@ -27,7 +27,7 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
     const mtuBytes = wireEnd?.mtuBytes ?? podLink.mtuBytes
     // Without a sidecar the guest is told the pod link's MTU, so that one stays as advertised.
     const widthBytes = config.hasSidecar ? wireEnd?.maxFrameBytes : undefined
-    const wish = readNicWish(args, config)
+    const wish = await readNicWish(node, args, config)
     const facts = { podLink: podLink.name, mtuBytes }
     const attachment = toTapAttachment(args, config, netns, facts, wish)
     refuseTaken(args.ifname, args, links)

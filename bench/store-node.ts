@@ -114,6 +114,7 @@ function newNode(at: number, store: WireStore): Node {
     underlay: { address: `192.0.2.${at}`, port: 14_789, vniRange },
     run,
     netSysctls: '',
+    resolvConf: { own: '/etc/resolv.conf', node: undefined },
     classifier: 'matchall',
     store: standing.store,
     standing,

@@ -23,6 +23,7 @@ export const CNI_CODE = {
   STORE_REFUSED: 109,
   IPAM_FAILED: 110,
   NODE_NAME_TAKEN: 111,
+  LAUNCHER_GONE: 112,
   INTERNAL: 199,
 } as const
 

@@ -77,10 +77,15 @@ function listGroups(address: string, separator: string): readonly string[] {
 }
 
 // A zone ("fe80::1%eth0") is a name on somebody's machine and no part of an address.
-function normalizeIp(text: string): string | undefined {
+/** An address in the kernel's spelling; undefined for what is none, or has a zone. */
+export function normalizeIp(text: string): string | undefined {
   const family = text.includes('%') ? 0 : isIP(text)
   if (family === 0) return undefined
   return new SocketAddress({ address: text, family: family === 4 ? 'ipv4' : 'ipv6' }).address
+}
+
+export function isLoopbackIp(address: string): boolean {
+  return address === '::1' || address.startsWith('127.')
 }
 
 function isUnicast(address: string): boolean {

@@ -1,14 +1,12 @@
-// What a launcher pod and its VM want of one NIC, as values.
+// What a launcher pod and its VM want of one NIC, as values. KubeVirt's fields as of v1.9.0.
 import type { BindConfig } from './cni/bind-config.ts'
 import type { PodRef } from './cni/env.ts'
-
-/** What a pod's resolv.conf says. */
-export interface PodDns {
-  readonly nameservers: readonly string[]
-  readonly searches: readonly string[]
-}
-
-export const NO_DNS: PodDns = { nameservers: [], searches: [] }
+import { decodeMac } from './domain/address.ts'
+import type { Field } from './domain/field.ts'
+import { asArray, asBoolean, asCount, asString, at } from './domain/field.ts'
+import { decodeVcpus } from './domain/vcpu.ts'
+import type { DnsSources, PodDns } from './resolv-conf.ts'
+import { toPodDns } from './resolv-conf.ts'
 
 export interface NicWish {
   /** Of the pod: its own, or its name, as Kubernetes has it. */
@@ -20,12 +18,78 @@ export interface NicWish {
   readonly isMultiQueue: boolean
 }
 
-/** What is known without a cluster. */
-export function toNicWish(pod: PodRef, config: BindConfig): NicWish {
+/** What a cluster says of a launcher: objects of its API. */
+export interface Launcher {
+  readonly pod: unknown
+  /** Undefined for a pod without one, and where nobody may read it. */
+  readonly vmi: unknown
+}
+
+const MAX_HOSTNAME_CHARS = 63
+const MAX_INT32 = 0x7fff_ffff
+
+/** Without a cluster there is no launcher to know. Throws DecodeError, which names the field. */
+export function toNicWish(
+  ref: PodRef,
+  config: BindConfig,
+  dns: DnsSources,
+  launcher?: Launcher,
+): NicWish {
+  const spec = at({ path: 'pod', value: launcher?.pod }, 'spec')
+  const vmi: Field = { path: 'vmi', value: launcher?.vmi }
+  const nic = findNic(vmi, config.logicNetworkName)
   return {
-    hostname: pod.name,
-    dns: config.dns ?? NO_DNS,
-    mac: undefined,
-    isMultiQueue: config.isMultiQueue ?? false,
+    hostname: asString(at(spec, 'hostname')) ?? toHostname(ref.name),
+    dns: config.dns ?? (launcher === undefined ? dns.own : toPodDns(spec, ref.namespace, dns)),
+    ...(nic === undefined
+      ? { mac: undefined, isMultiQueue: config.isMultiQueue ?? false }
+      : {
+          mac: decodeNicMac(nic),
+          isMultiQueue: wantsQueues(vmi, nic, config),
+        }),
   }
+}
+
+// The kubelet's cut, for pods that have no hostname of their own.
+function toHostname(podName: string | undefined): string | undefined {
+  return podName?.slice(0, MAX_HOSTNAME_CHARS).replace(/[-.]+$/, '')
+}
+
+function findNic(vmi: Field, name: string): Field | undefined {
+  return asArray(at(vmi, 'spec', 'domain', 'devices', 'interfaces')).find(
+    (nic) => asString(at(nic, 'name')) === name,
+  )
+}
+
+function decodeNicMac(nic: Field): string | undefined {
+  const mac = at(nic, 'macAddress')
+  return asString(mac) === undefined ? undefined : decodeMac(mac.value, mac.path)
+}
+
+function isVirtio(nic: Field): boolean {
+  return (asString(at(nic, 'model')) ?? 'virtio').startsWith('virtio')
+}
+
+function wantsQueues(vmi: Field, nic: Field, config: BindConfig): boolean {
+  // Another model opens one queue, and a tap made for several refuses it.
+  if (!isVirtio(nic)) return false
+  const running = findRunningQueues(vmi, nic)
+  if (running !== undefined) return running > 1
+  if (config.isMultiQueue !== undefined) return config.isMultiQueue
+  const domain = at(vmi, 'spec', 'domain')
+  return asBoolean(at(domain, 'devices', 'networkInterfaceMultiqueue')) && decodeVcpus(domain) > 1
+}
+
+/**
+ * The queues of a NIC that runs: it keeps them wherever it migrates to, whatever was hot-plugged meanwhile.
+ * KubeVirt goes by the same field for its own taps (pkg/network/setup/netpod, calcQueuesCapByIface).
+ */
+function findRunningQueues(vmi: Field, nic: Field): number | undefined {
+  const name = asString(at(nic, 'name'))
+  const status = asArray(at(vmi, 'status', 'interfaces')).find(
+    (one) =>
+      asString(at(one, 'name')) === name &&
+      asString(at(one, 'infoSource'))?.split(', ').includes('domain') === true,
+  )
+  return status === undefined ? undefined : asCount(at(status, 'queueCount'), MAX_INT32)
 }

@@ -69,6 +69,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
   'store/kubernetes/connections.ts': ['@kubernetes/client-node'],
   'store/kubernetes/errors.ts': ['@kubernetes/client-node'],
   'store/kubernetes/events.ts': ['@kubernetes/client-node'],
+  'store/kubernetes/launchers.ts': ['@kubernetes/client-node'],
   'store/kubernetes/token-file.ts': ['@kubernetes/client-node'],
   'store/kubernetes/node-leases.ts': ['@kubernetes/client-node'],
   'store/kubernetes/nodes.ts': ['@kubernetes/client-node'],

@@ -1,8 +1,8 @@
 // The keys of a network configuration of type l2wire-bind, decoded: how a VM is attached to a pod link.
 import { CNI_CODE, CniError, DecodeError, renderValue } from '../errors.ts'
 import { decodeIp } from '../ip.ts'
-import type { PodDns } from '../launcher.ts'
 import { decodeRecord, type Record_ } from '../record.ts'
+import type { PodDns } from '../resolv-conf.ts'
 import type { CommonConfig } from './config.ts'
 import type { CniArgs } from './env.ts'
 

@@ -3,6 +3,7 @@
 import type { WireStore } from '../wire-store.ts'
 import { newKubeClient, type KubeAccess } from './client.ts'
 import { newEventTeller, type TellSubjects } from './events.ts'
+import { newLauncherReader, type ReadLauncher } from './launchers.ts'
 import { newNodeLister, type ListNodes } from './nodes.ts'
 import { newPodFinder, type FindPod } from './pods.ts'
 import { newGuestFinder, type FindGuest } from './vms.ts'
@@ -14,6 +15,7 @@ export interface NodeCluster {
   /** All wires of the cluster. */
   readonly list: WireStore['list']
   readonly findPod: FindPod
+  readonly readLauncher: ReadLauncher
   /** The names of all nodes of the cluster. */
   readonly listNodes: ListNodes
   readonly tell: TellSubjects
@@ -27,6 +29,7 @@ export function openNodeCluster(access: KubeAccess, node: string): NodeCluster {
     store: newKubernetesStore(client, { node }),
     list: async (onUnreadable) => newKubernetesStore(client).list(onUnreadable),
     findPod: newPodFinder(client),
+    readLauncher: newLauncherReader(client),
     listNodes: newNodeLister(client),
     tell: newEventTeller(client, node),
     findGuest: newGuestFinder(client),

@@ -27,8 +27,15 @@ const ALL = {
   'wires/status': ['update'],
   vniclaims: ['get', 'list', 'create', 'delete'],
   pods: ['get'],
+  virtualmachineinstances: ['get'],
   nodes: ['list'],
   events: ['create', 'get', 'update'],
+}
+const API_GROUPS: Readonly<Record<string, string>> = {
+  pods: '',
+  nodes: '',
+  events: '',
+  virtualmachineinstances: 'kubevirt.io',
 }
 
 describe('agents with the Kubernetes API as their store', function () {
@@ -302,7 +309,7 @@ function newRole(verbs: Readonly<Record<string, readonly string[]>>): Manifest {
     kind: 'ClusterRole',
     metadata: { name: ACCOUNT.name },
     rules: granted.map(([resource, words]) => ({
-      apiGroups: [['pods', 'nodes', 'events'].includes(resource) ? '' : 'l2wire.dev'],
+      apiGroups: [API_GROUPS[resource] ?? 'l2wire.dev'],
       resources: [resource],
       verbs: words,
     })),

@@ -10,7 +10,7 @@ import {
 import type { CniArgs } from '../../core/cni/env.ts'
 import type { WireConfig } from '../../core/cni/config.ts'
 import type { BindConfig } from '../../core/cni/bind-config.ts'
-import { toNicWish } from '../../core/launcher.ts'
+import { NO_DNS } from '../../core/resolv-conf.ts'
 import { DecodeError } from '../../core/errors.ts'
 
 const NETNS = { path: '/run/netns/a', inode: 4711, bootId: 'b' }
@@ -123,7 +123,7 @@ describe('decodeAttachment()', () => {
     bind,
     NETNS,
     { podLink: 'pod16477688c0e', mtuBytes: 1500 },
-    toNicWish({ namespace: 'default', name: undefined }, bind),
+    { hostname: undefined, dns: NO_DNS, mac: undefined, isMultiQueue: false },
   )
 
   it('reads what was written', () => {

@@ -1,0 +1,228 @@
+// What an agent reads of a launcher in a real API server, with KubeVirt's own schemas: its pod, its
+// VirtualMachineInstance, and what becomes of an ADD when one of them is not there.
+import { expect } from 'chai'
+import { after, before, beforeEach, describe, it } from 'mocha'
+
+import { toPodLinkName, toTapName } from '../../core/name.ts'
+import { newLabApiServer, type LabApiServer } from '../../lab/api-server.ts'
+import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
+import type { CniAnswer } from '../../lab/cni.ts'
+import { getMapping, getNadConfig, readManifest, type Manifest } from '../../lab/manifests.ts'
+import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
+import { listTraces } from '../../lab/traces.ts'
+import { expectSoon } from '../expect-soon.ts'
+import { getApi } from './fixture-api.ts'
+
+const { newKubeClient } = await import('../../store/kubernetes/client.ts')
+const { newLauncherReader } = await import('../../store/kubernetes/launchers.ts')
+
+const NETWORK = 'ge0'
+const POD_LINK = toPodLinkName(NETWORK)
+const TAP = toTapName(POD_LINK)
+const POD = 'virt-launcher-r1-x7k2p'
+const ROLE = 'deploy/base/rbac.yaml'
+
+describe('the launcher of a VM, as an agent sees it', function () {
+  this.timeout(60_000)
+  let api: LabApiServer
+  let cluster: LabCluster
+  let on: ClusterNode
+  let namespace: string
+  let bind: Manifest
+  let traces: readonly string[]
+
+  before(async () => {
+    api = await getApi()
+    traces = await listTraces()
+    await api.kubectl(['apply', '-f', 'deploy/base/namespace.yaml', '-f', ROLE])
+    const kubeconfig = await api.newServiceAccountKubeconfig('l2wire', 'l2wire-agent')
+    cluster = await newLabCluster({ api, kubeconfig, count: 1, prefix: 'launcher-test-' })
+    ;[on] = cluster.nodes as [ClusterNode]
+    bind = {
+      ...getNadConfig(await readManifest('deploy/base/binding-nad.yaml')),
+      args: { cni: { logicNetworkName: NETWORK } },
+    }
+  })
+  after(async () => {
+    await cluster[Symbol.asyncDispose]()
+    expect(await listTraces()).to.deep.equal(traces)
+  })
+  beforeEach(async () => {
+    namespace = await api.newNamespace('launchers')
+  })
+
+  /** Returns its UID. */
+  const newVmi = async (domain: Manifest = {}): Promise<unknown> => {
+    await api.apply({
+      apiVersion: 'kubevirt.io/v1',
+      kind: 'VirtualMachineInstance',
+      metadata: { name: 'r1', namespace },
+      spec: {
+        domain: {
+          cpu: { sockets: 4 },
+          devices: {
+            networkInterfaceMultiqueue: true,
+            interfaces: [{ name: NETWORK, binding: { name: 'l2wire' } }],
+          },
+          ...domain,
+        },
+        networks: [{ name: NETWORK, multus: { networkName: 'r1-h1' } }],
+      },
+    })
+    return getMapping(await api.getObject('vmi', 'r1', namespace), 'metadata')['uid']
+  }
+  const newLauncher = async (uid: unknown, to = api): Promise<void> =>
+    to.apply({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: {
+        name: POD,
+        namespace,
+        ownerReferences: [
+          {
+            apiVersion: 'kubevirt.io/v1',
+            kind: 'VirtualMachineInstance',
+            name: 'r1',
+            uid,
+            controller: true,
+          },
+        ],
+      },
+      spec: { hostname: 'r1', containers: [{ name: 'compute', image: 'none' }] },
+    })
+  const call = async (command: string, netns: LabNetns, config = bind): Promise<CniAnswer> =>
+    on.node.call(config, {
+      command,
+      containerID: netns.name,
+      netns: netns.path,
+      ifname: 'net1',
+      args: `K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=${POD}`,
+    })
+  const newSandbox = async (): Promise<LabNetns> => {
+    const netns = await newLabNetns('launcher')
+    await netns.run(['ip', 'link', 'add', 'name', POD_LINK, 'type', 'veth', 'peer', 'name', 'p0'])
+    return netns
+  }
+  /** Undefined where there is no tap. */
+  const hasQueues = async (netns: LabNetns): Promise<boolean | undefined> => {
+    const links = JSON.parse(await netns.run(['ip', '-j', '-d', 'link', 'show'])) as {
+      ifname: string
+      linkinfo?: { info_data?: { multi_queue?: boolean } }
+    }[]
+    return links.find(({ ifname }) => ifname === TAP)?.linkinfo?.info_data?.multi_queue
+  }
+
+  const rows: readonly { name: string; domain?: Manifest; config?: Manifest; want: boolean }[] = [
+    { name: 'one that asks for several queues', want: true },
+    { name: 'one with a single vCPU', domain: { cpu: { sockets: 1, maxSockets: 4 } }, want: false },
+    {
+      name: 'one whose NIC is no virtio',
+      domain: {
+        devices: {
+          networkInterfaceMultiqueue: true,
+          interfaces: [{ name: NETWORK, binding: { name: 'l2wire' }, model: 'e1000' }],
+        },
+      },
+      want: false,
+    },
+    { name: 'one whose network says no', config: { multiQueue: false }, want: false },
+  ]
+  for (const { name, domain, config, want } of rows)
+    it(`makes a tap for ${want ? 'several queues' : 'one queue'}: ${name}`, async () => {
+      await newLauncher(await newVmi(domain))
+      await using netns = await newSandbox()
+      const added = await call('ADD', netns, { ...bind, ...config })
+      expect(added.exitCode, added.stdout).to.equal(0)
+      expect(await hasQueues(netns)).to.equal(want)
+      expect((await call('DEL', netns)).exitCode).to.equal(0)
+    })
+
+  it('goes by the queues that the VM runs with: a NIC keeps them when it migrates', async () => {
+    await newLauncher(await newVmi())
+    const status = { interfaces: [{ name: NETWORK, infoSource: 'domain', queueCount: 1 }] }
+    const patch = JSON.stringify({ status })
+    await api.kubectl(['patch', 'vmi', 'r1', '-n', namespace, '--type=merge', '-p', patch])
+    await using netns = await newSandbox()
+    const added = await call('ADD', netns)
+    expect(added.exitCode, added.stdout).to.equal(0)
+    expect(await hasQueues(netns)).to.equal(false)
+    expect((await call('DEL', netns)).exitCode).to.equal(0)
+  })
+
+  it('reads the pod and the VMI as they are', async () => {
+    await newLauncher(await newVmi())
+    const read = newLauncherReader(newKubeClient({ kubeconfig: api.kubeconfig }))
+    const { pod, vmi } = await read(namespace, POD)
+    expect(pod).to.have.nested.property('spec.hostname', 'r1')
+    expect(pod).to.have.nested.property('spec.dnsPolicy', 'ClusterFirst')
+    expect(vmi).to.have.nested.property('spec.domain.cpu.sockets', 4)
+  })
+
+  it('takes a launcher for a plain pod where KubeVirt is not installed', async () => {
+    await using bare = await newLabApiServer()
+    namespace = await bare.newNamespace('bare')
+    await newLauncher('c0ffee00-0000-4000-8000-000000000001', bare)
+    const read = newLauncherReader(newKubeClient({ kubeconfig: bare.kubeconfig }))
+    const { pod, vmi, refusal } = await read(namespace, POD)
+    expect(pod).to.have.nested.property('spec.hostname', 'r1')
+    expect({ vmi, refusal }).to.deep.equal({ vmi: undefined, refusal: undefined })
+  })
+
+  it('says that a launcher is gone: no pod, no VMI, or another one of its name', async () => {
+    await using netns = await newSandbox()
+    const expectGone = async (what: string): Promise<void> => {
+      const { output } = await call('ADD', netns)
+      expect(output).to.include({ code: 112 })
+      expect(output?.['msg']).to.include(`${what} is gone`)
+      expect(await hasQueues(netns)).to.equal(undefined)
+    }
+    const uid = await newVmi()
+    await expectGone(`pod "${namespace}/${POD}"`)
+    await newLauncher(uid)
+    await api.kubectl(['delete', 'vmi', 'r1', '-n', namespace])
+    await expectGone(`VirtualMachineInstance "${namespace}/r1"`)
+    await newVmi()
+    await expectGone(`VirtualMachineInstance "${namespace}/r1"`)
+    expect((await call('DEL', netns)).exitCode).to.equal(0)
+  })
+
+  it('goes on with one queue where it may not read VMIs, and says so in its log', async () => {
+    await newLauncher(await newVmi())
+    await using netns = await newSandbox()
+    const index = await findRule()
+    const path = `/rules/${index}/resources`
+    const patch = JSON.stringify([{ op: 'replace', path, value: ['virtualmachines'] }])
+    await api.kubectl(['patch', 'clusterrole', 'l2wire-agent', '--type=json', '-p', patch])
+    try {
+      // The API server hears of its own rights a moment later.
+      await expectSoon('one queue', async () => {
+        expect((await call('ADD', netns)).exitCode).to.equal(0)
+        const isMultiQueue = await hasQueues(netns)
+        expect((await call('DEL', netns)).exitCode).to.equal(0)
+        return isMultiQueue === false
+      })
+      expect(on.node.readLog()).to.match(/cannot get resource .*virtualmachineinstances/)
+    } finally {
+      await api.kubectl(['apply', '-f', ROLE])
+    }
+  })
+
+  it('is told to come again while the API is away, and leaves nothing', async () => {
+    await newLauncher(await newVmi())
+    await using netns = await newSandbox()
+    await api.kill()
+    try {
+      expect((await call('ADD', netns)).output).to.include({ code: 11 })
+      expect(await hasQueues(netns)).to.equal(undefined)
+    } finally {
+      await api.start()
+    }
+    expect((await call('DEL', netns)).exitCode).to.equal(0)
+  })
+
+  const findRule = async (): Promise<number> => {
+    const { rules } = await api.getObject('clusterrole', 'l2wire-agent')
+    const all = rules as readonly { resources?: readonly string[] }[]
+    return all.findIndex(({ resources = [] }) => resources.includes('virtualmachineinstances'))
+  }
+})
