@@ -187,7 +187,7 @@ describe('deploy', function () {
       { resource: 'secrets', may: [] },
       { resource: 'nodes', may: ['list'] },
       { resource: 'network-attachment-definitions.k8s.cni.cncf.io', may: [] },
-      { resource: 'virtualmachineinstances.kubevirt.io', may: [] },
+      { resource: 'virtualmachineinstances.kubevirt.io', may: ['get'] },
     ]
     for (const { resource, subresource, may } of rows)
       it(`may ${may.join(', ') || 'do nothing with'} ${resource}${subresource === undefined ? '' : `/${subresource}`}`, async () => {

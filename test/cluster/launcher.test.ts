@@ -98,20 +98,6 @@ describe('the launcher of a VM, as an agent sees it', function () {
       ifname: 'net1',
       args: `K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=${POD}`,
     })
-  const newSandbox = async (): Promise<LabNetns> => {
-    const netns = await newLabNetns('launcher')
-    await netns.run(['ip', 'link', 'add', 'name', POD_LINK, 'type', 'veth', 'peer', 'name', 'p0'])
-    return netns
-  }
-  /** Undefined where there is no tap. */
-  const hasQueues = async (netns: LabNetns): Promise<boolean | undefined> => {
-    const links = JSON.parse(await netns.run(['ip', '-j', '-d', 'link', 'show'])) as {
-      ifname: string
-      linkinfo?: { info_data?: { multi_queue?: boolean } }
-    }[]
-    return links.find(({ ifname }) => ifname === TAP)?.linkinfo?.info_data?.multi_queue
-  }
-
   const rows: readonly { name: string; domain?: Manifest; config?: Manifest; want: boolean }[] = [
     { name: 'one that asks for several queues', want: true },
     { name: 'one with a single vCPU', domain: { cpu: { sockets: 1, maxSockets: 4 } }, want: false },
@@ -226,3 +212,18 @@ describe('the launcher of a VM, as an agent sees it', function () {
     return all.findIndex(({ resources = [] }) => resources.includes('virtualmachineinstances'))
   }
 })
+
+/** Undefined where there is no tap. */
+async function hasQueues(netns: LabNetns): Promise<boolean | undefined> {
+  const links = JSON.parse(await netns.run(['ip', '-j', '-d', 'link', 'show'])) as {
+    ifname: string
+    linkinfo?: { info_data?: { multi_queue?: boolean } }
+  }[]
+  return links.find(({ ifname }) => ifname === TAP)?.linkinfo?.info_data?.multi_queue
+}
+
+async function newSandbox(): Promise<LabNetns> {
+  const netns = await newLabNetns('launcher')
+  await netns.run(['ip', 'link', 'add', 'name', POD_LINK, 'type', 'veth', 'peer', 'name', 'p0'])
+  return netns
+}
