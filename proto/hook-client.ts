@@ -3,10 +3,12 @@
 import { Client, credentials } from '@grpc/grpc-js'
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js'
 
-import { loadHookServices } from './load.ts'
+import { loadDomainHookService, loadHookServices } from './load.ts'
 import type {
   HookVersion,
   InfoResult,
+  MutateDomainRequest,
+  MutateDomainResponse,
   OnDefineDomainResult,
   PreCloudInitIsoParams,
   PreCloudInitIsoResult,
@@ -24,6 +26,12 @@ export interface HookClient extends Disposable {
     version: Exclude<HookVersion, 'v1alpha1'>,
     params: PreCloudInitIsoParams,
   ): Promise<PreCloudInitIsoResult>
+  /** What a Plugin's domain hook answers; by default asked as KubeVirt asks when a VM starts. */
+  mutateDomain(
+    domain: string | Uint8Array,
+    vmi: string | Uint8Array | object,
+    request?: Partial<MutateDomainRequest>,
+  ): Promise<Buffer>
   shutdown(): Promise<void>
   close(): void
 }
@@ -36,6 +44,7 @@ export interface ConnectOptions {
 /** Connects lazily: the first call fails when nobody listens on the socket. */
 export function connect(socketPath: string, options: ConnectOptions = {}): HookClient {
   const services = loadHookServices()
+  const domainHook = loadDomainHookService()
   const client = new Client(`unix:${socketPath}`, credentials.createInsecure(), {
     // What is too large is the sidecar's to say.
     'grpc.max_receive_message_length': -1,
@@ -66,6 +75,16 @@ export function connect(socketPath: string, options: ConnectOptions = {}): HookC
     },
     preCloudInitIso: async (version, params) =>
       call<PreCloudInitIsoResult>(services.callbacks[version], 'PreCloudInitIso', params),
+    mutateDomain: async (domain, vmi, request = {}) => {
+      const params: MutateDomainRequest = {
+        domain_type: 'libvirt',
+        domain: toBytes(domain),
+        vmi: toBytes(vmi),
+        sidecar_context: { invocation_context: 'Boot' },
+        ...request,
+      }
+      return (await call<MutateDomainResponse>(domainHook, 'MutateDomain', params)).domain
+    },
     shutdown: async () => {
       await call<object>(services.callbacks.v1alpha3, 'Shutdown', {})
     },

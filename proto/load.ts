@@ -38,6 +38,21 @@ export interface PreCloudInitIsoResult {
   readonly cloudInitData: Buffer
 }
 
+/** Why KubeVirt asks a domain hook. KubeVirt 1.9 never says MigrationSource, though its API knows it. */
+export const INVOCATION_CONTEXTS = ['Boot', 'MigrationSource', 'MigrationTarget'] as const
+
+export interface MutateDomainRequest {
+  readonly domain_type: string
+  readonly domain: Buffer
+  readonly vmi: Buffer
+  /** Null where the client sent none. */
+  readonly sidecar_context: { readonly invocation_context: string } | null
+}
+
+export interface MutateDomainResponse {
+  readonly domain: Buffer
+}
+
 export interface HookServices {
   readonly info: ServiceDefinition
   readonly callbacks: Readonly<Record<HookVersion, ServiceDefinition>>
@@ -53,6 +68,11 @@ export function loadHookServices(): HookServices {
       v1alpha3: loadService('./hooks-v1alpha3.proto', 'kubevirt.hooks.v1alpha3.Callbacks'),
     },
   }
+}
+
+export function loadDomainHookService(): ServiceDefinition {
+  const name = 'kubevirt.hooks.plugins.v1alpha1.DomainHookService'
+  return loadService('./plugin-v1alpha1.proto', name)
 }
 
 function loadService(file: string, name: string): ServiceDefinition {

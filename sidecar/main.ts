@@ -2,15 +2,16 @@
 // XML and nothing else. Wiring only; the rules are in core/domain.
 import { parseArgs } from 'node:util'
 
-import { ServerCredentials } from '@grpc/grpc-js'
-import type { Server } from '@grpc/grpc-js'
 import { pino } from 'pino'
 
+import { OUR_BINDINGS } from '../core/domain/bindings.ts'
 import { renderCauses } from '../core/errors.ts'
+import { addDomainHook } from './domain-hook.ts'
 import { readPodLinks } from './facts.ts'
-import { toMaxMessageBytes } from './memory.ts'
-import { newHookServer } from './server.ts'
-import { delSocket, clearSocketPath, toSocketPath } from './socket.ts'
+import { addHooks } from './hooks.ts'
+import { listen } from './server.ts'
+import type { Listener } from './server.ts'
+import { delSocket, toSocketPath } from './socket.ts'
 
 /** Where the folder that only this sidecar and virt-launcher share is mounted. */
 const SOCKET_DIR = '/var/run/kubevirt-hooks'
@@ -19,52 +20,56 @@ const SYSFS_NET = '/sys/class/net'
 const DRAIN_MS = 2_000
 
 const log = pino({ base: null }, pino.destination({ dest: 2, sync: true }))
+const listeners: Listener[] = []
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { 'socket-dir': { type: 'string', default: SOCKET_DIR } },
-  })
-  // Empty counts as unset, as it does for KubeVirt.
-  const binding = process.env['NETWORK_BINDING_PLUGIN_NAME'] || 'l2wire'
-  const path = toSocketPath(values['socket-dir'], process.env['CONTAINER_NAME'] || binding)
-
-  const server = newHookServer({
-    binding,
-    log,
-    maxMessageBytes: toMaxMessageBytes(),
-    readPodLinks: (names) => readPodLinks(SYSFS_NET, names),
-    onShutdown: () => {
-      stop(server, path, 'Shutdown')
+    options: {
+      'socket-dir': { type: 'string' },
+      'plugin-socket': { type: 'string' },
+      binding: { type: 'string', multiple: true },
     },
   })
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => {
-      stop(server, path, signal)
-    })
+  // First of all: PID 1 of a container does not end by a signal that it has no handler for.
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop(signal))
+  const pod = { log, readPodLinks: (names: Iterable<string>) => readPodLinks(SYSFS_NET, names) }
+
+  const pluginSocket = values['plugin-socket']
+  if (pluginSocket !== undefined) {
+    const bindings = values.binding ?? OUR_BINDINGS
+    listeners.push(
+      await listen(pluginSocket, (server) => addDomainHook(server, { ...pod, bindings })),
+    )
+    log.info({ bindings, socket: pluginSocket }, 'listening')
+    // A container that serves a Plugin has no folder of a hook sidecar, unless it is told of one.
+    if (values['socket-dir'] === undefined) return
   }
-  await clearSocketPath(path)
-  await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error, port) => {
-      if (error === null) resolve(port)
-      else reject(error)
-    })
-  })
+  // Empty counts as unset, as it does for KubeVirt.
+  const binding = process.env['NETWORK_BINDING_PLUGIN_NAME'] || 'l2wire'
+  const dir = values['socket-dir'] ?? SOCKET_DIR
+  const path = toSocketPath(dir, process.env['CONTAINER_NAME'] || binding)
+  const hooks = { ...pod, binding, onShutdown }
+  listeners.push(await listen(path, (server) => addHooks(server, hooks)))
   log.info({ binding, socket: path }, 'listening')
 }
 
-function stop(server: Server, path: string, reason: string): void {
+function onShutdown(): void {
+  stop('Shutdown')
+}
+
+function stop(reason: string): void {
   log.info({ reason }, 'stopping')
-  const exit = () => {
-    delSocket(path)
+  setTimeout(() => {
+    for (const { path } of listeners) delSocket(path)
     process.exit(0)
-  }
-  setTimeout(exit, DRAIN_MS)
-  server.tryShutdown(exit)
+  }, DRAIN_MS)
+  void Promise.all(listeners.map(async (listener) => listener.stop())).then(() => process.exit(0))
 }
 
 try {
   await main()
 } catch (error) {
   log.fatal(renderCauses(error))
-  process.exitCode = 1
+  for (const { path } of listeners) delSocket(path)
+  process.exit(1)
 }

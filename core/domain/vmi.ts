@@ -18,7 +18,7 @@ import {
 } from './field.ts'
 import { decodeVcpus } from './vcpu.ts'
 
-/** One interface of the VM that has our binding and is not on its way out. */
+/** One interface of the VM that has a binding of ours and is not on its way out. */
 export interface VmiNic {
   /** Interface and network share it; the domain's alias is "ua-" and this. */
   readonly name: string
@@ -70,8 +70,8 @@ function countMatches(text: string, pattern: RegExp): number {
   return count
 }
 
-/** Decodes a VMI as far as NICs of this binding need it. Throws DecodeError with the path in the VMI. */
-export function decodeVmi(value: unknown, binding: string): Vmi {
+/** Decodes a VMI as far as NICs of these bindings need it. Throws DecodeError with the path in the VMI. */
+export function decodeVmi(value: unknown, ...bindings: readonly string[]): Vmi {
   const vmi: Field = { path: '', value }
   if (asObject({ path: 'vmi', value }) === undefined) {
     throw new DecodeError('vmi', value, 'an object')
@@ -83,7 +83,7 @@ export function decodeVmi(value: unknown, binding: string): Vmi {
   return {
     interfaceNames: decodeNames(interfaces),
     nics: interfaces
-      .filter((iface) => hasBinding(iface, binding))
+      .filter((iface) => hasBinding(iface, bindings))
       .filter((iface) => asString(at(iface, 'state')) !== 'absent')
       .map((iface) => decodeNic(iface, vmi)),
     architecture,
@@ -107,9 +107,9 @@ function decodeNames(interfaces: readonly Field[]): string[] {
   return names
 }
 
-function hasBinding(iface: Field, binding: string): boolean {
+function hasBinding(iface: Field, bindings: readonly string[]): boolean {
   const field = at(iface, 'binding')
-  return !isAbsent(field) && getString(at(field, 'name')) === binding
+  return !isAbsent(field) && bindings.includes(getString(at(field, 'name')))
 }
 
 function decodeNic(iface: Field, vmi: Field): VmiNic {

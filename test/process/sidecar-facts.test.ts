@@ -93,6 +93,64 @@ describe('l2wire-sidecar in a pod', () => {
   })
 })
 
+describe('two bindings of ours in one VM', () => {
+  let netns: LabNetns
+  const vmi = newVmi({
+    interfaces: [
+      { name: 'mac1', binding: { name: 'l2wire-macvtap' } },
+      { name: 'mgmt', masquerade: {} },
+      { name: 'tap1', binding: { name: 'l2wire' } },
+      { name: 'mac2', binding: { name: 'l2wire-macvtap' } },
+    ],
+  })
+
+  before(async () => {
+    netns = await newLabNetns('sidecars')
+    await addPodLink(netns, { nic: 'tap1', mac: '02:00:00:00:02:01', tap: [] })
+    await addPodLink(netns, { nic: 'mac1', mac: '02:00:00:00:02:02' })
+    await addPodLink(netns, { nic: 'mac2', mac: '02:00:00:00:02:03' })
+  })
+
+  after(async () => {
+    await netns[Symbol.asyncDispose]()
+  })
+
+  it("come out the same in whatever order the sidecars and the Plugin's hook are asked", async () => {
+    const prefix = ['ip', 'netns', 'exec', netns.name, ...AS_QEMU.split(' ')]
+    const env = { NETWORK_BINDING_PLUGIN_NAME: 'l2wire-macvtap' }
+    await using tap = newSidecar({ prefix })
+    await using macvtap = newSidecar({ prefix, env })
+    await using plugin = newSidecar({ prefix, serves: 'plugin' })
+    const ofTap = await tap.connect()
+    const ofMacvtap = await macvtap.connect()
+    const ofPlugin = await plugin.connect()
+    const hooks: Readonly<Record<string, (xml: string) => Promise<Buffer>>> = {
+      tap: async (xml) => ofTap.onDefineDomain('v1alpha3', xml, vmi),
+      macvtap: async (xml) => ofMacvtap.onDefineDomain('v1alpha3', xml, vmi),
+      plugin: async (xml) => ofPlugin.mutateDomain(xml, vmi),
+    }
+    const mgmt = '<interface type="bridge">\n      <alias name="ua-mgmt"/>\n    </interface>'
+    const domain = newDomain(`\n    ${mgmt}`)
+    const orders = [
+      ['tap', 'macvtap'],
+      ['macvtap', 'tap'],
+      ['plugin'],
+      ['tap', 'plugin', 'macvtap'],
+      ['macvtap', 'plugin', 'tap', 'plugin'],
+      ['tap', 'macvtap', 'plugin', 'tap', 'macvtap', 'plugin'],
+    ]
+    const results = new Map<string, string>()
+    for (const order of orders) {
+      let xml = domain
+      for (const name of order) xml = (await hooks[name]?.(xml))?.toString() ?? ''
+      results.set(order.join(' '), xml)
+    }
+    const [first = ''] = results.values()
+    expect(aliasesOf(first)).to.eql(['ua-mac1', 'ua-mgmt', 'ua-tap1', 'ua-mac2'])
+    for (const [order, xml] of results) expect(xml, order).to.equal(first)
+  })
+})
+
 describe('readPodLinks()', () => {
   it('reads links, taps of both kinds, and nothing that is no link', () => {
     const sysfs = mkdtempSync(join(tmpdir(), 'l2w-sysfs-'))

@@ -12,6 +12,8 @@ import type { HookClient } from '../../proto/hook-client.ts'
 
 const MAIN = fileURLToPath(new URL('../../sidecar/main.ts', import.meta.url))
 const READY_MS = 15_000
+/** In the folder, beside the hook sidecar's. */
+export const PLUGIN_SOCKET = 'plugin.sock'
 
 // L2WIRE_SIDECAR: the same tests on a built executable.
 const SHIPPED = process.env['L2WIRE_SIDECAR']
@@ -21,6 +23,8 @@ export interface SidecarOptions {
   readonly args?: readonly string[]
   /** A command that runs the rest of its argv, such as "ip netns exec NAME". */
   readonly prefix?: readonly string[]
+  /** A hook sidecar, or the domain hook of a Plugin, which has no folder of hook sockets. */
+  readonly serves?: 'hooks' | 'plugin' | 'both'
   /** The folder of an earlier sidecar; default a new one. */
   readonly dir?: string
 }
@@ -38,7 +42,8 @@ export interface Sidecar extends AsyncDisposable {
   log(): string
   /** The files in the folder, once there is one. Throws when the sidecar ends instead. */
   files(): Promise<string[]>
-  connect(): Promise<HookClient>
+  /** To the only socket in the folder, or the first, or the one of this name. */
+  connect(name?: string): Promise<HookClient>
 }
 
 export function newSocketDir(): string {
@@ -48,11 +53,16 @@ export function newSocketDir(): string {
   return dir
 }
 
-/** Starts a sidecar as KubeVirt does: no arguments but the folder, no environment but what is given. */
+/** Starts a sidecar as KubeVirt does: no arguments but the sockets, no environment but what is given. */
 export function newSidecar(options: SidecarOptions = {}): Sidecar {
   const dir = options.dir ?? newSocketDir()
   const command = SHIPPED === undefined ? [process.execPath, MAIN] : [SHIPPED]
-  const argv = [...(options.prefix ?? []), ...command, '--socket-dir', dir, ...(options.args ?? [])]
+  const sockets = {
+    hooks: ['--socket-dir', dir],
+    plugin: ['--plugin-socket', join(dir, PLUGIN_SOCKET)],
+    both: ['--socket-dir', dir, '--plugin-socket', join(dir, PLUGIN_SOCKET)],
+  }[options.serves ?? 'hooks']
+  const argv = [...(options.prefix ?? []), ...command, ...sockets, ...(options.args ?? [])]
   const child = spawn(argv[0] ?? '', argv.slice(1), {
     env: { PATH: process.env['PATH'], HOME: '/', ...options.env },
     stdio: ['ignore', 'inherit', 'pipe'],
@@ -71,7 +81,7 @@ export function newSidecar(options: SidecarOptions = {}): Sidecar {
     for (const deadline = Date.now() + READY_MS; Date.now() < deadline; await sleep(20)) {
       if (ended !== undefined) throw new Error(`The sidecar has ended: ${logged}`)
       const found = readdirSync(dir)
-      if (found.length > 0 && logged.includes('"listening"')) return found
+      if (found.length > 0 && count(logged, '"listening"') === sockets.length / 2) return found
     }
     throw new Error(`The sidecar did not listen within ${READY_MS} ms: ${logged}`)
   }
@@ -82,9 +92,9 @@ export function newSidecar(options: SidecarOptions = {}): Sidecar {
     exited,
     log: () => logged,
     files,
-    connect: async () => {
+    connect: async (name) => {
       const [socket = ''] = await files()
-      const client = connect(join(dir, socket))
+      const client = connect(join(dir, name ?? socket))
       clients.push(client)
       return client
     },
@@ -95,6 +105,10 @@ export function newSidecar(options: SidecarOptions = {}): Sidecar {
       if (options.dir === undefined) rmSync(dir, { recursive: true, force: true })
     },
   }
+}
+
+function count(text: string, part: string): number {
+  return text.split(part).length - 1
 }
 
 /** The gRPC error a call is refused with; throws when it is answered. */
