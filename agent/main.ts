@@ -18,6 +18,7 @@ import { followStore } from './follow.ts'
 import { heedKernel } from './heed.ts'
 import { newKeyQueue } from './key-queue.ts'
 import { readIdentity } from './identity.ts'
+import { newLeaseServers } from './lease-servers.ts'
 import { listen } from './listen.ts'
 import { newLooks } from './looks.ts'
 import type { Node } from './node.ts'
@@ -28,6 +29,7 @@ import { newCniServer } from './serve.ts'
 import { honourNotes, watchNotes } from './spool.ts'
 import { newStanding } from './stand-down.ts'
 import { takeStateLock } from './state-lock.ts'
+import { prepareTap } from './tap-verbs.ts'
 import { newAttachmentState } from './state.ts'
 import { newSweeping } from './sweeping.ts'
 
@@ -80,6 +82,7 @@ async function main(): Promise<void> {
     wantedUp: new Map(),
     releasedFolder: toReleasedFolder(options.socketPath),
     leaving: new Set(),
+    leaseServers: newLeaseServers(log, async (attachment) => prepareTap(node, attachment)),
     queue: newKeyQueue(),
     log,
   }
@@ -102,7 +105,11 @@ async function main(): Promise<void> {
     log.info({ signal }, 'stopping')
     for (const part of [following, noting, checking, sweeping, looks, standing])
       part[Symbol.dispose]()
-    void Promise.all([close(), heeding[Symbol.asyncDispose]()])
+    void Promise.all([
+      close(),
+      heeding[Symbol.asyncDispose](),
+      node.leaseServers[Symbol.asyncDispose](),
+    ])
       .then(removeSocket)
       .then(lock.release)
   }

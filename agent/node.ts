@@ -13,6 +13,7 @@ import type { Launcher } from '../core/launcher.ts'
 import type { CarrierShown } from '../core/wire.ts'
 import type { WireStore } from '../store/wire-store.ts'
 import type { KeyQueue } from './key-queue.ts'
+import type { LeaseServers } from './lease-servers.ts'
 import type { OwnerStates } from './owner.ts'
 import type { Standing } from './stand-down.ts'
 import type { AttachmentState } from './state.ts'
@@ -73,6 +74,8 @@ export interface Node extends NodeFacts {
   readonly releasedFolder: string
   /** Keys of attachments whose devices are gone while the store is still to be told. */
   readonly leaving: Set<string>
+  /** Of VMs that have a pod link's addresses. */
+  readonly leaseServers: LeaseServers
   readonly queue: KeyQueue
   readonly log: Logger
 }

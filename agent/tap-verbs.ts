@@ -4,14 +4,16 @@ import { toTapAttachment, type TapAttachment, type WireAttachment } from '../cor
 import type { BindConfig } from '../core/cni/bind-config.ts'
 import type { CniArgs } from '../core/cni/env.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
-import { planTap, planUntap } from '../core/plan-tap.ts'
-import { getPodLink, type PodLink } from '../core/pod-link.ts'
+import { listTargets, planTap, planUntap } from '../core/plan-tap.ts'
+import { findPodLink, getPodLink, type PodLink } from '../core/pod-link.ts'
+import { listDefaultDevices } from '../kernel/addresses.ts'
 import { applyRemoval, applySteps } from '../kernel/apply.ts'
 import { listPodLinks, readRedirects } from '../kernel/links.ts'
 import { isSameNetns, openNetns } from '../kernel/netns.ts'
 import { attach } from './attach.ts'
 import { explainAddFailure } from './explain.ts'
 import { readNicWish } from './launcher.ts'
+import { addressServer, readLease } from './lease.ts'
 import type { Node } from './node.ts'
 
 export async function addTap(node: Node, args: CniArgs, config: BindConfig): Promise<void> {
@@ -20,16 +22,20 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
   const queueKey = `sandbox ${args.containerID}`
   await node.queue(queueKey, async () => {
     const links = await listLinks(node, args)
-    const podLink = getPodLink(config.logicNetworkName, links)
+    const podLink = await choosePodLink(node, args, config, links)
     // The wire's own pod link: the VM is told the advertised MTU, the link carries all of maxFrame.
     const wire = await node.state.get({ containerID: args.containerID, ifname: podLink.name })
     const wireEnd = wire?.kind === 'wire' ? wire : undefined
     const mtuBytes = wireEnd?.mtuBytes ?? podLink.mtuBytes
-    // Without a sidecar the guest is told the pod link's MTU, so that one stays as advertised.
-    const widthBytes = config.hasSidecar ? wireEnd?.maxFrameBytes : undefined
+    // A cable without addresses has nothing to say anyhow; whatever else has an identity that is the VM's now.
+    const isMuted = wireEnd === undefined || (wireEnd.addressing?.ips.length ?? 0) > 0
     const wish = await readNicWish(node, args, config)
-    const facts = { podLink: podLink.name, mtuBytes }
-    const attachment = toTapAttachment(args, config, netns, facts, wish)
+    const lease =
+      isMuted && config.hasDhcp
+        ? await readLease(node, args.netns, podLink, mtuBytes, wish)
+        : undefined
+    const own = { podLink: podLink.name, mtuBytes, isMuted, lease }
+    const attachment = toTapAttachment(args, config, netns, own, wish)
     refuseTaken(args.ifname, args, links)
     refuseTaken(attachment.tap, args, links)
     await attach(node, {
@@ -37,8 +43,10 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
       device: attachment.tap,
       queueKey,
       make: async () => {
-        const steps = planTap(attachment, widthBytes)
-        await applySteps(node.run, node.classifier, steps)
+        // Without a sidecar the guest is told the pod link's MTU, so that one stays as advertised.
+        const maxFrameBytes = config.hasSidecar ? wireEnd?.maxFrameBytes : undefined
+        await makeTap(node, attachment, links, maxFrameBytes)
+        if (lease !== undefined) await node.leaseServers.start(attachment)
         return attachment
       },
       takeBack: async () => untap(node, attachment),
@@ -46,8 +54,36 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
   })
 }
 
+async function choosePodLink(
+  node: Node,
+  args: CniArgs,
+  config: BindConfig,
+  links: readonly PodLink[],
+): Promise<PodLink> {
+  const name = config.logicNetworkName
+  return (
+    findPodLink(name, links) ??
+    getPodLink(name, links, await listDefaultDevices(node.run, args.netns))
+  )
+}
+
+/** Tap, join, and the devices of a lease's server, whatever of them there is. */
+async function makeTap(
+  node: Node,
+  attachment: TapAttachment,
+  links: readonly PodLink[],
+  maxFrameBytes: number | undefined,
+): Promise<void> {
+  const there = new Set(links.map(({ name }) => name))
+  const isShared = links.find(({ name }) => name === attachment.podLink)?.isShared ?? false
+  const steps = planTap(attachment, { maxFrameBytes, there, isShared })
+  await applySteps(node.run, node.classifier, steps)
+  await addressServer(node, attachment)
+}
+
 /** Idempotent; a namespace that is gone took the tap with it. Its document stays for the caller. */
 export async function untap(node: Node, attachment: TapAttachment): Promise<void> {
+  await node.leaseServers.end(attachment)
   if (await isSameNetns(attachment.netns))
     await applyRemoval(node.run, node.classifier, planUntap(attachment))
 }
@@ -82,27 +118,38 @@ export async function repairTap(
     { tap, podLink, netns: netns.path, isThere },
     'a tap is joined to its pod link again',
   )
-  await applySteps(node.run, node.classifier, planTap(attachment, maxFrameBytes, isThere))
+  await makeTap(node, attachment, links, maxFrameBytes)
+}
+
+/** Brings a tap that frames go through to where its ADD left it, frames or not. */
+export async function prepareTap(node: Node, attachment: TapAttachment): Promise<void> {
+  const links = await listPodLinks(node.run, attachment.netns.path)
+  await makeTap(node, attachment, links, undefined)
+}
+
+/** The server of a lease whose agent is gone, started again. */
+export async function resumeLease(node: Node, attachment: TapAttachment): Promise<void> {
+  if (attachment.lease !== undefined && (await isSameNetns(attachment.netns)))
+    await node.leaseServers.keep(attachment)
 }
 
 /** Throws CniError 105 when the tap, its pod link or their join is not as ADD left it. */
 export async function checkTap(node: Node, attachment: TapAttachment): Promise<void> {
-  const { tap, podLink, netns } = attachment
+  const { tap, netns } = attachment
   const fail = (what: string): never => {
     throw new CniError(CNI_CODE.CHECK_FAILED, `Cannot confirm "${tap}" in "${netns.path}": ${what}`)
   }
   const links = await listPodLinks(node.run, netns.path)
-  for (const [name, target] of [
-    [tap, podLink],
-    [podLink, tap],
-  ] as const) {
+  for (const [name, wanted] of listTargets(attachment)) {
     const link = links.find((one) => one.name === name)
     if (link === undefined) fail(`"${name}" is gone, expected it there`)
     if (link?.isUp === false) fail(`"${name}" is down, expected it up`)
     const targets = await readRedirects(node.run, netns.path, name)
-    if (targets.join() !== target)
-      fail(`"${name}" leads to "${targets.join()}", expected "${target}"`)
+    if (targets.join() !== wanted.join())
+      fail(`"${name}" leads to "${targets.join()}", expected "${wanted.join()}"`)
   }
+  if (attachment.lease !== undefined && !node.leaseServers.isRunning(attachment))
+    fail('its DHCP server does not run, expected it to')
 }
 
 async function listLinks(node: Node, args: CniArgs): Promise<readonly PodLink[]> {

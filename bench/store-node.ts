@@ -3,6 +3,7 @@
 import { pino } from 'pino'
 
 import { newKeyQueue } from '../agent/key-queue.ts'
+import { newLeaseServers } from '../agent/lease-servers.ts'
 import type { Node } from '../agent/node.ts'
 import { report, toReport } from '../agent/report.ts'
 import { newStanding } from '../agent/stand-down.ts'
@@ -125,6 +126,7 @@ function newNode(at: number, store: WireStore): Node {
     wantedUp: new Map(),
     releasedFolder: '/nonexistent',
     leaving: new Set(),
+    leaseServers: newLeaseServers(log, async () => undefined),
     queue: newKeyQueue(),
     log,
   }

@@ -1,6 +1,7 @@
 // Steps spelled for iproute2's batch mode. Always "dev X" and "name X": a bare name may be read as
 // an abbreviated keyword.
 import type { NicRoute } from './addressing.ts'
+import { renderProgram } from './frame-match.ts'
 import { getFamily } from './ip.ts'
 import type { Step } from './step.ts'
 
@@ -33,8 +34,10 @@ export function renderClassifier(classifier: Classifier): string {
   }
 }
 
-// One filter of ours per device, before anybody else's.
-const FILTER = 'ingress pref 1'
+// One redirect of ours per device, before anybody else's filters; on a tap that frames are picked from,
+// behind those.
+const FIRST = 'pref 1'
+const BEHIND_PICKS = 'pref 9'
 
 function renderStep(step: Step, options: RenderOptions): Batch {
   switch (step.op) {
@@ -56,7 +59,10 @@ function renderStep(step: Step, options: RenderOptions): Batch {
       return {
         tool: 'ip',
         netns: step.netns,
-        lines: [`address add ${step.address} ${renderAddressWords(step.address)}dev ${step.dev}`],
+        lines: [
+          `address add ${step.address} ${renderAddressWords(step.address)}` +
+            `${step.isAlone ? 'noprefixroute ' : ''}dev ${step.dev}`,
+        ],
       }
     case 'add-route':
       return { tool: 'ip', netns: step.netns, lines: [renderRoute(step.route, step.dev)] }
@@ -72,6 +78,7 @@ function renderStep(step: Step, options: RenderOptions): Batch {
       const lines: string[] = []
       if (step.isSilent)
         lines.push(`link set dev ${step.dev} addrgenmode none arp off multicast off`)
+      if (step.hearsAll) lines.push(`link set dev ${step.dev} allmulticast on`)
       const words = [
         ...(step.mtuBytes === undefined ? [] : [`mtu ${step.mtuBytes}`]),
         ...(step.alias === undefined ? [] : [`alias "${step.alias}"`]),
@@ -111,10 +118,71 @@ function renderStep(step: Step, options: RenderOptions): Batch {
         netns: step.netns,
         lines: [
           renderIngress(step.dev),
-          `filter replace dev ${step.dev} ${FILTER} protocol all ${renderHandle(options.classifier)}` +
+          `filter replace dev ${step.dev} ${step.hook ?? 'ingress'} ${step.isBehindPicks ? BEHIND_PICKS : FIRST} ` +
+            `protocol all ${renderHandle(options.classifier)}` +
             `${renderClassifier(options.classifier)} action mirred egress redirect dev ${step.target}`,
         ],
       }
+    case 'pick':
+      return {
+        tool: 'tc',
+        netns: step.netns,
+        lines: [
+          renderIngress(step.dev),
+          `filter replace dev ${step.dev} ${step.hook} pref ${step.place} protocol ${step.frames.protocol} handle 1 ` +
+            `bpf bytecode "${renderProgram(step.frames)}" action mirred ${step.into} redirect dev ${step.target}`,
+        ],
+      }
+    case 'mute':
+      return {
+        tool: 'tc',
+        netns: step.netns,
+        lines: [
+          renderIngress(step.dev),
+          // A program that says TC_ACT_SHOT itself: the action "drop" is a module that not every kernel has.
+          `filter replace dev ${step.dev} egress pref 2 protocol all handle 1 bpf da bytecode "1,6 0 0 2,"`,
+        ],
+      }
+    case 'let-through':
+      return {
+        tool: 'tc',
+        netns: step.netns,
+        lines: [
+          // A redirect leaves the device that a frame came in at in skb_iif; what the pod's own stack sends
+          // has none there. A filter without action is the last word, and lets pass.
+          `filter replace dev ${step.dev} egress ${FIRST} protocol all handle 800::1 ` +
+            `u32 match u32 0 0 at -12 indev ${step.source} flowid 1:1`,
+        ],
+      }
+    case 'add-pair':
+      return {
+        tool: 'ip',
+        netns: step.netns,
+        lines: [
+          `link add name ${step.dev}${step.mac === undefined ? '' : ` address ${step.mac}`} type veth ` +
+            `peer name ${step.peer}`,
+          `link set dev ${step.dev} addrgenmode none`,
+        ],
+      }
+    case 'take-all':
+    case 'forget-take-all': {
+      const table = `netdev l2wire-${step.dev}`
+      // One transaction: adding first makes the deletion of what is not there succeed.
+      const emptied = [`add table ${table}`, `delete table ${table}`]
+      return {
+        tool: 'nft',
+        netns: step.netns,
+        lines:
+          step.op === 'forget-take-all'
+            ? emptied
+            : [
+                ...emptied,
+                `add table ${table}`,
+                `add chain ${table} input { type filter hook ingress device "${step.dev}" priority 0; }`,
+                `add rule ${table} input meta pkttype set host`,
+              ],
+      }
+    }
     case 'del-queue':
       return {
         tool: 'tc',
@@ -125,7 +193,7 @@ function renderStep(step: Step, options: RenderOptions): Batch {
       return {
         tool: 'tc',
         netns: step.netns,
-        lines: [`filter del dev ${step.dev} ${FILTER}`],
+        lines: [`filter del dev ${step.dev} ingress ${FIRST}`],
       }
     case 'del-link':
       return { tool: 'ip', netns: step.netns, lines: [`link del dev ${step.dev}`] }

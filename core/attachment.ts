@@ -10,7 +10,7 @@ import { DecodeError } from './errors.ts'
 import type { ObjectRef, PodOwner } from './holder.ts'
 import type { NicWish } from './launcher.ts'
 import type { Lease } from './lease.ts'
-import { toHostDeviceName, toTapName } from './name.ts'
+import { toHostDeviceName, toFoundTapName } from './name.ts'
 import type { AttachmentId, EndClaim, WireId } from './wire.ts'
 
 /** A network namespace as a path may lie: which one was meant, so that a reused path is noticed. */
@@ -125,12 +125,18 @@ export function toClaim(attachment: WireAttachment, address: string): EndClaim {
   return { containerID, ifname, holder, node, address, mtuBytes, pod, isUp: true }
 }
 
+/** What is found about a pod link. */
+export interface TapOwn extends Pick<TapAttachment, 'podLink' | 'mtuBytes'> {
+  readonly isMuted: boolean
+  readonly lease: Lease | undefined
+}
+
 /** What an ADD of type l2wire-bind asks for, once its pod link is found. */
 export function toTapAttachment(
   args: CniArgs,
   config: BindConfig,
   netns: NetnsRef,
-  { podLink, mtuBytes }: Pick<TapAttachment, 'podLink' | 'mtuBytes'>,
+  { podLink, mtuBytes, isMuted, lease }: TapOwn,
   wish: NicWish,
 ): TapAttachment {
   return {
@@ -142,9 +148,11 @@ export function toTapAttachment(
     network: config.name,
     phase: 'adding',
     podLink,
-    tap: toTapName(podLink),
+    tap: toFoundTapName(podLink),
     mtuBytes,
     ...(wish.isMultiQueue ? { isMultiQueue: true } : {}),
+    ...(isMuted ? { isMuted: true } : {}),
+    ...(lease === undefined ? {} : { lease }),
   }
 }
 

@@ -43,6 +43,12 @@ export function parseRoutes(json: string, dev: string, family: Family): readonly
   )
 }
 
+/** The devices of the routes in the output of `ip -j route show`. */
+export function parseDevices(json: string): readonly string[] {
+  const list = parseList(json) as readonly IpRoute[]
+  return list.flatMap((route) => (route.nexthops ?? [route]).flatMap(({ dev }) => dev ?? []))
+}
+
 // iproute2 says "default", and leaves the prefix length of a single address out.
 function normalizeDestination(dst: string, family: Family): string {
   if (dst === 'default') return family === 4 ? '0.0.0.0/0' : '::/0'

@@ -68,6 +68,13 @@ export function toNetwork({ address, prefix }: Cidr): Cidr {
   return { address: normalizeIp(masked.join(separator)) ?? address, prefix }
 }
 
+/** Whether an address is in a network, "10.0.0.0/24". */
+export function contains(network: string, address: string): boolean {
+  const cidr = parseCidr(network)
+  if (cidr === undefined || getFamily(network) !== getFamily(address)) return false
+  return toNetwork({ address, prefix: cidr.prefix }).address === toNetwork(cidr).address
+}
+
 function listGroups(address: string, separator: string): readonly string[] {
   const [left = [], right] = address
     .split('::')

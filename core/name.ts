@@ -21,6 +21,21 @@ export function toTapName(podLink: string): string {
   return podLink === PRIMARY_POD_LINK ? PRIMARY_TAP : `tap${podLink.slice(POD_PREFIX.length)}`
 }
 
+/** The tap for a pod link that we found: one that is not a secondary network's is the primary, whatever its name. */
+export function toFoundTapName(podLink: string): string {
+  return isSecondaryPodLink(podLink) ? toTapName(podLink) : PRIMARY_TAP
+}
+
+export function isSecondaryPodLink(name: string): boolean {
+  return /^pod[0-9a-f]{11}$/.test(name)
+}
+
+/** The veth pair in a launcher behind which a VM's DHCP server is: the server's end, and the one that leads to the tap. */
+export function toServerNames(tap: string): { readonly server: string; readonly peer: string } {
+  const rest = tap.slice(PRIMARY_TAP.length - 1)
+  return { server: `lws${rest}`, peer: `lwp${rest}` }
+}
+
 /** The host end of an attachment. One name per (containerID, ifname): an old sandbox never clashes with a new one. */
 export function toHostDeviceName(containerID: string, ifname: string): string {
   return `lw${sha256Hex(`${containerID}/${ifname}`, IFNAME_BYTES - 2)}`

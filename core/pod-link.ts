@@ -1,12 +1,16 @@
 // Which device of a launcher pod carries a VMI network, and what an `ip -j link` reader needs of it.
 import { CNI_CODE, CniError, DecodeError } from './errors.ts'
-import { PRIMARY_POD_LINK, toPodLinkName } from './name.ts'
+import { isSecondaryPodLink, PRIMARY_POD_LINK, toPodLinkName } from './name.ts'
 
 export interface PodLink {
   readonly name: string
   readonly mac: string
   readonly mtuBytes: number
   readonly isUp: boolean
+  /** It shares another device with others like it (macvlan, ipvlan). */
+  readonly isShared: boolean
+  /** Of the network's people, or ours. */
+  readonly alias: string
 }
 
 /** The keys we read of ip-link(8)'s JSON. */
@@ -15,9 +19,12 @@ interface IpLink {
   readonly address: string
   readonly mtu: number
   readonly flags: readonly string[]
+  readonly ifalias: string
+  /** With -d alone. */
+  readonly linkinfo: { readonly info_kind?: string }
 }
 
-/** The output of `ip -j link show`: a list of links, or nothing at all. Throws DecodeError. */
+/** The output of `ip -j -d link show`: a list of links, or nothing at all. Throws DecodeError. */
 export function parseLinks(json: string): readonly PodLink[] {
   const value: unknown = json.trim() === '' ? [] : JSON.parse(json)
   if (!Array.isArray(value)) throw new DecodeError('ip -j link', value, 'a list of links')
@@ -29,23 +36,42 @@ export function parseLinks(json: string): readonly PodLink[] {
       mac: link.address ?? '',
       mtuBytes: link.mtu ?? 0,
       isUp: link.flags?.includes('UP') ?? false,
+      isShared: ['macvlan', 'ipvlan'].includes(link.linkinfo?.info_kind ?? ''),
+      alias: link.ifalias ?? '',
     }))
 }
 
 /**
  * The pod link of a VMI network: KubeVirt's hashed name where it exists, else the primary eth0
  * (pkg/network/namescheme, v1.9.0; a secondary network's link is made right before its binding runs).
- * Throws CniError 104.
  */
-export function getPodLink(networkName: string, links: readonly PodLink[]): PodLink {
+export function findPodLink(networkName: string, links: readonly PodLink[]): PodLink | undefined {
   const hashed = toPodLinkName(networkName)
-  const link =
+  return (
     links.find(({ name }) => name === hashed) ?? links.find(({ name }) => name === PRIMARY_POD_LINK)
-  if (link !== undefined) return link
+  )
+}
+
+/**
+ * As findPodLink; where a CNI plugin gave the primary link a name of its own, it is the one that the
+ * pod's default routes, of these devices, lead out through. Throws CniError 104.
+ */
+export function getPodLink(
+  networkName: string,
+  links: readonly PodLink[],
+  defaultDevices: readonly string[],
+): PodLink {
+  const found = findPodLink(networkName, links)
+  if (found !== undefined) return found
+  const primary = links.filter(
+    ({ name }) => defaultDevices.includes(name) && !isSecondaryPodLink(name),
+  )
+  if (primary.length === 1 && primary[0] !== undefined) return primary[0]
   const names = links.map(({ name }) => name).join(', ')
+  const through = primary.map(({ name }) => name).join(', ')
   throw new CniError(
     CNI_CODE.LINK_MISSING,
-    `Cannot bind network "${networkName}": neither "${hashed}" nor "${PRIMARY_POD_LINK}" is among the pod's links (${names})`,
+    `Cannot bind network "${networkName}": neither "${toPodLinkName(networkName)}" nor "${PRIMARY_POD_LINK}" is among the pod's links (${names}), and its default routes lead through ${through === '' ? 'none' : through}, expected one`,
   )
 }
 

@@ -1,6 +1,7 @@
 // Every change we make to a kernel, as data. Steps are idempotent where the kernel lets them be;
 // argv.ts says how each is spelled for iproute2.
 import type { NicRoute } from './addressing.ts'
+import type { FrameMatch } from './frame-match.ts'
 
 /** Where a step happens: a network namespace by path, or the agent's own when undefined. */
 interface InNetns {
@@ -29,6 +30,8 @@ export interface AddAddressStep extends InNetns {
   readonly op: 'add-address'
   readonly dev: string
   readonly address: string
+  /** The address alone: its network is not reached through this interface. */
+  readonly isAlone?: true
 }
 
 /** A route through an interface, behind those to the same destination that are there already. */
@@ -53,16 +56,66 @@ export interface SetLinkStep extends InNetns {
   readonly mtuBytes?: number
   /** No IPv6 link-local address, no ARP, no multicast: the device says nothing by itself. */
   readonly isSilent?: true
+  /** Every multicast frame is taken, whoever has asked for it. */
+  readonly hearsAll?: true
   readonly alias?: string
   /** Applied last, so that a link never goes up before it is silent. */
   readonly up?: boolean
 }
+
+/** On a device: what comes in at it, or what goes out through it. */
+export type Hook = 'ingress' | 'egress'
 
 /** Everything that comes in at dev goes out at target. Replaces an earlier target without loss. */
 export interface AddRedirectStep extends InNetns {
   readonly op: 'add-redirect'
   readonly dev: string
   readonly target: string
+  /** Default: what comes in. */
+  readonly hook?: Hook
+  /** Behind the picks of the same hook; default: before all. */
+  readonly isBehindPicks?: true
+}
+
+/** Frames of one kind go elsewhere, before a redirect that is behind picks gets them. */
+export interface PickStep extends InNetns {
+  readonly op: 'pick'
+  readonly dev: string
+  readonly hook: Hook
+  /** Its place among the picks of this hook, from 1. */
+  readonly place: number
+  readonly frames: FrameMatch
+  readonly target: string
+  /** Whether target sends them, or takes them as received. */
+  readonly into: Hook
+}
+
+/** Nothing goes out through dev from now on. */
+export interface MuteStep extends InNetns {
+  readonly op: 'mute'
+  readonly dev: string
+}
+
+/** What comes from source by a redirect goes out through a mute dev all the same. */
+export interface LetThroughStep extends InNetns {
+  readonly op: 'let-through'
+  readonly dev: string
+  readonly source: string
+}
+
+/** A veth pair within one namespace, without addresses of its own. */
+export interface AddPairStep extends InNetns {
+  readonly op: 'add-pair'
+  readonly dev: string
+  readonly peer: string
+  /** Of dev; default: the kernel's choice. */
+  readonly mac?: string
+}
+
+/** Whatever arrives at dev is taken for its own, to whichever MAC it was sent; or no longer. */
+export interface TakeAllStep extends InNetns {
+  readonly op: 'take-all' | 'forget-take-all'
+  readonly dev: string
 }
 
 /** Takes the queueing discipline from a device: a cable keeps the order of its frames. */
@@ -125,6 +178,11 @@ export type Step =
   | AddTapStep
   | SetLinkStep
   | AddRedirectStep
+  | PickStep
+  | MuteStep
+  | LetThroughStep
+  | AddPairStep
+  | TakeAllStep
   | DelQueueStep
   | DelRedirectStep
   | DelLinkStep

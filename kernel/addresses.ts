@@ -1,6 +1,6 @@
 // What an interface of another namespace has of addresses and routes.
 import type { ObservedAddressing } from '../core/addressing.ts'
-import { parseAddresses, parseRoutes } from '../core/ip-output.ts'
+import { parseAddresses, parseDevices, parseRoutes } from '../core/ip-output.ts'
 import type { Run } from './run.ts'
 
 /** Throws CommandError when the namespace cannot be entered, or has no such interface. */
@@ -22,4 +22,13 @@ export async function observeAddressing(
     addresses: parseAddresses(addresses),
     routes: [...parseRoutes(routes4, dev, 4), ...parseRoutes(routes6, dev, 6)],
   }
+}
+
+/** The devices that default routes of a namespace lead out through. Throws CommandError. */
+export async function listDefaultDevices(run: Run, netnsPath: string): Promise<readonly string[]> {
+  const show = async (family: string): Promise<string> =>
+    run(['nsenter', `--net=${netnsPath}`, 'ip', '-j', family, 'route', 'show', 'default'])
+  return [
+    ...new Set((await Promise.all([show('-4'), show('-6')])).flatMap((said) => parseDevices(said))),
+  ]
 }

@@ -36,7 +36,7 @@ export async function observeRedirects(run: Run, names: readonly string[]): Prom
 
 /** All links of another namespace. Throws CommandError when it cannot be entered. */
 export async function listPodLinks(run: Run, netnsPath: string): Promise<readonly PodLink[]> {
-  return parseLinks(await run(['nsenter', `--net=${netnsPath}`, 'ip', '-j', 'link', 'show']))
+  return parseLinks(await run(['nsenter', `--net=${netnsPath}`, 'ip', '-j', '-d', 'link', 'show']))
 }
 
 /** Where everything that comes in at a device is redirected to; a device that is gone redirects nothing. */

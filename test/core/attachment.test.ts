@@ -122,7 +122,7 @@ describe('decodeAttachment()', () => {
     ARGS,
     bind,
     NETNS,
-    { podLink: 'pod16477688c0e', mtuBytes: 1500 },
+    { podLink: 'pod16477688c0e', mtuBytes: 1500, isMuted: false, lease: undefined },
     { hostname: undefined, dns: NO_DNS, mac: undefined, isMultiQueue: false },
   )
 

@@ -318,7 +318,7 @@ describe('planUnplug()', () => {
 
 describe('planTap()', () => {
   it('joins a tap of QEMU to its pod link, silent before up', () => {
-    expect(render(planTap(TAP, 9216))).to.deep.equal([
+    expect(render(planTap(TAP, { maxFrameBytes: 9216, there: new Set() }))).to.deep.equal([
       '/run/netns/c1: ip tuntap add dev tap1 mode tap user 107 group 107',
       '/run/netns/c1: ip link set dev tap1 addrgenmode none arp off multicast off',
       '/run/netns/c1: ip link set dev tap1 mtu 1500',
@@ -334,7 +334,7 @@ describe('planTap()', () => {
     ])
   })
   it("leaves another plugin's pod link its MTU", () => {
-    expect(render(planTap(TAP, undefined)).join('\n')).to.not.include('pod1 mtu')
+    expect(render(planTap(TAP, { there: new Set() })).join('\n')).to.not.include('pod1 mtu')
   })
   it('is taken away again', () => {
     expect(render(planUntap(TAP))).to.deep.equal([

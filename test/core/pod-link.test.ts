@@ -15,11 +15,18 @@ function newLinks(...names: readonly string[]): ReturnType<typeof parseLinks> {
 describe('parseLinks()', () => {
   it('reads what ip -j prints', () => {
     expect(newLinks('eth0')).to.deep.equal([
-      { name: 'eth0', mac: '02:00:00:00:00:01', mtuBytes: 1500, isUp: true },
+      {
+        name: 'eth0',
+        mac: '02:00:00:00:00:01',
+        mtuBytes: 1500,
+        isUp: true,
+        isShared: false,
+        alias: '',
+      },
     ])
     expect(parseLinks('')).to.deep.equal([])
     expect(parseLinks('[{},{"ifname":"lo"}]')).to.deep.equal([
-      { name: 'lo', mac: '', mtuBytes: 0, isUp: false },
+      { name: 'lo', mac: '', mtuBytes: 0, isUp: false, isShared: false, alias: '' },
     ])
   })
   it('refuses what is no list', () => {
@@ -41,13 +48,13 @@ describe('parseRedirects()', () => {
 
 describe('getPodLink()', () => {
   it("prefers KubeVirt's hashed name, else takes the primary link", () => {
-    expect(getPodLink('blue', newLinks('lo', 'eth0', 'pod16477688c0e')).name).to.equal(
+    expect(getPodLink('blue', newLinks('lo', 'eth0', 'pod16477688c0e'), []).name).to.equal(
       'pod16477688c0e',
     )
-    expect(getPodLink('default', newLinks('lo', 'eth0')).name).to.equal('eth0')
+    expect(getPodLink('default', newLinks('lo', 'eth0'), []).name).to.equal('eth0')
   })
   it('names what it looked for and what there is', () => {
-    expect(() => getPodLink('blue', newLinks('lo', 'net1')))
+    expect(() => getPodLink('blue', newLinks('lo', 'net1'), []))
       .to.throw(CniError, /"pod16477688c0e" nor "eth0".*lo, net1/)
       .with.property('code', 104)
   })

@@ -1,0 +1,49 @@
+// What a VM that takes over a pod link is told, and by whom: read from the link as its CNI plugin left it,
+// answered by a server in the launcher.
+import type { TapAttachment } from '../core/attachment.ts'
+import type { NicWish } from '../core/launcher.ts'
+import { getDefaultHop, toLease, type Lease } from '../core/lease.ts'
+import { toServerNames } from '../core/name.ts'
+import { planServerAddresses } from '../core/plan-lease.ts'
+import type { PodLink } from '../core/pod-link.ts'
+import { observeAddressing } from '../kernel/addresses.ts'
+import { applySteps } from '../kernel/apply.ts'
+import { enableRouting } from '../kernel/ipv6.ts'
+import { readRouter } from '../kernel/router.ts'
+import type { Node } from './node.ts'
+
+/** Undefined for a link without addresses. Throws CommandError. */
+export async function readLease(
+  node: Node,
+  netnsPath: string,
+  podLink: PodLink,
+  mtuBytes: number,
+  wish: NicWish,
+): Promise<Lease | undefined> {
+  const addressing = await observeAddressing(node.run, netnsPath, podLink.name)
+  const { mac } = podLink
+  const { lease, others } = toLease({ addressing, mac, mtuBytes, wish })
+  const facts = { netns: netnsPath, podLink: podLink.name }
+  if (others.length > 0)
+    node.log.warn({ ...facts, others }, 'a VM is told one address of each family, not these')
+  const gateway = lease?.ipv6 === undefined ? undefined : getDefaultHop(lease, 6)
+  if (lease === undefined || gateway === undefined) return lease
+  const router = await readRouter(node.run, netnsPath, podLink.name, gateway)
+  if (router !== undefined) return { ...lease, router }
+  node.log.warn(
+    { ...facts, gateway },
+    'the IPv6 gateway cannot be seen from this node: the VM gets its IPv6 address and no default route',
+  )
+  return lease
+}
+
+/** Brings the addresses of a lease's server to where they should be; its devices are up. Throws CommandError. */
+export async function addressServer(node: Node, attachment: TapAttachment): Promise<void> {
+  const { lease, netns, tap } = attachment
+  if (lease === undefined) return
+  const { server } = toServerNames(tap)
+  if (lease.ipv6 !== undefined) await enableRouting(node.run, node.netSysctls, netns.path, server)
+  const { addresses } = await observeAddressing(node.run, netns.path, server)
+  const steps = planServerAddresses(attachment, lease, addresses)
+  await applySteps(node.run, node.classifier, steps)
+}

@@ -1,0 +1,97 @@
+// Frames of one kind, as a classic BPF program for tc: conditions on bytes, all of which must hold. A
+// filter of such a program is replaced in one go, under a handle of ours; u32 numbers its own.
+
+/** In a frame from its destination MAC on, without VLAN tag: the bytes at an offset, masked, have a value. */
+interface Condition {
+  readonly at: number
+  readonly bytes: 1 | 2 | 4
+  readonly mask?: number
+  readonly is: number
+}
+
+export interface FrameMatch {
+  /** tc's word. A frame with a VLAN tag is of neither. */
+  readonly protocol: 'ip' | 'ipv6'
+  readonly conditions: readonly Condition[]
+}
+
+/** Where the network's header begins. */
+const HEADER = 14
+const UDP = 17
+const ICMPV6 = 58
+const SOLICITATION = 133
+const ADVERTISEMENT = 134
+
+// Only whole datagrams without IP options: what is otherwise is no stock client's, and goes its way.
+const PLAIN_IPV4: readonly Condition[] = [
+  { at: HEADER, bytes: 1, is: 0x45 },
+  { at: HEADER + 6, bytes: 2, mask: 0x3fff, is: 0 },
+]
+
+function toIpv4Datagram(ports: readonly Condition[]): FrameMatch {
+  return {
+    protocol: 'ip',
+    conditions: [...PLAIN_IPV4, { at: HEADER + 9, bytes: 1, is: UDP }, ...ports],
+  }
+}
+
+function toIpv6(next: number, rest: readonly Condition[]): FrameMatch {
+  return { protocol: 'ipv6', conditions: [{ at: HEADER + 6, bytes: 1, is: next }, ...rest] }
+}
+
+const fromPort4 = (port: number): Condition => ({ at: HEADER + 20, bytes: 2, is: port })
+const toPort4 = (port: number): Condition => ({ at: HEADER + 22, bytes: 2, is: port })
+const fromPort6 = (port: number): Condition => ({ at: HEADER + 40, bytes: 2, is: port })
+const toPort6 = (port: number): Condition => ({ at: HEADER + 42, bytes: 2, is: port })
+
+/** What a host asks. A relay's requests come from the server's port and are none of these. */
+export const ASKED = {
+  dhcp4: toIpv4Datagram([fromPort4(68), toPort4(67)]),
+  dhcp6: toIpv6(UDP, [fromPort6(546), toPort6(547)]),
+  router: toIpv6(ICMPV6, [{ at: HEADER + 40, bytes: 1, is: SOLICITATION }]),
+}
+
+/** What it is answered. */
+export const ANSWERED = {
+  dhcp4: toIpv4Datagram([fromPort4(67)]),
+  dhcp6: toIpv6(UDP, [fromPort6(547)]),
+  router: toIpv6(ICMPV6, [{ at: HEADER + 40, bytes: 1, is: ADVERTISEMENT }]),
+}
+
+/** Those of one sender, "02:00:00:00:00:01". */
+export function fromMac(mac: string, { protocol, conditions }: FrameMatch): FrameMatch {
+  const digits = mac.replaceAll(':', '')
+  return {
+    protocol,
+    conditions: [
+      { at: 6, bytes: 4, is: Number.parseInt(digits.slice(0, 8), 16) },
+      { at: 10, bytes: 2, is: Number.parseInt(digits.slice(8), 16) },
+      ...conditions,
+    ],
+  }
+}
+
+// linux/bpf_common.h: BPF_LD | BPF_ABS and a size, BPF_ALU | BPF_AND | BPF_K, BPF_JMP | BPF_JEQ | BPF_K,
+// BPF_RET | BPF_K.
+const LOAD = { 1: 0x30, 2: 0x28, 4: 0x20 }
+const AND = 0x54
+const JUMP_IF_EQUAL = 0x15
+const RETURN = 0x06
+/** cls_bpf: the filter's own class, which is a match. */
+const MATCH = 0xffffffff
+
+/** As tc's "bytecode": the number of instructions, and each as "code jt jf k". */
+export function renderProgram({ conditions }: FrameMatch): string {
+  const tests = conditions.map(({ at, bytes, mask, is }) => [
+    [LOAD[bytes], 0, 0, at],
+    ...(mask === undefined ? [] : [[AND, 0, 0, mask]]),
+    [JUMP_IF_EQUAL, 0, 0, is],
+  ])
+  const length = tests.flat().length + 2
+  const lines = tests.flat().map(([code = 0, , , k = 0], index) =>
+    // Not equal: to the last instruction.
+    code === JUMP_IF_EQUAL ? [code, 0, length - 2 - index, k] : [code, 0, 0, k],
+  )
+  const program = [...lines, [RETURN, 0, 0, MATCH], [RETURN, 0, 0, 0]]
+  return [`${program.length}`, ...program.map((line) => line.join(' ')), ''].join(',')
+}

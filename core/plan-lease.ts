@@ -1,0 +1,151 @@
+// How a VM's questions for addresses reach a DHCP server in its launcher, as steps: a veth pair, whose
+// server end nobody but the VM can speak with, and the questions picked out of what the VM sends. Pure.
+import type { TapAttachment } from './attachment.ts'
+import { ANSWERED, ASKED, fromMac, type FrameMatch } from './frame-match.ts'
+import { parseCidr } from './ip.ts'
+import type { Lease } from './lease.ts'
+import { toServerNames } from './name.ts'
+import type { Hook, Step } from './step.ts'
+
+/** The server's IPv4 address. Guests see it as the server's name, and route what they send there to their gateway. */
+export const SERVER_ADDRESS = '169.254.75.10'
+/** The advertising router's address where the pod link's own is not known. */
+const UNKNOWN_ROUTER = 'fe80::a9fe:4b0a'
+
+/** What the VM is asked and told through: on which hook of its device, and how it is handed a frame. */
+export interface TapSide {
+  readonly hears: Hook
+  readonly isHanded: Hook
+}
+
+/** A tap hands on what its opener wrote as received, and its opener gets what is sent through it. */
+export const TAP_SIDE: TapSide = { hears: 'ingress', isHanded: 'egress' }
+
+type Exchange = keyof typeof ASKED
+
+/** Which questions are answered: those about families that the pod link has an address of. */
+function listExchanges(lease: Lease): readonly Exchange[] {
+  return [
+    ...(lease.ipv4 === undefined ? [] : (['dhcp4'] as const)),
+    ...(lease.ipv6 === undefined ? [] : (['dhcp6', 'router'] as const)),
+  ]
+}
+
+/** How many redirects to the server a VM's device has. */
+export function countPicks(lease: Lease): number {
+  return listExchanges(lease).length
+}
+
+/** The server's veth pair, up, and the way back from it. Both ends are made unless the server's is there. */
+export function planServer(
+  { netns: { path: netns }, tap }: TapAttachment,
+  lease: Lease,
+  side: TapSide,
+  isThere: boolean,
+): readonly Step[] {
+  const { server, peer } = toServerNames(tap)
+  const mac = lease.router?.mac
+  return [
+    ...(isThere
+      ? []
+      : [
+          {
+            op: 'add-pair',
+            netns,
+            dev: server,
+            peer,
+            ...(mac === undefined ? {} : { mac }),
+          } as const,
+        ]),
+    { op: 'set-link', netns, dev: peer, isSilent: true },
+    // A lease is renewed at the server's address, hence sent to the gateway's MAC.
+    { op: 'take-all', netns, dev: server },
+    ...planPicks(netns, peer, 'ingress', tap, side.isHanded, listExchanges(lease), (asked) => {
+      return ANSWERED[asked]
+    }),
+    { op: 'set-link', netns, dev: peer, up: true },
+    { op: 'set-link', netns, dev: server, up: true },
+  ]
+}
+
+/** The VM's questions to the server. The redirect of all else must be behind them. */
+export function planQuestions(
+  { netns, tap }: TapAttachment,
+  lease: Lease,
+  side: TapSide,
+): readonly Step[] {
+  const { peer } = toServerNames(tap)
+  return planPicks(netns.path, tap, side.hears, peer, 'egress', listExchanges(lease), (asked) =>
+    fromMac(lease.mac, ASKED[asked]),
+  )
+}
+
+function planPicks(
+  netns: string,
+  dev: string,
+  hook: Hook,
+  target: string,
+  into: Hook,
+  exchanges: readonly Exchange[],
+  toFrames: (exchange: Exchange) => FrameMatch,
+): readonly Step[] {
+  return exchanges.map((exchange, at) => ({
+    op: 'pick',
+    netns,
+    dev,
+    hook,
+    place: at + 1,
+    frames: toFrames(exchange),
+    target,
+    into,
+  }))
+}
+
+/** The addresses that the server's end should have. */
+export function listServerAddresses(lease: Lease): readonly string[] {
+  return [
+    `${SERVER_ADDRESS}/32`,
+    // dnsmasq advertises the prefixes that the interface has an address of.
+    ...(lease.ipv6 === undefined
+      ? []
+      : [
+          `${lease.router?.linkLocal ?? UNKNOWN_ROUTER}/64`,
+          `${lease.ipv6.split('/')[0]}/${RA_PREFIX}`,
+        ]),
+  ]
+}
+
+/** The length of the prefix that is advertised: dnsmasq takes no longer one for it. */
+export const RA_PREFIX = 64
+
+/** Whether the advertised prefix is the link's own: else its addresses are behind the router. */
+export function isPrefixOnLink(ipv6: string): boolean {
+  return parseCidr(ipv6)?.prefix === RA_PREFIX
+}
+
+/** The addresses of the server's end, those it has left out; the interface must be up, and speak IPv6 where they do. */
+export function planServerAddresses(
+  { netns, tap }: TapAttachment,
+  lease: Lease,
+  there: readonly string[],
+): readonly Step[] {
+  const { server } = toServerNames(tap)
+  return listServerAddresses(lease)
+    .filter((address) => !there.includes(address))
+    .map((address) => ({
+      op: 'add-address',
+      netns: netns.path,
+      dev: server,
+      address,
+      // The VM's network is not behind the server, whatever prefix its address has.
+      isAlone: true,
+    }))
+}
+
+export function planUnserve({ netns: { path: netns }, tap }: TapAttachment): readonly Step[] {
+  const { server } = toServerNames(tap)
+  return [
+    { op: 'forget-take-all', netns, dev: server },
+    { op: 'del-link', netns, dev: server },
+  ]
+}
