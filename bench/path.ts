@@ -14,6 +14,8 @@ import { getMedian } from './row.ts'
 const ROUNDS = 7
 const TCP_SECONDS = 2
 const FRAMES = 1_000_000
+/** Every Ethernet frame ends in four bytes that the NIC adds. */
+const FCS_BYTES = 4
 const ADDRESS = '198.51.100'
 
 /** The link at both ends of a path. */
@@ -30,12 +32,26 @@ export async function measure<Name extends string>(
   paths: readonly Path<Name>[],
   measureOnce: (path: Path<Name>) => Promise<number>,
 ): Promise<Record<Name, number>> {
-  const figures = new Map<Name, number[]>()
-  for (let round = 0; round < ROUNDS; round += 1)
-    for (const path of paths)
-      figures.set(path.name, [...(figures.get(path.name) ?? []), await measureOnce(path)])
-  const medians = [...figures].map(([name, values]) => [name, getMedian(values)] as const)
+  const rounds = await measureRounds(paths, ROUNDS, measureOnce)
+  const medians = paths.map(
+    ({ name }) => [name, getMedian(rounds.map((round) => round[name]))] as const,
+  )
   return Object.fromEntries(medians) as Record<Name, number>
+}
+
+/** What each round gave, for ratios within a round. */
+export async function measureRounds<Name extends string>(
+  paths: readonly Path<Name>[],
+  rounds: number,
+  measureOnce: (path: Path<Name>) => Promise<number>,
+): Promise<readonly Record<Name, number>[]> {
+  const figures: Record<Name, number>[] = []
+  for (let round = 0; round < rounds; round += 1) {
+    const figure: [string, number][] = []
+    for (const path of paths) figure.push([path.name, await measureOnce(path)])
+    figures.push(Object.fromEntries(figure) as Record<Name, number>)
+  }
+  return figures
 }
 
 export async function addAddresses({ from, to }: Path): Promise<void> {
@@ -48,10 +64,11 @@ export async function addAddresses({ from, to }: Path): Promise<void> {
   }
 }
 
-/** Bits per second of one TCP stream, client and server on these cores. */
+/** Bits per second of one TCP stream, client and server on these cores; backwards from "to" to "from". */
 export async function measureTcp(
   { from, to }: Path,
   cores: readonly [string, string] | undefined,
+  options: { readonly seconds?: number; readonly isBackwards?: boolean } = {},
 ): Promise<number> {
   const [onClient, onServer] = (cores ?? []).map((core) => ['taskset', '--cpu-list', core])
   const argv = [
@@ -71,8 +88,9 @@ export async function measureTcp(
     '--client',
     `${ADDRESS}.2`,
     '--time',
-    String(TCP_SECONDS),
+    String(options.seconds ?? TCP_SECONDS),
     '--json',
+    ...(options.isBackwards === true ? ['--reverse'] : []),
   ]
   const report = JSON.parse(await from.run(client)) as {
     end: { sum_received: { bits_per_second: number } }
@@ -81,28 +99,38 @@ export async function measureTcp(
   return report.end.sum_received.bits_per_second
 }
 
-/** 64-byte frames (60 and the FCS) per second that arrive at the other end. */
-export async function measureFrames({ from, to }: Path): Promise<number> {
+/** Frames per second that arrive at the other end, of 64 bytes, the FCS among them, unless another size is asked for. */
+export async function measureFrames(
+  { from, to }: Path,
+  options: { readonly bytes?: number; readonly frames?: number } = {},
+): Promise<number> {
+  const { bytes = 64, frames: count = FRAMES } = options
   const folder = await mkdtemp(join(tmpdir(), 'l2w-bench-'))
   try {
-    const [mac] = JSON.parse(await to.run(['ip', '-j', 'link', 'show', 'dev', NIC])) as {
-      address: string
-    }[]
-    const header = fromHex(`${mac?.address ?? ''} 02:00:00:00:00:01 88b5`)
-    const frames = Array.from({ length: 1000 }, (_, at) => concatBytes(header, fillPayload(46, at)))
+    const header = fromHex(`${await readMac(to)} ${await readMac(from)} 88b5`)
+    const frames = Array.from({ length: 1000 }, (_, at) =>
+      concatBytes(header, fillPayload(bytes - FCS_BYTES - header.length, at)),
+    )
     const file = join(folder, 'frames.pcap')
     await writeFile(file, encodePcap(frames))
     const before = await readReceived(to)
-    const started = performance.now()
-    const loop = ['--loop', String(FRAMES / frames.length), '--preload-pcap', '--topspeed']
-    await run(['nsenter', `--net=${from.path}`, 'tcpreplay', '--quiet', ...loop, '-i', NIC, file], {
-      timeoutMs: 60_000,
-    })
-    const seconds = (performance.now() - started) / 1000
-    return ((await readReceived(to)) - before) / seconds
+    const loop = ['--loop', String(count / frames.length), '--preload-pcap', '--topspeed']
+    const said = await run(
+      ['nsenter', `--net=${from.path}`, 'tcpreplay', ...loop, '-i', NIC, file],
+      { timeoutMs: 60_000 },
+    )
+    const sentPerSecond = Number(/^Rated:.* ([\d.]+) pps$/m.exec(said)?.[1])
+    return (((await readReceived(to)) - before) / count) * sentPerSecond
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+async function readMac(netns: LabNetns): Promise<string> {
+  const [link] = JSON.parse(await netns.run(['ip', '-j', 'link', 'show', 'dev', NIC])) as {
+    address: string
+  }[]
+  return link?.address ?? ''
 }
 
 async function readReceived(netns: LabNetns): Promise<number> {

@@ -1,6 +1,7 @@
 // make bench: everything side by side in one run, as ratios. `make bench-datapath` runs one part.
 import { sweepNetns } from '../lab/netns.ts'
 import { benchAdd } from './add.ts'
+import { benchAttach } from './attach.ts'
 import { benchCrossNode } from './cross-node.ts'
 import { benchDatapath } from './datapath.ts'
 import { benchHealing } from './healing.ts'
@@ -14,6 +15,7 @@ const BENCHES: Readonly<Record<string, { title: string; measure: () => Promise<r
   {
     transparency: { title: 'Frame classes delivered both ways', measure: benchTransparency },
     datapath: { title: 'Data path, same node', measure: benchDatapath },
+    attach: { title: 'Attaching a VM to its pod link', measure: benchAttach },
     'cross-node': { title: 'Data path, across nodes', measure: benchCrossNode },
     add: { title: 'CNI ADD', measure: benchAdd },
     plugging: { title: 'Plugging, across nodes', measure: benchPlugging },

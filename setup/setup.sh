@@ -33,7 +33,8 @@ dnsmasq-base|dnsmasq|is the DHCP server across a wire
 '
 [ "$what" = build ] || packages="$packages$machine"
 [ "$what" = bench ] && packages="$packages
-iperf3|iperf3|measures throughput"
+iperf3|iperf3|measures throughput
+perl-base|perl|reads and writes taps as QEMU does"
 
 [ "$what" = cluster ] && packages="$packages
 containerd|containerd|runs containers that our plugin is called for
