@@ -89,6 +89,11 @@ export class LinkMissingError extends Error {
   override readonly name = 'LinkMissingError'
 }
 
+/** A network device that is there and was made for something else: which, and what would fit. */
+export class LinkUnfitError extends Error {
+  override readonly name = 'LinkUnfitError'
+}
+
 /** A value as it may stand in a one-line message: quoted, escaped, and cut when long. */
 export function renderValue(value: unknown): string {
   if (value === undefined) return 'missing'

@@ -3,7 +3,8 @@ import type { BindConfig } from './cni/bind-config.ts'
 import type { PodRef } from './cni/env.ts'
 import { decodeMac } from './domain/address.ts'
 import type { Field } from './domain/field.ts'
-import { asArray, asBoolean, asCount, asString, at } from './domain/field.ts'
+import { asArray, asBoolean, asString, at } from './domain/field.ts'
+import { findRunningQueues } from './domain/running-queues.ts'
 import { decodeVcpus } from './domain/vcpu.ts'
 import type { DnsSources, PodDns } from './resolv-conf.ts'
 import { toPodDns } from './resolv-conf.ts'
@@ -26,7 +27,6 @@ export interface Launcher {
 }
 
 const MAX_HOSTNAME_CHARS = 63
-const MAX_INT32 = 0x7fff_ffff
 
 /** Without a cluster there is no launcher to know. Throws DecodeError, which names the field. */
 export function toNicWish(
@@ -73,23 +73,9 @@ function isVirtio(nic: Field): boolean {
 function wantsQueues(vmi: Field, nic: Field, config: BindConfig): boolean {
   // Another model opens one queue, and a tap made for several refuses it.
   if (!isVirtio(nic)) return false
-  const running = findRunningQueues(vmi, nic)
+  const running = findRunningQueues(vmi, config.logicNetworkName)
   if (running !== undefined) return running > 1
   if (config.isMultiQueue !== undefined) return config.isMultiQueue
   const domain = at(vmi, 'spec', 'domain')
   return asBoolean(at(domain, 'devices', 'networkInterfaceMultiqueue')) && decodeVcpus(domain) > 1
-}
-
-/**
- * The queues of a NIC that runs: it keeps them wherever it migrates to, whatever was hot-plugged meanwhile.
- * KubeVirt goes by the same field for its own taps (pkg/network/setup/netpod, calcQueuesCapByIface).
- */
-function findRunningQueues(vmi: Field, nic: Field): number | undefined {
-  const name = asString(at(nic, 'name'))
-  const status = asArray(at(vmi, 'status', 'interfaces')).find(
-    (one) =>
-      asString(at(one, 'name')) === name &&
-      asString(at(one, 'infoSource'))?.split(', ').includes('domain') === true,
-  )
-  return status === undefined ? undefined : asCount(at(status, 'queueCount'), MAX_INT32)
 }

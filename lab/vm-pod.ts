@@ -19,6 +19,8 @@ export interface VmPodOptions {
   readonly networks: Readonly<Record<string, Manifest>>
   /** Default: as the project's patch registers it. */
   readonly bindings?: Readonly<Record<string, BindingRegistration>>
+  /** Keys of the binding's configuration, on top of those of its NetworkAttachmentDefinition. */
+  readonly bindKeys?: Manifest
 }
 
 export interface VmPod extends AsyncDisposable {
@@ -58,7 +60,7 @@ export async function newVmPod(options: VmPodOptions): Promise<VmPod> {
   const netns = started.use(await newLabNetns(vmi.metadata.name))
   const bindings = options.bindings ?? (await readRegistration())
   const unplugs = new Map<string, () => Promise<void>>()
-  for (const delegate of await toDelegates(vmi, options.networks, bindings)) {
+  for (const delegate of await toDelegates(vmi, options, bindings)) {
     const call = {
       containerID: `sandbox-${netns.name}`,
       netns: netns.path,
@@ -113,7 +115,7 @@ async function runDelegate(node: LabNode, { config }: Delegate, call: CniCall): 
 // NAD without "interface", so that Multus numbers it "netN".
 async function toDelegates(
   vmi: Vmi,
-  networks: Readonly<Record<string, Manifest>>,
+  { networks, bindKeys }: VmPodOptions,
   bindings: Readonly<Record<string, BindingRegistration>>,
 ): Promise<readonly Delegate[]> {
   const bindConfig = getNadConfig(await readManifest(BINDING_NAD))
@@ -130,7 +132,10 @@ async function toDelegates(
     const nic = vmi.spec.domain.devices.interfaces?.find(({ name }) => name === network.name)
     if (nic?.binding === undefined || bindings[nic.binding.name] === undefined) continue
     const args = { cni: { logicNetworkName: network.name } }
-    delegates.push({ config: { ...bindConfig, args }, ifname: `net${delegates.length + 1}` })
+    delegates.push({
+      config: { ...bindConfig, ...bindKeys, args },
+      ifname: `net${delegates.length + 1}`,
+    })
   }
   return delegates
 }

@@ -1,13 +1,14 @@
 // The one table from what was thrown to what virt-launcher is told.
 import { status } from '@grpc/grpc-js'
 
-import { DecodeError, LinkMissingError } from '../core/errors.ts'
+import { DecodeError, LinkMissingError, LinkUnfitError } from '../core/errors.ts'
 
 const CODES = [
   // virt-launcher sent something that cannot be a domain or a VMI.
   [DecodeError, status.INVALID_ARGUMENT],
   // The call is right, but the pod is not ready for it.
   [LinkMissingError, status.FAILED_PRECONDITION],
+  [LinkUnfitError, status.FAILED_PRECONDITION],
 ] as const
 
 /** gRPC carries the sentence in a header, so it must stay one short line. */

@@ -1,5 +1,5 @@
 // What one NIC should look like in the domain: VMI and pod links in, wanted elements out.
-import { LinkMissingError } from '../errors.ts'
+import { LinkMissingError, LinkUnfitError } from '../errors.ts'
 import { PRIMARY_POD_LINK, toTapName } from '../name.ts'
 import { decodeMac } from './address.ts'
 import type { ElementSpec } from './splice.ts'
@@ -75,10 +75,17 @@ export function getNicFacts(nic: VmiNic, links: PodLinks): NicFacts {
   )
 }
 
-export function planNic(vmi: Vmi, nic: VmiNic, facts: NicFacts, machine: Machine): NicPlan {
+/** current is how many queues the domain gives the NIC so far. */
+export function planNic(
+  vmi: Vmi,
+  nic: VmiNic,
+  facts: NicFacts,
+  machine: Machine,
+  current: number,
+): NicPlan {
   const isS390x = (machine.architecture ?? vmi.architecture) === 's390x'
   const isVirtio = nic.model.startsWith('virtio')
-  const queues = isVirtio ? planQueues(vmi, facts) : 'none'
+  const queues = isVirtio ? planQueues(vmi, nic, facts, current) : planOneQueue(nic, facts)
   const driver = isVirtio ? toDriverSpecs(queues, vmi.needsIommu, machine) : []
   // ROMs are a matter of PCI: s390x has none. Under memory encryption KubeVirt switches them off always.
   const wantsNoRom = !isS390x && (nic.bootOrder === undefined || vmi.needsIommu)
@@ -136,11 +143,22 @@ function toModelType(vmi: Vmi, nic: VmiNic, isS390x: boolean): string {
 // The tap decides, not the VMI: the kernel answers EINVAL when a tap made for several queues is
 // opened with one, and when one made for a single queue is opened with several. libvirt asks for
 // several only when "queues" is more than 1.
-function planQueues(vmi: Vmi, facts: NicFacts): Queues {
-  const count = Math.min(vmi.vcpus, MAX_QUEUES)
-  if (facts.isMultiQueue === true) return Math.max(count, 2)
+// Several that are there already stay: a VM that migrates must find its NIC as it was.
+function planQueues(vmi: Vmi, nic: VmiNic, facts: NicFacts, current: number): Queues {
   if (facts.isMultiQueue === false) return 'none'
-  return vmi.networkInterfaceMultiqueue ? count : 'keep'
+  const count = Math.min(nic.runningQueues ?? vmi.vcpus, MAX_QUEUES)
+  if (facts.isMultiQueue === true)
+    return current > 1 ? Math.min(current, MAX_QUEUES) : Math.max(count, 2)
+  return vmi.networkInterfaceMultiqueue && current === 1 ? count : 'keep'
+}
+
+// For models other than virtio libvirt opens one queue, whatever the domain says.
+function planOneQueue(nic: VmiNic, facts: NicFacts): Queues {
+  if (facts.isMultiQueue !== true) return 'none'
+  throw new LinkUnfitError(
+    `Cannot plug in interface "${nic.name}" of model ${nic.model}: "${facts.target}" is made for several queues, ` +
+      'which only virtio opens; expected model virtio, or a binding without "multiQueue": true',
+  )
 }
 
 function toDriverSpecs(queues: Queues, needsIommu: boolean, machine: Machine): ElementSpec[] {

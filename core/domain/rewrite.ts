@@ -30,7 +30,7 @@ export interface Rewritten {
 /**
  * Plugs every NIC of the VMI that has our binding into the domain. Running it on its own output
  * changes nothing. Throws DecodeError for a document that is no domain, LinkMissingError for a NIC
- * without pod link.
+ * without pod link, LinkUnfitError for one whose tap its model cannot open.
  */
 export function rewriteDomain(xml: string, vmi: Vmi, links: PodLinks): Rewritten {
   const { machine, devices } = findDevices(parseTree(xml))
@@ -41,8 +41,9 @@ export function rewriteDomain(xml: string, vmi: Vmi, links: PodLinks): Rewritten
   const added = new Map<string, NicPlan>()
   for (const nic of vmi.nics) {
     const facts = getNicFacts(nic, links)
-    const plan = planNic(vmi, nic, facts, machine)
-    const element = existing.get(plan.alias)
+    const element = existing.get(toAlias(nic.name))
+    const current = element === undefined ? 1 : countQueues(element)
+    const plan = planNic(vmi, nic, facts, machine, current)
     let change: RewrittenNic['change'] = 'added'
     if (element === undefined) added.set(plan.alias, plan)
     else {
@@ -57,6 +58,13 @@ export function rewriteDomain(xml: string, vmi: Vmi, links: PodLinks): Rewritten
   const render = (plan: NicPlan, separator: string) => renderInterface(plan, separator, unit)
   edits.push(...placeInterfaces({ xml, devices, existing, order, added, unit, render }))
   return { xml: edits.length === 0 ? xml : applyEdits(xml, edits), nics }
+}
+
+/** What libvirt makes of it: nothing, or nonsense that it will refuse itself, is one. */
+function countQueues(element: XmlElement): number {
+  const driver = findChild(element, 'driver')
+  const count = Number(driver === undefined ? 1 : findAttribute(driver, 'queues'))
+  return Number.isInteger(count) && count > 0 ? count : 1
 }
 
 /** The document's <devices> and what it says about the machine. */

@@ -16,6 +16,7 @@ import {
   getString,
   isAbsent,
 } from './field.ts'
+import { findRunningQueues } from './running-queues.ts'
 import { decodeVcpus } from './vcpu.ts'
 
 /** One interface of the VM that has a binding of ours and is not on its way out. */
@@ -28,6 +29,8 @@ export interface VmiNic {
   readonly pciAddress: PciAddress | undefined
   readonly acpiIndex: number | undefined
   readonly isDown: boolean
+  /** Undefined for one that does not run yet. */
+  readonly runningQueues: number | undefined
   /** On the pod's own network, whose tap has a fixed name. */
   readonly isPrimary: boolean
   /** What the pod link may be called, to be looked for in this order. */
@@ -128,6 +131,7 @@ function decodeNic(iface: Field, vmi: Field): VmiNic {
     // The API's own bound: 16 * 1024 - 1.
     acpiIndex: asCount(at(iface, 'acpiIndex'), 16_383),
     isDown: asString(at(iface, 'state')) === 'down',
+    runningQueues: findRunningQueues(vmi, name),
     ...findPodLinks(name, at(iface, 'name').path, vmi),
   }
 }

@@ -85,7 +85,9 @@ function build({ ifaces, xmlOrder, vmiOrder, before, after, tail, cores }: Scene
     }),
   )
   const links: Record<string, Partial<LinkFacts>> = {}
-  for (const { name, hasTap, isMultiQueue } of ifaces) {
+  for (const { name, model, hasTap, ...each } of ifaces) {
+    // A tap for several queues is refused for a model that opens one.
+    const isMultiQueue = model === 'e1000' ? false : each.isMultiQueue
     links[toPodLinkName(name)] = {}
     if (hasTap) links[toTapName(toPodLinkName(name))] = { mtuBytes: 1400, isMultiQueue }
   }

@@ -152,7 +152,7 @@ describe('rewriteDomain() writes each field of a NIC', () => {
     {
       name: 'gives a model that is not virtio no queues',
       vmi: withNic({ model: 'e1000' }, cores(4)),
-      links: multi,
+      links: single,
       lacks: ['<driver'],
     },
     {
