@@ -64,7 +64,7 @@ async function attachOurs(pod: LabNetns): Promise<Opened> {
     tap: TAP,
     mtuBytes: MTU,
   }
-  await applySteps(run, await probeClassifier(run), planTap(attachment, undefined))
+  await applySteps(run, await probeClassifier(run), planTap(attachment, { there: new Set() }))
   return { tap: TAP }
 }
 
