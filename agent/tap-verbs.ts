@@ -148,6 +148,9 @@ export async function checkTap(node: Node, attachment: TapAttachment): Promise<v
     if (targets.join() !== wanted.join())
       fail(`"${name}" leads to "${targets.join()}", expected "${wanted.join()}"`)
   }
+  const isMultiQueue = links.find(({ name }) => name === tap)?.isMultiQueue
+  if (attachment.attach === undefined && isMultiQueue !== (attachment.isMultiQueue ?? false))
+    fail(`its multi_queue is ${isMultiQueue}, expected ${!isMultiQueue}: QEMU opens no other`)
   if (attachment.lease !== undefined && !node.leaseServers.isRunning(attachment))
     fail('its DHCP server does not run, expected it to')
 }

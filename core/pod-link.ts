@@ -9,6 +9,8 @@ export interface PodLink {
   readonly isUp: boolean
   /** It shares another device with others like it (macvlan, ipvlan). */
   readonly isShared: boolean
+  /** A tap made for several queues. */
+  readonly isMultiQueue: boolean
   /** Of the network's people, or ours. */
   readonly alias: string
 }
@@ -21,7 +23,10 @@ interface IpLink {
   readonly flags: readonly string[]
   readonly ifalias: string
   /** With -d alone. */
-  readonly linkinfo: { readonly info_kind?: string }
+  readonly linkinfo: {
+    readonly info_kind?: string
+    readonly info_data?: { readonly multi_queue?: boolean }
+  }
 }
 
 /** The output of `ip -j -d link show`: a list of links, or nothing at all. Throws DecodeError. */
@@ -37,6 +42,7 @@ export function parseLinks(json: string): readonly PodLink[] {
       mtuBytes: link.mtu ?? 0,
       isUp: link.flags?.includes('UP') ?? false,
       isShared: ['macvlan', 'ipvlan'].includes(link.linkinfo?.info_kind ?? ''),
+      isMultiQueue: link.linkinfo?.info_data?.multi_queue ?? false,
       alias: link.ifalias ?? '',
     }))
 }

@@ -1,5 +1,9 @@
 // What an agent reads of a launcher in a real API server, with KubeVirt's own schemas: its pod, its
 // VirtualMachineInstance, and what becomes of an ADD when one of them is not there.
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
 import { expect } from 'chai'
 import { after, before, beforeEach, describe, it } from 'mocha'
 
@@ -11,6 +15,7 @@ import { getMapping, getNadConfig, readManifest, type Manifest } from '../../lab
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { hasQueues } from '../has-queues.ts'
 import { getApi } from './fixture-api.ts'
 
 const { newKubeClient } = await import('../../store/kubernetes/client.ts')
@@ -20,6 +25,9 @@ const NETWORK = 'ge0'
 const POD_LINK = toPodLinkName(NETWORK)
 const TAP = toTapName(POD_LINK)
 const POD = 'virt-launcher-r1-x7k2p'
+/** As the kubelet writes it for the agent. */
+const RESOLV_CONF =
+  'search l2wire.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.96.0.10\noptions ndots:5\n'
 const ROLE = 'deploy/base/rbac.yaml'
 
 describe('the launcher of a VM, as an agent sees it', function () {
@@ -27,6 +35,7 @@ describe('the launcher of a VM, as an agent sees it', function () {
   let api: LabApiServer
   let cluster: LabCluster
   let on: ClusterNode
+  let folder: string
   let namespace: string
   let bind: Manifest
   let traces: readonly string[]
@@ -36,7 +45,11 @@ describe('the launcher of a VM, as an agent sees it', function () {
     traces = await listTraces()
     await api.kubectl(['apply', '-f', 'deploy/base/namespace.yaml', '-f', ROLE])
     const kubeconfig = await api.newServiceAccountKubeconfig('l2wire', 'l2wire-agent')
-    cluster = await newLabCluster({ api, kubeconfig, count: 1, prefix: 'launcher-test-' })
+    folder = await mkdtemp(join(tmpdir(), 'l2w-launcher-'))
+    const resolvConf = join(folder, 'resolv.conf')
+    await writeFile(resolvConf, RESOLV_CONF)
+    const more = ['--resolv-conf', resolvConf]
+    cluster = await newLabCluster({ api, kubeconfig, count: 1, prefix: 'launcher-test-', more })
     ;[on] = cluster.nodes as [ClusterNode]
     bind = {
       ...getNadConfig(await readManifest('deploy/base/binding-nad.yaml')),
@@ -45,6 +58,7 @@ describe('the launcher of a VM, as an agent sees it', function () {
   })
   after(async () => {
     await cluster[Symbol.asyncDispose]()
+    await rm(folder, { recursive: true })
     expect(await listTraces()).to.deep.equal(traces)
   })
   beforeEach(async () => {
@@ -71,7 +85,7 @@ describe('the launcher of a VM, as an agent sees it', function () {
     })
     return getMapping(await api.getObject('vmi', 'r1', namespace), 'metadata')['uid']
   }
-  const newLauncher = async (uid: unknown, to = api): Promise<void> =>
+  const newLauncher = async (uid: unknown, to = api, spec: Manifest = {}): Promise<void> =>
     to.apply({
       apiVersion: 'v1',
       kind: 'Pod',
@@ -88,7 +102,7 @@ describe('the launcher of a VM, as an agent sees it', function () {
           },
         ],
       },
-      spec: { hostname: 'r1', containers: [{ name: 'compute', image: 'none' }] },
+      spec: { hostname: 'r1', containers: [{ name: 'compute', image: 'none' }], ...spec },
     })
   const call = async (command: string, netns: LabNetns, config = bind): Promise<CniAnswer> =>
     on.node.call(config, {
@@ -119,7 +133,7 @@ describe('the launcher of a VM, as an agent sees it', function () {
       await using netns = await newSandbox()
       const added = await call('ADD', netns, { ...bind, ...config })
       expect(added.exitCode, added.stdout).to.equal(0)
-      expect(await hasQueues(netns)).to.equal(want)
+      expect(await hasQueues(netns, TAP)).to.equal(want)
       expect((await call('DEL', netns)).exitCode).to.equal(0)
     })
 
@@ -131,7 +145,35 @@ describe('the launcher of a VM, as an agent sees it', function () {
     await using netns = await newSandbox()
     const added = await call('ADD', netns)
     expect(added.exitCode, added.stdout).to.equal(0)
-    expect(await hasQueues(netns)).to.equal(false)
+    expect(await hasQueues(netns, TAP)).to.equal(false)
+    expect((await call('DEL', netns)).exitCode).to.equal(0)
+  })
+
+  it('tells the VM the name and the resolvers of its pod, under the MAC that the VMI asks for', async () => {
+    const nic = { name: NETWORK, binding: { name: 'l2wire' }, macAddress: '02-AB-00-00-00-01' }
+    const uid = await newVmi({ devices: { interfaces: [nic] } })
+    const dnsConfig = { nameservers: ['192.0.2.53'], searches: ['lan.example'] }
+    await newLauncher(uid, api, { subdomain: 'routers', dnsConfig })
+    await using netns = await newSandbox()
+    await netns.run(['ip', 'address', 'add', '10.0.0.2/24', 'dev', POD_LINK])
+    const added = await call('ADD', netns)
+    expect(added.exitCode, added.stdout).to.equal(0)
+    const document = join(on.node.stateDir, 'attachments', `${netns.name}@net1.json`)
+    const { lease } = JSON.parse(await readFile(document, 'utf8')) as Manifest
+    const services = `${namespace}.svc.cluster.local`
+    expect(lease).to.deep.include({
+      mac: '02:ab:00:00:00:01',
+      ipv4: '10.0.0.2/24',
+      hostname: 'r1',
+      nameservers: ['10.96.0.10', '192.0.2.53'],
+      searches: [
+        `routers.${services}`,
+        services,
+        'svc.cluster.local',
+        'cluster.local',
+        'lan.example',
+      ],
+    })
     expect((await call('DEL', netns)).exitCode).to.equal(0)
   })
 
@@ -160,7 +202,7 @@ describe('the launcher of a VM, as an agent sees it', function () {
       const { output } = await call('ADD', netns)
       expect(output).to.include({ code: 112 })
       expect(output?.['msg']).to.include(`${what} is gone`)
-      expect(await hasQueues(netns)).to.equal(undefined)
+      expect(await hasQueues(netns, TAP)).to.equal(undefined)
     }
     const uid = await newVmi()
     await expectGone(`pod "${namespace}/${POD}"`)
@@ -183,7 +225,7 @@ describe('the launcher of a VM, as an agent sees it', function () {
       // The API server hears of its own rights a moment later.
       await expectSoon('one queue', async () => {
         expect((await call('ADD', netns)).exitCode).to.equal(0)
-        const isMultiQueue = await hasQueues(netns)
+        const isMultiQueue = await hasQueues(netns, TAP)
         expect((await call('DEL', netns)).exitCode).to.equal(0)
         return isMultiQueue === false
       })
@@ -199,7 +241,7 @@ describe('the launcher of a VM, as an agent sees it', function () {
     await api.kill()
     try {
       expect((await call('ADD', netns)).output).to.include({ code: 11 })
-      expect(await hasQueues(netns)).to.equal(undefined)
+      expect(await hasQueues(netns, TAP)).to.equal(undefined)
     } finally {
       await api.start()
     }
@@ -213,17 +255,9 @@ describe('the launcher of a VM, as an agent sees it', function () {
   }
 })
 
-/** Undefined where there is no tap. */
-async function hasQueues(netns: LabNetns): Promise<boolean | undefined> {
-  const links = JSON.parse(await netns.run(['ip', '-j', '-d', 'link', 'show'])) as {
-    ifname: string
-    linkinfo?: { info_data?: { multi_queue?: boolean } }
-  }[]
-  return links.find(({ ifname }) => ifname === TAP)?.linkinfo?.info_data?.multi_queue
-}
-
 async function newSandbox(): Promise<LabNetns> {
   const netns = await newLabNetns('launcher')
   await netns.run(['ip', 'link', 'add', 'name', POD_LINK, 'type', 'veth', 'peer', 'name', 'p0'])
+  for (const dev of ['p0', POD_LINK]) await netns.run(['ip', 'link', 'set', 'dev', dev, 'up'])
   return netns
 }

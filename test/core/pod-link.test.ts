@@ -21,13 +21,26 @@ describe('parseLinks()', () => {
         mtuBytes: 1500,
         isUp: true,
         isShared: false,
+        isMultiQueue: false,
         alias: '',
       },
     ])
     expect(parseLinks('')).to.deep.equal([])
     expect(parseLinks('[{},{"ifname":"lo"}]')).to.deep.equal([
-      { name: 'lo', mac: '', mtuBytes: 0, isUp: false, isShared: false, alias: '' },
+      {
+        name: 'lo',
+        mac: '',
+        mtuBytes: 0,
+        isUp: false,
+        isShared: false,
+        isMultiQueue: false,
+        alias: '',
+      },
     ])
+    const linkinfo = { info_kind: 'tun', info_data: { type: 'tap', multi_queue: true } }
+    expect(parseLinks(JSON.stringify([{ ifname: 'tap0', linkinfo }]))[0]).to.include({
+      isMultiQueue: true,
+    })
   })
   it('refuses what is no list', () => {
     expect(() => parseLinks('{}')).to.throw(DecodeError, 'list of links')

@@ -270,7 +270,7 @@ describe('the binding plugin', function () {
     await gone[Symbol.asyncDispose]()
     await node.mustCall(bind, { command: 'DEL', ...call, ifname: 'net1' })
     await node.mustCall(WIRE, { command: 'DEL', ...call, ifname: POD_LINK })
-    const left = await readFile(`${node.stateDir}/attachments/c9_net1.json`, 'utf8').catch(
+    const left = await readFile(`${node.stateDir}/attachments/c9@net1.json`, 'utf8').catch(
       () => 'nothing',
     )
     expect(left).to.equal('nothing')
