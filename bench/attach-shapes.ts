@@ -21,7 +21,20 @@ const GUEST_MAC = '02:00:00:00:00:07'
 type Attach = (pod: LabNetns, made: AsyncDisposableStack) => Promise<Opened>
 
 export const SHAPES = {
-  ours: attachOurs,
+  ours: newAttachOurs(),
+  // On a pod network: the pod's own stack is mute there, and the VM's questions for addresses are picked out.
+  'ours, mute': newAttachOurs({
+    isMuted: true,
+    lease: {
+      mac: GUEST_MAC,
+      mtuBytes: MTU,
+      ipv4: '198.51.100.1/24',
+      ipv6: 'fd00::1/64',
+      routes: [],
+      nameservers: [],
+      searches: [],
+    },
+  }),
   bridge: attachBridge,
   'macvtap bridge': newAttachMacvtap('bridge'),
   'macvtap passthru': newAttachMacvtap('passthru', ['promisc', 'on']),
@@ -51,21 +64,25 @@ export async function newAttachedPath(
   return path
 }
 
-async function attachOurs(pod: LabNetns): Promise<Opened> {
-  const attachment: TapAttachment = {
-    version: 1,
-    kind: 'tap',
-    containerID: 'bench',
-    ifname: 'net1',
-    netns: { path: pod.path, inode: 0, bootId: '' },
-    network: 'bench',
-    phase: 'adding',
-    podLink: POD_LINK,
-    tap: TAP,
-    mtuBytes: MTU,
+function newAttachOurs(more: Partial<TapAttachment> = {}): Attach {
+  return async (pod) => {
+    const attachment: TapAttachment = {
+      version: 1,
+      kind: 'tap',
+      containerID: 'bench',
+      ifname: 'net1',
+      netns: { path: pod.path, inode: 0, bootId: '' },
+      network: 'bench',
+      phase: 'adding',
+      podLink: POD_LINK,
+      tap: TAP,
+      mtuBytes: MTU,
+      ...more,
+    }
+    const steps = planTap(attachment, { there: new Set([POD_LINK]) })
+    await applySteps(run, await probeClassifier(run), steps)
+    return { tap: TAP }
   }
-  await applySteps(run, await probeClassifier(run), planTap(attachment, { there: new Set() }))
-  return { tap: TAP }
 }
 
 // pkg/network/setup/netpod: bridgeBindingSpec and managedTapSpec, v1.9.0. The dummy that it leaves in the
