@@ -10,24 +10,27 @@ import { getMedian, toFigureRow, toRatioRow, type Row } from './row.ts'
 
 const ROUNDS = 5
 const FRAMES = 100_000
-const TCP_SECONDS = 1
+const TCP_BYTES = 500_000_000
+const PEERS = ['bridge', 'macvtap bridge', 'macvtap passthru'] as const
 
 type Measure = (path: Path<ShapeName>) => Promise<number>
 
 export async function benchAttach(): Promise<readonly Row[]> {
   await using made = new AsyncDisposableStack()
   const { isReal } = made.use(await takePriority())
-  const names = Object.keys(SHAPES) as ShapeName[]
   const paths: Path<ShapeName>[] = []
-  for (const name of names) paths.push(await newAttachedPath(name, made))
+  for (const name of Object.keys(SHAPES) as ShapeName[])
+    paths.push(await newAttachedPath(name, made))
   const rows: Row[] = []
   const compare = async (what: string, toFigure: (median: number) => string, measure: Measure) => {
     const rounds = await measureRounds(paths, ROUNDS, measure)
     rows.push(toFigureRow(what, toFigure(getMedian(rounds.map(({ ours }) => ours)))))
-    for (const name of names.filter((each) => each !== 'ours')) {
-      const ratio = getMedian(rounds.map((round) => round.ours / round[name]))
-      rows.push(toRatioRow(`${what}: ours to ${name}`, ratio, { atLeast: 1 }))
-    }
+    const getRatio = (over: ShapeName, under: ShapeName): number =>
+      getMedian(rounds.map((round) => round[over] / round[under]))
+    for (const name of PEERS)
+      rows.push(toRatioRow(`${what}: ours to ${name}`, getRatio('ours', name), { atLeast: 1 }))
+    const muteRatio = getRatio('ours, mute', 'ours')
+    rows.push(toFigureRow(`${what}: ours on a pod network to ours`, muteRatio.toFixed(2)))
   }
   for (const bytes of [64, 1500]) {
     const options = { bytes, frames: FRAMES }
@@ -44,7 +47,7 @@ export async function benchAttach(): Promise<readonly Row[]> {
     await compare(
       `TCP, ${direction}`,
       (rate) => `${(rate / 1e9).toFixed(1)} Gbit/s`,
-      async (path) => measureTcp(path, undefined, { seconds: TCP_SECONDS, isBackwards }),
+      async (path) => measureTcp(path, undefined, { bytes: TCP_BYTES, isBackwards }),
     )
   return [...rows, toFigureRow('measured at real-time priority', isReal ? 'yes' : 'no')]
 }

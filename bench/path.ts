@@ -68,7 +68,7 @@ export async function addAddresses({ from, to }: Path): Promise<void> {
 export async function measureTcp(
   { from, to }: Path,
   cores: readonly [string, string] | undefined,
-  options: { readonly seconds?: number; readonly isBackwards?: boolean } = {},
+  options: { readonly bytes?: number; readonly isBackwards?: boolean } = {},
 ): Promise<number> {
   const [onClient, onServer] = (cores ?? []).map((core) => ['taskset', '--cpu-list', core])
   const argv = [
@@ -87,8 +87,9 @@ export async function measureTcp(
     'iperf3',
     '--client',
     `${ADDRESS}.2`,
-    '--time',
-    String(options.seconds ?? TCP_SECONDS),
+    ...(options.bytes === undefined
+      ? ['--time', String(TCP_SECONDS)]
+      : ['--bytes', String(options.bytes)]),
     '--json',
     ...(options.isBackwards === true ? ['--reverse'] : []),
   ]

@@ -18,11 +18,13 @@ export function toRatioRow(
 ): Row {
   const isLower = 'atLeast' in want
   const limit = isLower ? want.atLeast : want.atMost
+  // Judged as it is shown: a second run changes what comes behind.
+  const measured = ratio.toFixed(2)
   return {
     name,
-    measured: ratio.toFixed(2),
+    measured,
     want: `${isLower ? '>=' : '<='} ${limit}`,
-    met: isLower ? ratio >= limit : ratio <= limit,
+    met: isLower ? Number(measured) >= limit : Number(measured) <= limit,
   }
 }
 
