@@ -51,7 +51,16 @@ export function newLeaseServers(
     void running.ended.then((reason) => {
       served.running = undefined
       if (!isWanted(served)) return
-      log.warn({ err: reason, ...toFacts(attachment) }, "a VM's DHCP server ended, it starts again")
+      if (running.isToForget())
+        log.info(
+          toFacts(attachment),
+          "a VM's DHCP server forgets what it gave to an earlier client",
+        )
+      else
+        log.warn(
+          { err: reason, ...toFacts(attachment) },
+          "a VM's DHCP server ended, it starts again",
+        )
       const isStable = performance.now() - since > AGAIN_MOST_MS
       again(served, isStable ? AGAIN_FIRST_MS : againMs)
     })

@@ -27,6 +27,7 @@ export function renderDnsmasq(server: string, lease: Lease): readonly string[] {
     'no-ping',
     // A boot loader and the system it loads call themselves by different names.
     'dhcp-ignore-clid',
+    // What it says of DHCPv6 is read, see core/dnsmasq-said.ts.
     'quiet-dhcp',
     'quiet-ra',
     `dhcp-host=${host.join(',')}`,
@@ -63,6 +64,8 @@ function renderIpv6(server: string, ipv6: string, lease: Lease): readonly string
   const lifetime = lease.router === undefined ? 0 : ROUTER_LIFETIME
   return [
     `dhcp-range=${address},static,${onLink}${RA_PREFIX},infinite`,
+    // The same after a restart and on another node, and nobody's MAC.
+    'dhcp-duid=0,6c:32:77:69:72:65',
     'enable-ra',
     `ra-param=${server},mtu:${lease.mtuBytes},${RA_EVERY},${lifetime}`,
     ...renderDns(lease, 6),

@@ -5,7 +5,7 @@ import { ANSWERED, ASKED, fromMac, type FrameMatch } from './frame-match.ts'
 import { parseCidr } from './ip.ts'
 import type { Lease } from './lease.ts'
 import { toServerNames } from './name.ts'
-import type { Hook, Step } from './step.ts'
+import type { AddAddressStep, Hook, Step } from './step.ts'
 
 /** The server's IPv4 address. Guests see it as the server's name, and route what they send there to their gateway. */
 export const SERVER_ADDRESS = '169.254.75.10'
@@ -101,20 +101,6 @@ function planPicks(
   }))
 }
 
-/** The addresses that the server's end should have. */
-export function listServerAddresses(lease: Lease): readonly string[] {
-  return [
-    `${SERVER_ADDRESS}/32`,
-    // dnsmasq advertises the prefixes that the interface has an address of.
-    ...(lease.ipv6 === undefined
-      ? []
-      : [
-          `${lease.router?.linkLocal ?? UNKNOWN_ROUTER}/64`,
-          `${lease.ipv6.split('/')[0]}/${RA_PREFIX}`,
-        ]),
-  ]
-}
-
 /** The length of the prefix that is advertised: dnsmasq takes no longer one for it. */
 export const RA_PREFIX = 64
 
@@ -123,23 +109,25 @@ export function isPrefixOnLink(ipv6: string): boolean {
   return parseCidr(ipv6)?.prefix === RA_PREFIX
 }
 
-/** The addresses of the server's end, those it has left out; the interface must be up, and speak IPv6 where they do. */
+/** What the server's end has, but for what is there; the interface must be up, and speak IPv6 where it is to. */
 export function planServerAddresses(
-  { netns, tap }: TapAttachment,
-  lease: Lease,
+  { netns: { path: netns }, tap }: TapAttachment,
+  { ipv6, router }: Lease,
   there: readonly string[],
 ): readonly Step[] {
-  const { server } = toServerNames(tap)
-  return listServerAddresses(lease)
-    .filter((address) => !there.includes(address))
-    .map((address) => ({
-      op: 'add-address',
-      netns: netns.path,
-      dev: server,
-      address,
-      // The VM's network is not behind the server, whatever prefix its address has.
-      isAlone: true,
-    }))
+  const common = { op: 'add-address', netns, dev: toServerNames(tap).server } as const
+  const steps: readonly AddAddressStep[] = [
+    { ...common, address: `${SERVER_ADDRESS}/32` },
+    ...(ipv6 === undefined
+      ? []
+      : [
+          { ...common, address: `${router?.linkLocal ?? UNKNOWN_ROUTER}/64` },
+          // dnsmasq advertises the prefixes that the interface has an address of. The VM's network is not
+          // behind it.
+          { ...common, address: `${ipv6.split('/')[0]}/${RA_PREFIX}`, isAlone: true as const },
+        ]),
+  ]
+  return steps.filter(({ address }) => !there.includes(address))
 }
 
 export function planUnserve({ netns: { path: netns }, tap }: TapAttachment): readonly Step[] {

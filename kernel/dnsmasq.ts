@@ -1,13 +1,17 @@
 // A DHCP server in a pod's network namespace: a child for as long as the process lives, of nobody's, with
 // the three capabilities it needs.
 import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 
+import { parseDnsmasqLine } from '../core/dnsmasq-said.ts'
 import { CommandError } from '../core/errors.ts'
 
 export interface Dnsmasq {
   /** Why it ended. */
   readonly ended: Promise<CommandError>
+  /** Whether it was ended because a lease stood in its client's way. */
+  readonly isToForget: () => boolean
   /** Resolves when it is gone. */
   readonly stop: () => Promise<void>
 }
@@ -18,8 +22,8 @@ const NOBODY = '65534'
 const CAPABILITIES = '+net_admin,+net_raw,+net_bind_service'
 /** How long it may take to begin. */
 const START_MS = 5_000
-/** What is kept of what it says. */
-const SAID_MAX = 4096
+/** Lines that are kept of what it says. */
+const SAID_MAX = 20
 
 /** Resolves once it serves. Throws CommandError when it ends before, or takes too long. */
 export async function startDnsmasq(netnsPath: string, lines: readonly string[]): Promise<Dnsmasq> {
@@ -51,22 +55,19 @@ export async function startDnsmasq(netnsPath: string, lines: readonly string[]):
     stdio: ['pipe', 'ignore', 'pipe'],
     env: { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
   })
-  let said = ''
+  const said: string[] = []
+  let hasGiven = false
+  let isToForget = false
   const ended = new Promise<CommandError>((resolve) => {
     child.on('error', (cause) => {
       // One that did not start never closes.
       if (child.pid === undefined)
         resolve(new CommandError(argv, { signal: 'none, it did not start', stderr: cause.message }))
     })
-    child.on('close', (exitCode, signal) =>
-      resolve(
-        new CommandError(argv, {
-          exitCode: exitCode ?? undefined,
-          signal: signal ?? undefined,
-          stderr: said,
-        }),
-      ),
-    )
+    child.on('close', (exitCode, signal) => {
+      const how = { exitCode: exitCode ?? undefined, signal: signal ?? undefined }
+      resolve(new CommandError(argv, { ...how, stderr: said.join('\n') }))
+    })
   })
   const stop = async (): Promise<void> => {
     child.kill('SIGKILL')
@@ -75,9 +76,18 @@ export async function startDnsmasq(netnsPath: string, lines: readonly string[]):
   // Out of file descriptors (EMFILE) Node gives a child without any; its error has been seen to.
   if ((child.stderr as Readable | undefined) === undefined) throw await ended
   const begun = new Promise<undefined>((resolve) => {
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      said = (said + text).slice(-SAID_MAX)
-      if (/: started, version /.test(said)) resolve(undefined)
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      said.splice(0, Math.max(0, said.length - SAID_MAX))
+      said.push(line)
+      const word = parseDnsmasqLine(line)
+      if (word === 'started') resolve(undefined)
+      else if (word === 'given') hasGiven = true
+      // Of DHCPv6 leases, which are a client's and not a MAC's: one that a boot loader took is refused to
+      // the system it loads, for ever. There is one VM, so what is known of leases can go.
+      else if (word === 'refused' && hasGiven) {
+        isToForget = true
+        child.kill('SIGKILL')
+      }
     })
   })
   // It may end without reading its configuration; its exit code says more than our EPIPE.
@@ -87,5 +97,5 @@ export async function startDnsmasq(netnsPath: string, lines: readonly string[]):
   const failure = await Promise.race([ended, begun])
   clearTimeout(late)
   if (failure !== undefined) throw failure
-  return { ended, stop }
+  return { ended, isToForget: () => isToForget, stop }
 }

@@ -1,5 +1,7 @@
 // A launcher's pod link as another CNI plugin makes it, taken over by a VM whose NIC is in a namespace of
 // its own, where stock clients run.
+import { setTimeout as sleep } from 'node:timers/promises'
+
 import { expect } from 'chai'
 
 import { callPlugin, type CniAnswer } from '../../lab/cni.ts'
@@ -11,6 +13,7 @@ import { run } from '../../kernel/run.ts'
 
 export const BRIDGE = 'l2wpn0'
 export const CONTAINER = 'c1'
+const CLIENT_MS = 40_000
 
 /** What host-local gives: IPv4, IPv6, or both. */
 export const RANGES = {
@@ -37,6 +40,17 @@ export interface PodNetwork extends AsyncDisposable {
   readonly open: () => Promise<AsyncDisposable>
   /** udhcpc of busybox: what its script was told. */
   readonly askIpv4: () => Promise<ReadonlyMap<string, string>>
+  /** dhclient, which names itself by this kind of DUID: what its script was told. */
+  readonly askIpv6: (duid: 'LL' | 'LLT') => Promise<ReadonlyMap<string, string>>
+  /** The router that the guest's own kernel has learnt of, once it has: link-local address and MAC. */
+  readonly readRouter: () => Promise<Station>
+  /** Of the device of this machine that has the gateway's address. */
+  readonly readGateway: () => Promise<Station>
+}
+
+interface Station {
+  readonly address: string
+  readonly mac: string
 }
 
 export interface PodNetworkOptions {
@@ -54,6 +68,8 @@ export async function newPodNetwork(
 ): Promise<PodNetwork> {
   const pod = await newLabNetns('launcher', { ipv6: true })
   const guest = await newLabNetns('guest', { ipv6: true })
+  // dhclient gives up where the NIC's own address is not ready.
+  await guest.run(['sysctl', '-qw', 'net.ipv6.conf.default.accept_dad=0'])
   const config = {
     cniVersion: '1.0.0',
     name: 'primary',
@@ -99,7 +115,10 @@ export async function newPodNetwork(
     bind,
     checkPrimary: async () => callPrimary('CHECK', { prevResult: added.output }),
     open: async () => openTap(pod, 'tap0', guest, mac),
-    askIpv4: async () => askIpv4(guest),
+    askIpv4: async () => ask(guest, UDHCPC),
+    askIpv6: async (duid) => ask(guest, DHCLIENT, duid),
+    readRouter: async () => readRouter(guest),
+    readGateway,
     [Symbol.asyncDispose]: async () => {
       await bind('DEL')
       await callPrimary('DEL')
@@ -122,21 +141,57 @@ async function readMac(netns: LabNetns, dev: string): Promise<string> {
   return link.address
 }
 
-// Says what it is told, and sets nothing.
-const SCRIPT = '#!/bin/sh\n[ "$1" != bound ] || env\n'
+// Says what it is told, and sets nothing. dhclient, the parent, would stay.
+const SCRIPT = '#!/bin/sh\nenv\n[ "${reason-}" != BOUND6 ] || kill "$PPID"\n'
 
-async function askIpv4(guest: LabNetns): Promise<ReadonlyMap<string, string>> {
-  const client = `
-    script=$(mktemp) && trap 'rm "$script"' EXIT
-    cat > "$script" && chmod 755 "$script"
-    busybox udhcpc -i ${GUEST_NIC} -f -q -n -t 5 -T 1 -s "$script" -O mtu -O search -O staticroutes`
-  const said = await run(['nsenter', `--net=${guest.path}`, 'sh', '-euc', client], {
-    input: SCRIPT,
-  })
+const UDHCPC = `
+  busybox udhcpc -i ${GUEST_NIC} -f -q -n -t 5 -T 1 -s "$folder/script" -O mtu -O search -O staticroutes`
+const DHCLIENT = `
+  files="-cf /dev/null -lf $folder/lease -pf $folder/pid -sf $folder/script"
+  dhclient -6 -1 -d -D "$1" $files ${GUEST_NIC} 2>&1 || :`
+
+async function ask(
+  guest: LabNetns,
+  client: string,
+  ...args: readonly string[]
+): Promise<ReadonlyMap<string, string>> {
+  const script = `
+    folder=$(mktemp -d) && trap 'rm -r "$folder"' EXIT
+    cat > "$folder/script" && chmod 755 "$folder/script"
+    ${client}`
+  const argv = ['nsenter', `--net=${guest.path}`, 'sh', '-euc', script, 'sh', ...args]
+  const said = await run(argv, { input: SCRIPT, timeoutMs: CLIENT_MS })
   return new Map(
     said.split('\n').flatMap((line) => {
       const [, key = '', value = ''] = /^(\w+)=(.*)$/.exec(line) ?? []
       return key === '' ? [] : [[key, value] as const]
     }),
   )
+}
+
+async function readRouter(guest: LabNetns): Promise<Station> {
+  for (;;) {
+    const said = await guest.run(['ip', '-j', '-6', 'route', 'show', 'default'])
+    const [route] = JSON.parse(said === '' ? '[]' : said) as readonly { readonly gateway: string }[]
+    if (route !== undefined) {
+      const [there] = JSON.parse(
+        await guest.run(['ip', '-j', '-6', 'neigh', 'show', 'to', route.gateway]),
+      ) as readonly { readonly lladdr: string }[]
+      return { address: route.gateway, mac: there?.lladdr ?? '' }
+    }
+    await sleep(50)
+  }
+}
+
+async function readGateway(): Promise<Station> {
+  const links = JSON.parse(await run(['ip', '-j', '-6', 'address', 'show'])) as readonly {
+    readonly ifname: string
+    readonly addr_info: readonly { readonly local: string; readonly scope: string }[]
+  }[]
+  const link = links.find(({ addr_info: infos }) =>
+    infos?.some(({ local }) => local === RANGES[6].gateway),
+  )
+  const mac = (await run(['cat', `/sys/class/net/${link?.ifname}/address`])).trim()
+  const address = link?.addr_info.find(({ scope }) => scope === 'link')?.local ?? ''
+  return { address, mac }
 }

@@ -45,5 +45,17 @@ describe('a VM on a pod network', function () {
         hostname: 'r1-launcher',
         lease: '4294967295',
       })
+      expect(await network.readRouter()).to.deep.equal(await network.readGateway())
+      expect(Object.fromEntries(await network.askIpv6('LL'))).to.include({
+        reason: 'BOUND6',
+        new_ip6_address: network.addresses[1]?.split('/')[0],
+        new_dhcp6_name_servers: 'fd00::10',
+        new_dhcp6_domain_search: 'svc.test. test.',
+        new_fqdn_fqdn: 'r1-launcher',
+      })
+      // As a system does that a boot loader has loaded, which had the address before.
+      expect((await network.askIpv6('LLT')).get('new_ip6_address')).to.equal(
+        network.addresses[1]?.split('/')[0],
+      )
     })
 })
