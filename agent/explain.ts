@@ -17,6 +17,12 @@ export async function explainAddFailure(
       `Cannot enter CNI_NETNS "${netnsPath}": the kernel refuses it, expected a network namespace`,
       { cause: error },
     )
+  if (error.argv.includes('dnsmasq'))
+    return new CniError(
+      CNI_CODE.KERNEL_REFUSED,
+      `Cannot start the DHCP server of "${ifname}" in "${netnsPath}": dnsmasq does not serve`,
+      { cause: error },
+    )
   if (/\bip (address|route) |\/ipv6\/conf\//.test(error.argv.join(' ')))
     return new CniError(
       CNI_CODE.KERNEL_REFUSED,

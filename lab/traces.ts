@@ -4,7 +4,7 @@ import { run } from '../kernel/run.ts'
 import { ROOT } from './manifests.ts'
 
 const PROGRAMS =
-  'l2wire-(agent|sidecar)|(ip|tc) (-.* )?monitor|qemu-system|libvirtd|lldpd|keepalived|/usr/lib/frr/'
+  'l2wire-(agent|sidecar)|(ip|tc) (-.* )?monitor|qemu-system|libvirtd|lldpd|keepalived|dnsmasq|/usr/lib/frr/'
 
 /** Sorted lines; empty on a machine where nothing of ours is. */
 export async function listTraces(): Promise<readonly string[]> {

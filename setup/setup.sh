@@ -29,7 +29,8 @@ busybox-static|/bin/busybox|is the user space of the guests
 cpio|cpio|packs the guests'"'"' file system
 kmod|depmod|finds the kernel modules that the guests need
 containernetworking-plugins|/usr/lib/cni/bridge|has the CNI plugins that ours are tested beside, and IPAM plugins
-dnsmasq-base|dnsmasq|is the DHCP server across a wire
+dnsmasq-base|dnsmasq|is the DHCP server of VMs on pod networks, and across a wire
+isc-dhcp-client|dhclient|asks for IPv6 addresses as guests do
 '
 [ "$what" = build ] || packages="$packages$machine"
 [ "$what" = bench ] && packages="$packages

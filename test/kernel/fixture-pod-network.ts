@@ -9,7 +9,9 @@ import { getNadConfig, readManifest, type Manifest } from '../../lab/manifests.t
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import type { LabNode } from '../../lab/node.ts'
 import { GUEST_NIC, openTap } from '../../lab/tap-opener.ts'
+import { newNetnsStation } from '../../kernel/netns-station.ts'
 import { run } from '../../kernel/run.ts'
+import type { Station } from '../../kernel/station.ts'
 
 export const BRIDGE = 'l2wpn0'
 export const CONTAINER = 'c1'
@@ -27,6 +29,10 @@ export const RANGES = {
 
 export interface PodNetwork extends AsyncDisposable {
   readonly pod: LabNetns
+  /** What this machine hears of the pod link, and what it says to it. */
+  readonly far: Station
+  /** The VM's NIC. */
+  readonly nic: Station
   /** Where the VM's NIC is. */
   readonly guest: LabNetns
   /** The pod link's, and the VM's. */
@@ -43,12 +49,12 @@ export interface PodNetwork extends AsyncDisposable {
   /** dhclient, which names itself by this kind of DUID: what its script was told. */
   readonly askIpv6: (duid: 'LL' | 'LLT') => Promise<ReadonlyMap<string, string>>
   /** The router that the guest's own kernel has learnt of, once it has: link-local address and MAC. */
-  readonly readRouter: () => Promise<Station>
+  readonly readRouter: () => Promise<Neighbour>
   /** Of the device of this machine that has the gateway's address. */
-  readonly readGateway: () => Promise<Station>
+  readonly readGateway: () => Promise<Neighbour>
 }
 
-interface Station {
+interface Neighbour {
   readonly address: string
   readonly mac: string
 }
@@ -60,14 +66,16 @@ export interface PodNetworkOptions {
   readonly more?: Manifest
   readonly routes?: readonly Manifest[]
   readonly link?: string
+  /** Whether the guest's own stack stays quiet. */
+  readonly isQuiet?: boolean
 }
 
 export async function newPodNetwork(
   node: LabNode,
-  { plugin, families, more = {}, routes = [], link = 'eth0' }: PodNetworkOptions,
+  { plugin, families, more = {}, routes = [], link = 'eth0', isQuiet = false }: PodNetworkOptions,
 ): Promise<PodNetwork> {
   const pod = await newLabNetns('launcher', { ipv6: true })
-  const guest = await newLabNetns('guest', { ipv6: true })
+  const guest = await newLabNetns('guest', { ipv6: !isQuiet })
   // dhclient gives up where the NIC's own address is not ready.
   await guest.run(['sysctl', '-qw', 'net.ipv6.conf.default.accept_dad=0'])
   const config = {
@@ -95,6 +103,7 @@ export async function newPodNetwork(
   const added = await callPrimary('ADD')
   expect(added.exitCode, added.stdout).to.equal(0)
   const mac = await readMac(pod, link)
+  const far = await readFarEnd(pod, link)
   const nad = getNadConfig(await readManifest('deploy/base/binding-nad.yaml'))
   const bound = { ...nad, args: { cni: { logicNetworkName: 'default' } } }
   const bind: PodNetwork['bind'] = async (command, extra = {}) =>
@@ -110,6 +119,8 @@ export async function newPodNetwork(
   return {
     pod,
     guest,
+    far: newNetnsStation(run, { label: 'far', netns: '/proc/self/ns/net', ifname: far }),
+    nic: newNetnsStation(run, { label: 'VM', netns: guest.path, ifname: GUEST_NIC }),
     mac,
     addresses: listAddresses(added),
     bind,
@@ -132,6 +143,20 @@ export async function newPodNetwork(
 function listAddresses({ output }: CniAnswer): readonly string[] {
   const ips = (output?.['ips'] ?? []) as readonly { readonly address: string }[]
   return ips.map(({ address }) => address)
+}
+
+// The node's end of the pod's veth; of a macvlan the device that it is on.
+async function readFarEnd(netns: LabNetns, dev: string): Promise<string> {
+  const [inside] = JSON.parse(await netns.run(['ip', '-j', 'link', 'show', 'dev', dev])) as [
+    { readonly link_index: number },
+  ]
+  const links = JSON.parse(await run(['ip', '-j', 'link', 'show'])) as readonly {
+    readonly ifindex: number
+    readonly ifname: string
+  }[]
+  const far = links.find(({ ifindex }) => ifindex === inside.link_index)
+  if (far === undefined) throw new Error(`"${dev}" has no other end here`)
+  return far.ifname
 }
 
 async function readMac(netns: LabNetns, dev: string): Promise<string> {
@@ -169,7 +194,7 @@ async function ask(
   )
 }
 
-async function readRouter(guest: LabNetns): Promise<Station> {
+async function readRouter(guest: LabNetns): Promise<Neighbour> {
   for (;;) {
     const said = await guest.run(['ip', '-j', '-6', 'route', 'show', 'default'])
     const [route] = JSON.parse(said === '' ? '[]' : said) as readonly { readonly gateway: string }[]
@@ -183,7 +208,7 @@ async function readRouter(guest: LabNetns): Promise<Station> {
   }
 }
 
-async function readGateway(): Promise<Station> {
+async function readGateway(): Promise<Neighbour> {
   const links = JSON.parse(await run(['ip', '-j', '-6', 'address', 'show'])) as readonly {
     readonly ifname: string
     readonly addr_info: readonly { readonly local: string; readonly scope: string }[]

@@ -1,0 +1,135 @@
+// A VM's DHCP server through the life of its agent and of its sandbox: always one, and none left behind.
+import { readFile } from 'node:fs/promises'
+
+import { expect } from 'chai'
+import { after, before, describe, it } from 'mocha'
+
+import { CommandError } from '../../core/errors.ts'
+import { run } from '../../kernel/run.ts'
+import { newLabNode, type LabNode } from '../../lab/node.ts'
+import { listTraces } from '../../lab/traces.ts'
+import { expectSoon } from '../expect-soon.ts'
+import { newPodNetwork, type PodNetwork } from './fixture-pod-network.ts'
+
+async function listServers(): Promise<readonly string[]> {
+  try {
+    return (await run(['pgrep', '-x', 'dnsmasq'])).split('\n').filter((pid) => pid !== '')
+  } catch (error) {
+    if (error instanceof CommandError && error.exitCode === 1) return []
+    throw error
+  }
+}
+
+async function readLinkNames({ pod }: PodNetwork): Promise<readonly string[]> {
+  const said = await pod.run(['ip', '-br', 'link', 'show'])
+  return said.split('\n').flatMap((line) => /^[^\s@]+/.exec(line)?.[0] ?? [])
+}
+
+describe("a VM's DHCP server", function () {
+  this.timeout(60_000)
+  let node: LabNode
+  let traces: readonly string[]
+
+  before(async () => {
+    traces = await listTraces()
+    node = await newLabNode()
+  })
+  after(async () => {
+    await node[Symbol.asyncDispose]()
+    expect(await listTraces()).to.deep.equal(traces)
+  })
+
+  it('runs as nobody, and can do no more than it must', async () => {
+    await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4, 6] })
+    await network.bind('ADD')
+    const [pid, ...more] = await listServers()
+    expect(more).to.deep.equal([])
+    const status = await readFile(`/proc/${pid}/status`, 'utf8')
+    expect(/^Uid:.*$/m.exec(status)?.[0]).to.equal('Uid:\t65534\t65534\t65534\t65534')
+    // NET_BIND_SERVICE, NET_ADMIN and NET_RAW of linux/capability.h.
+    expect(/^CapEff:\s*(\w+)$/m.exec(status)?.[1]).to.equal('0000000000003400')
+    expect(/^NoNewPrivs:\s*(\d)$/m.exec(status)?.[1]).to.equal('1')
+  })
+
+  it('ends with the agent, however that ends, and the next one starts it', async () => {
+    await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4, 6] })
+    await network.bind('ADD')
+    await using _ = await network.open()
+    const told = await network.askIpv4()
+    for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+      const [before] = await listServers()
+      await node.stopAgent(signal)
+      await expectSoon('no server without an agent', async () => (await listServers()).length === 0)
+      await node.startAgent()
+      await expectSoon('the server is back', async () => (await listServers()).length === 1)
+      expect((await listServers())[0]).to.not.equal(before)
+      await expectSoon('CHECK says so', async () => (await network.bind('CHECK')).exitCode === 0)
+      expect((await network.askIpv4()).get('ip')).to.equal(told.get('ip'))
+    }
+  })
+
+  it('is started again when it dies, and its devices are made again', async () => {
+    await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4] })
+    await network.bind('ADD')
+    await network.pod.run(['ip', 'link', 'del', 'dev', 'lws0'])
+    const check = await network.bind('CHECK')
+    expect(check.output).to.include({ code: 105 })
+    const [before = ''] = await listServers()
+    await run(['kill', before])
+    await expectSoon('another one runs', async () => {
+      const [now] = await listServers()
+      return now !== undefined && now !== before
+    })
+    await expectSoon('CHECK says so', async () => (await network.bind('CHECK')).exitCode === 0)
+    await using _ = await network.open()
+    expect((await network.askIpv4()).get('ip')).to.equal(network.addresses[0]?.split('/')[0])
+  })
+
+  it('goes with a DEL, and so do its devices', async () => {
+    await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4, 6] })
+    await network.bind('ADD')
+    expect(await readLinkNames(network)).to.include.members(['tap0', 'lws0', 'lwp0'])
+    expect((await network.bind('DEL')).exitCode).to.equal(0)
+    expect(await listServers()).to.deep.equal([])
+    expect(await readLinkNames(network)).to.have.members(['lo', 'eth0'])
+    expect(await network.pod.run(['nft', 'list', 'ruleset'])).to.equal('')
+    expect((await network.checkPrimary()).exitCode).to.equal(0)
+    expect((await network.bind('ADD')).exitCode, 'and can be added again').to.equal(0)
+    expect((await network.bind('CHECK')).exitCode).to.equal(0)
+  })
+
+  it('does not keep a sandbox that is gone without a DEL', async () => {
+    await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4, 6] })
+    await network.bind('ADD')
+    await run(['ip', 'netns', 'del', network.pod.name])
+    await expectSoon('the server ends', async () => (await listServers()).length === 0)
+    // The kernel takes a namespace away with its last process: the node's end of the veth tells.
+    await expectSoon("the pod's veth is gone", async () => {
+      const ports = await run(['ip', '-br', 'link', 'show', 'master', 'l2wpn0'])
+      return ports === ''
+    })
+    await run(['ip', 'netns', 'add', network.pod.name])
+  })
+
+  it('is an error where there is no dnsmasq', async () => {
+    const folder = await run(['mktemp', '-d', '/tmp/l2w-bin-XXXXXX'])
+    const path = folder.trim()
+    await run([
+      'sh',
+      '-euc',
+      'printf "#!/bin/sh\\necho no >&2; exit 3\\n" > "$1/dnsmasq"; chmod 755 "$1/dnsmasq" "$1"',
+      'sh',
+      path,
+    ])
+    try {
+      await using other = await newLabNode({ pathFirst: path })
+      await using network = await newPodNetwork(other, { plugin: 'bridge', families: [4] })
+      const answer = await network.bind('ADD')
+      expect(answer.output).to.include({ code: 100 })
+      expect(answer.output?.['msg']).to.include('DHCP server')
+      expect(await readLinkNames(network)).to.have.members(['lo', 'eth0'])
+    } finally {
+      await run(['rm', '-r', path])
+    }
+  })
+})
