@@ -214,7 +214,7 @@ async function readGateway(): Promise<Neighbour> {
     readonly addr_info: readonly { readonly local: string; readonly scope: string }[]
   }[]
   const link = links.find(({ addr_info: infos }) =>
-    infos?.some(({ local }) => local === RANGES[6].gateway),
+    infos.some(({ local }) => local === RANGES[6].gateway),
   )
   const mac = (await run(['cat', `/sys/class/net/${link?.ifname}/address`])).trim()
   const address = link?.addr_info.find(({ scope }) => scope === 'link')?.local ?? ''
