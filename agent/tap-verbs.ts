@@ -3,9 +3,11 @@
 import { toTapAttachment, type TapAttachment, type WireAttachment } from '../core/attachment.ts'
 import type { BindConfig } from '../core/cni/bind-config.ts'
 import type { CniArgs } from '../core/cni/env.ts'
+import { NETWORK_DATA_MARK } from '../core/domain/network-data-vmi.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
 import { listTargets, planTap, planUntap } from '../core/plan-tap.ts'
 import { findPodLink, getPodLink, type PodLink } from '../core/pod-link.ts'
+import type { Step } from '../core/step.ts'
 import { listDefaultDevices } from '../kernel/addresses.ts'
 import { applyRemoval, applySteps } from '../kernel/apply.ts'
 import { listPodLinks, readRedirects } from '../kernel/links.ts'
@@ -46,6 +48,7 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
         // Without a sidecar the guest is told the pod link's MTU, so that one stays as advertised.
         const maxFrameBytes = config.hasSidecar ? wireEnd?.maxFrameBytes : undefined
         await makeTap(node, attachment, links, maxFrameBytes)
+        if (wish.wantsNetworkData) await markForSidecar(node, attachment)
         if (lease !== undefined) await node.leaseServers.start(attachment)
         return attachment
       },
@@ -79,6 +82,12 @@ async function makeTap(
   const steps = planTap(attachment, { maxFrameBytes, there, isShared })
   await applySteps(node.run, node.classifier, steps)
   await addressServer(node, attachment)
+}
+
+/** For sidecar/facts.ts, which looks before KubeVirt tells the sidecar of its VM. */
+async function markForSidecar(node: Node, { netns, tap }: TapAttachment): Promise<void> {
+  const mark: Step = { op: 'set-link', netns: netns.path, dev: tap, alias: NETWORK_DATA_MARK }
+  await applySteps(node.run, node.classifier, [mark])
 }
 
 /** Idempotent; a namespace that is gone took the tap with it. Its document stays for the caller. */

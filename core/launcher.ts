@@ -4,6 +4,7 @@ import type { PodRef } from './cni/env.ts'
 import { decodeMac } from './domain/address.ts'
 import type { Field } from './domain/field.ts'
 import { asArray, asBoolean, asString, at } from './domain/field.ts'
+import { wantsNetworkData } from './domain/network-data-vmi.ts'
 import { findRunningQueues } from './domain/running-queues.ts'
 import { decodeVcpus } from './domain/vcpu.ts'
 import type { DnsSources, PodDns } from './resolv-conf.ts'
@@ -17,6 +18,8 @@ export interface NicWish {
   readonly mac: string | undefined
   /** QEMU will open several queues. */
   readonly isMultiQueue: boolean
+  /** Its guest is to be told of its network by cloud-init. */
+  readonly wantsNetworkData?: true
 }
 
 /** What a cluster says of a launcher: objects of its API. */
@@ -46,6 +49,7 @@ export function toNicWish(
       : {
           mac: decodeNicMac(nic),
           isMultiQueue: wantsQueues(vmi, nic, config),
+          ...(wantsNetworkData(launcher?.vmi) ? { wantsNetworkData: true } : {}),
         }),
   }
 }

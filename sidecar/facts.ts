@@ -1,7 +1,8 @@
 // The kernel's word about the pod's links, read from sysfs: all that a process without capabilities
 // may ask, and no child process needed.
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
+import { NETWORK_DATA_MARK } from '../core/domain/network-data-vmi.ts'
 import type { LinkFacts, PodLinks } from '../core/domain/nic.ts'
 
 /** IFF_MULTI_QUEUE, linux/if_tun.h. */
@@ -23,6 +24,16 @@ export function readPodLinks(sysfsNet: string, names: Iterable<string>): PodLink
     })
   }
   return links
+}
+
+/**
+ * Whether the agent has marked one of the pod's links: nothing else in this container tells one VM from
+ * another before virt-launcher's first question. sysfsNet is /sys/class/net, or a stand-in.
+ */
+export function hasNetworkDataMark(sysfsNet: string): boolean {
+  return readdirSync(sysfsNet).some(
+    (link) => readFact(sysfsNet, link, 'ifalias') === NETWORK_DATA_MARK,
+  )
 }
 
 function readFact(sysfsNet: string, link: string, fact: string): string | undefined {

@@ -9,13 +9,14 @@ import type {
   PreCloudInitIsoParams,
   PreCloudInitIsoResult,
 } from '../proto/load.ts'
+import { preCloudInitIso } from './cloud-init.ts'
+import type { CloudInitOptions } from './cloud-init.ts'
 import { toHandler } from './handler.ts'
 import { plugIn } from './plug-in.ts'
-import type { PlugOptions } from './plug-in.ts'
 
-export interface HookOptions extends PlugOptions {
-  /** Interfaces with this binding are ours. */
-  readonly binding: string
+export interface HookOptions extends CloudInitOptions {
+  /** Whether the VM is one that is to be told of its network by cloud-init. */
+  readonly isNetworkDataWanted: () => boolean
   /** Called once the answer to Shutdown is on its way. */
   readonly onShutdown: () => void
 }
@@ -26,13 +27,9 @@ export function addHooks(server: Server, options: HookOptions): void {
     OnDefineDomain: toHandler<OnDefineDomainParams, OnDefineDomainResult>(log, (params) => ({
       domainXML: plugIn(options, [binding], params.domainXML, params.vmi),
     })),
-    // Never subscribed to for every VM: where anybody is, KubeVirt (1.9.0: pkg/hooks/manager.go)
-    // follows a nil pointer, and virt-launcher ends, for each VM without a cloud-init volume; one
-    // without user data loses its metadata whatever we answer; and only one sidecar is asked. But a
-    // version's services are served whole. What comes goes back.
-    PreCloudInitIso: toHandler<PreCloudInitIsoParams, PreCloudInitIsoResult>(
-      log,
-      ({ cloudInitNoCloudSource, cloudInitData }) => ({ cloudInitNoCloudSource, cloudInitData }),
+    // A version's services are served whole, whoever subscribes to them.
+    PreCloudInitIso: toHandler<PreCloudInitIsoParams, PreCloudInitIsoResult>(log, (params) =>
+      preCloudInitIso(options, params),
     ),
     Shutdown: toHandler<object, object>(log, () => {
       setImmediate(options.onShutdown)
@@ -41,18 +38,22 @@ export function addHooks(server: Server, options: HookOptions): void {
   }
   const services = loadHookServices()
   server.addService(services.info, {
-    Info: toHandler<object, InfoResult>(log, () => toInfo(binding)),
+    Info: toHandler<object, InfoResult>(log, () => toInfo(options)),
   })
   for (const version of HOOK_VERSIONS) server.addService(services.callbacks[version], callbacks)
 }
 
-function toInfo(binding: string): InfoResult {
+function toInfo({ binding, isNetworkDataWanted }: HookOptions): InfoResult {
+  // Never for every VM: where anybody subscribes to it, KubeVirt (1.9.0: pkg/hooks/manager.go) follows a
+  // nil pointer, and virt-launcher ends, for each VM without a cloud-init volume; one without user data
+  // loses its metadata whatever we answer; and only one sidecar is asked.
+  const forCloudInit = isNetworkDataWanted() ? ['PreCloudInitIso'] : []
   return {
     name: binding,
-    hookPoints: [
-      { name: 'OnDefineDomain', priority: 0 },
-      { name: 'Shutdown', priority: 0 },
-    ],
+    hookPoints: ['OnDefineDomain', ...forCloudInit, 'Shutdown'].map((name) => ({
+      name,
+      priority: 0,
+    })),
     versions: HOOK_VERSIONS,
   }
 }

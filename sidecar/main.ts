@@ -7,8 +7,9 @@ import { pino } from 'pino'
 import { OUR_BINDINGS } from '../core/domain/bindings.ts'
 import { renderCauses } from '../core/errors.ts'
 import { addDomainHook } from './domain-hook.ts'
-import { readPodLinks } from './facts.ts'
+import { hasNetworkDataMark, readPodLinks } from './facts.ts'
 import { addHooks } from './hooks.ts'
+import { readPodNetwork } from './pod-network.ts'
 import { listen } from './server.ts'
 import type { Listener } from './server.ts'
 import { delSocket, toSocketPath } from './socket.ts'
@@ -48,7 +49,13 @@ async function main(): Promise<void> {
   const binding = process.env['NETWORK_BINDING_PLUGIN_NAME'] || 'l2wire'
   const dir = values['socket-dir'] ?? SOCKET_DIR
   const path = toSocketPath(dir, process.env['CONTAINER_NAME'] || binding)
-  const hooks = { ...pod, binding, onShutdown }
+  const hooks = {
+    ...pod,
+    binding,
+    readPodNetwork,
+    isNetworkDataWanted: () => hasNetworkDataMark(SYSFS_NET),
+    onShutdown,
+  }
   listeners.push(await listen(path, (server) => addHooks(server, hooks)))
   log.info({ binding, socket: path }, 'listening')
 }

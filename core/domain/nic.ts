@@ -129,7 +129,8 @@ function toTap(nic: VmiNic, podLink: string): string {
   return toTapName(nic.isPrimary ? PRIMARY_POD_LINK : podLink)
 }
 
-function toMac(nic: VmiNic, facts: NicFacts): string {
+/** The VMI's word, else the pod link's. */
+export function toMac(nic: VmiNic, facts: NicFacts): string {
   return nic.mac ?? decodeMac(facts.podLinkAddress, `address of link ${facts.podLink}`)
 }
 

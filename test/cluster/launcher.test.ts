@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { after, before, beforeEach, describe, it } from 'mocha'
 
+import { NETWORK_DATA_ANNOTATION, NETWORK_DATA_MARK } from '../../core/domain/network-data-vmi.ts'
 import { toPodLinkName, toTapName } from '../../core/name.ts'
 import { newLabApiServer, type LabApiServer } from '../../lab/api-server.ts'
 import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
@@ -136,6 +137,31 @@ describe('the launcher of a VM, as an agent sees it', function () {
       expect(await hasQueues(netns, TAP)).to.equal(want)
       expect((await call('DEL', netns)).exitCode).to.equal(0)
     })
+
+  const patchVmi = async (patch: Manifest): Promise<string> =>
+    api.kubectl([
+      ...'patch vmi r1 --type=merge -n'.split(' '),
+      namespace,
+      '-p',
+      JSON.stringify(patch),
+    ])
+  const attachAndReadAlias = async (): Promise<unknown> => {
+    await using netns = await newSandbox()
+    expect((await call('ADD', netns)).exitCode).to.equal(0)
+    const [tap] = JSON.parse(
+      await netns.run(['ip', '-j', 'link', 'show', 'dev', TAP]),
+    ) as Manifest[]
+    expect((await call('DEL', netns)).exitCode).to.equal(0)
+    return tap?.['ifalias']
+  }
+  it('marks the tap of a VM that wants network data from cloud-init, and no other', async () => {
+    await newLauncher(await newVmi())
+    await patchVmi({ metadata: { annotations: { [NETWORK_DATA_ANNOTATION]: 'true' } } })
+    expect(await attachAndReadAlias(), 'without a disk').to.equal(undefined)
+    const volumes = [{ name: 'init', cloudInitNoCloud: { userData: '#cloud-config' } }]
+    await patchVmi({ spec: { volumes } })
+    expect(await attachAndReadAlias(), 'with a disk').to.equal(NETWORK_DATA_MARK)
+  })
 
   it('goes by the queues that the VM runs with: a NIC keeps them when it migrates', async () => {
     await newLauncher(await newVmi())
