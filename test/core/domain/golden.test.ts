@@ -1,34 +1,31 @@
-// Whole documents as virt-launcher v1.9 sends them. A golden file changes by a reviewed edit only.
+// Whole documents as virt-launcher sends them. A golden file changes by a reviewed edit only: npm run golden.
 import { readFileSync } from 'node:fs'
 
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
-import type { LinkFacts } from '../../../core/domain/nic.ts'
-import { newLinks, newVmi, rewrite } from './samples.ts'
-
-function readFixture(name: string): string {
-  return readFileSync(new URL(`../../fixtures/domain/${name}`, import.meta.url), 'utf8')
-}
+import { OUR_BINDINGS } from '../../../core/domain/bindings.ts'
+import { listSamples, readSample, rewriteAtOnce, rewriteInTurn, toGoldenPath } from './corpus.ts'
 
 describe('rewriteDomain() on whole documents', () => {
-  const rows = [
-    { name: 'x86_64: a domain as Go indents it, with a placeholder', file: 'x86_64' },
-    { name: 'arm64: transitional, on the pod network, ordinal names', file: 'arm64' },
-    { name: 'odd: BOM, CDATA, comments, entities, qemu:commandline', file: 'odd' },
-  ]
-  for (const { name, file } of rows) {
-    const xml = readFixture(`${file}.in.xml`)
-    const vmi = JSON.parse(readFixture(`${file}.vmi.json`)) as object
-    const facts = JSON.parse(readFixture(`${file}.links.json`)) as Record<string, LinkFacts>
-    it(name, () => {
-      const want = readFixture(`${file}.out.xml`)
-      expect(rewrite(xml, vmi, newLinks(facts)).xml).to.equal(want)
-      expect(rewrite(want, vmi, newLinks(facts)).xml).to.equal(want)
+  for (const name of listSamples()) {
+    const sample = readSample(name)
+    const want = readFileSync(toGoldenPath(name), 'utf8')
+
+    it(`${name}: gives the golden document`, () => {
+      expect(rewriteInTurn(sample)).to.equal(want)
     })
-    it(`${name}: unchanged when no NIC is ours`, () => {
-      const other = newVmi({ interfaces: [{ name: 'mgmt', masquerade: {} }] })
-      expect(rewrite(xml, other, newLinks(facts)).xml).to.equal(xml)
+    it(`${name}: gives it in either order of the sidecars`, () => {
+      expect(rewriteInTurn(sample, OUR_BINDINGS.toReversed())).to.equal(want)
+    })
+    it(`${name}: gives it where one hook serves all bindings`, () => {
+      expect(rewriteAtOnce(sample)).to.equal(want)
+    })
+    it(`${name}: leaves the golden document as it is`, () => {
+      expect(rewriteInTurn({ ...sample, xml: want })).to.equal(want)
+    })
+    it(`${name}: is left as it is by the sidecar of a binding that it does not name`, () => {
+      expect(rewriteInTurn(sample, ['somebody-else'])).to.equal(sample.xml)
     })
   }
 })

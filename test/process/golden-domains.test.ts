@@ -1,0 +1,74 @@
+// The golden documents of test/fixtures/domain in the eyes of others: libxml2 and libvirt's schema.
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { expect } from 'chai'
+import { after, before, describe, it } from 'mocha'
+
+import { listOurAliases, listSamples, readSample, toGoldenPath } from '../core/domain/corpus.ts'
+
+/** What virt-launcher writes and libvirt takes, though its schema does not have it. */
+const TOLERATED = [
+  [/<(bios|baseBoard|chassis)(?:><\/\1|\/)>/g, ''],
+  [/(<hostdev [^>]*>\s*<source>\s*<address) type="pci"/g, '$1'],
+] as const
+/** Debian 12 has libvirt 9.0, whose schema lacks vhostuser with passt (11.1). */
+const NEWER: readonly string[] = ['passt']
+
+const INTERFACE = /<interface[\s>](?:(?!<\/interface>)[^])*<\/interface>/g
+
+describe('golden domains', () => {
+  let folder: string
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'l2w-golden-'))
+  })
+  after(() => {
+    rmSync(folder, { recursive: true })
+  })
+
+  function write(xml: string): string {
+    const file = join(folder, 'domain.xml')
+    writeFileSync(file, xml)
+    return file
+  }
+
+  /** Canonical XML, without the interfaces of these aliases and without white space between elements. */
+  function canonicalize(xml: string, without: readonly string[]): string {
+    const canonical = execFileSync('xmllint', ['--c14n', write(xml)], { encoding: 'utf8' })
+    const names = without.map((alias) => `<alias name="${alias}">`)
+    return canonical
+      .replaceAll(INTERFACE, (found) => (names.some((name) => found.includes(name)) ? '' : found))
+      .replaceAll(/>\s+</g, '><')
+  }
+
+  for (const name of listSamples()) {
+    const golden = readFileSync(toGoldenPath(name), 'utf8')
+    const sample = readSample(name)
+
+    it(`${name}: is the same canonical XML but for our interfaces`, () => {
+      const ours = listOurAliases(sample)
+      const want = canonicalize(sample.xml, ours)
+      expect(want).to.include('<devices>')
+      expect(canonicalize(golden, ours)).to.equal(want)
+    })
+
+    if (!/arch=["']x86_64["']/.test(golden)) continue
+    it(`${name}: libvirt's schema takes it for a domain`, () => {
+      const xml = TOLERATED.reduce((text, [what, by]) => text.replaceAll(what, by), golden)
+      const told = spawnSync('virt-xml-validate', [write(xml), 'domain'], { encoding: 'utf8' })
+      if (NEWER.includes(name)) expect(told.status, 'libvirt knows it now').to.not.equal(0)
+      else expect(told.status, told.stderr).to.equal(0)
+    })
+  }
+
+  it("holds documents of every architecture, and each of the models that KubeVirt's API admits", () => {
+    const all = listSamples()
+      .map((name) => readFileSync(toGoldenPath(name), 'utf8'))
+      .join('')
+    for (const arch of ['x86_64', 'aarch64', 's390x']) expect(all).to.include(`arch="${arch}"`)
+    for (const model of ['e1000', 'e1000e', 'igb', 'rtl8139', 'pcnet', 'ne2k_pci'])
+      expect(all).to.include(`<model type="${model}"/>`)
+  })
+})
