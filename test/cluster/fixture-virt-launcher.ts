@@ -35,7 +35,12 @@ export interface SidecarOptions {
   readonly index: number
   /** Default: as KubeVirt names it. */
   readonly containerName?: string
-  readonly args?: readonly string[]
+}
+
+export interface PluginSidecarOptions {
+  /** Of the Plugin, and of its folder. */
+  readonly name: string
+  readonly socketPath: string
 }
 
 export interface LaunchedSidecar {
@@ -47,8 +52,10 @@ export interface LaunchedSidecar {
 
 export interface VirtLauncher extends AsyncDisposable {
   readonly play: <Result>(step: Step) => Promise<Answer<Result>>
-  /** Resolves when the sidecar says that it listens. */
+  /** The sidecar of a binding; resolves when it says that it listens. */
   readonly newSidecar: (options: SidecarOptions) => Promise<LaunchedSidecar>
+  /** The sidecar of a Plugin. */
+  readonly newPluginSidecar: (options: PluginSidecarOptions) => Promise<LaunchedSidecar>
   /** Whatever lies where KubeVirt looks for the sockets of bindings' sidecars. */
   readonly listSockets: () => Promise<readonly string[]>
   /** Ends the steps; the exit code. */
@@ -64,8 +71,7 @@ const LAUNCHER = `
   set -eu
   driver=$1 project=$2
   mount -t tmpfs -o mode=755 l2wire /run
-  mkdir -p /run/kubevirt-hooks /run/kubevirt-plugin/l2wire /run/l2wire/driver /run/l2wire/project
-  chown 107:107 /run/kubevirt-plugin/l2wire
+  mkdir -p /run/kubevirt-hooks /run/kubevirt-plugin /run/l2wire/driver /run/l2wire/project
   mount --bind "$driver" /run/l2wire/driver
   mount --bind "$project" /run/l2wire/project
   exec ${AS_QEMU} /run/l2wire/driver/kubevirt-hooks
@@ -73,10 +79,10 @@ const LAUNCHER = `
 
 const SIDECAR = `
   set -eu
-  folder=/run/kubevirt-hooks/$1; shift
-  mkdir -p "$folder"
-  chown 107:107 "$folder"
-  mount --bind "$folder" /run/kubevirt-hooks
+  own=$1 seen=$2; shift 2
+  mkdir -p "$own"
+  chown 107:107 "$own"
+  mount --bind "$own" "$seen"
   exec ${AS_QEMU} env -i HOME=/ PATH="$PATH" "$@"
 `
 
@@ -106,7 +112,22 @@ export async function newVirtLauncher(netns: LabNetns): Promise<VirtLauncher> {
   const pid = await findChild(child)
   return {
     play,
-    newSidecar: async (options) => startSidecar(pid, options),
+    newSidecar: async ({ binding, index, containerName }) => {
+      const folder = `hook-sidecar-${index}`
+      return startSidecar(pid, {
+        own: `/run/kubevirt-hooks/${folder}`,
+        seen: '/run/kubevirt-hooks',
+        env: {
+          CONTAINER_NAME: containerName ?? folder,
+          NETWORK_BINDING_PLUGIN_NAME: binding,
+        },
+        args: [],
+      })
+    },
+    newPluginSidecar: async ({ name, socketPath }) => {
+      const own = `/run/kubevirt-plugin/${name}`
+      return startSidecar(pid, { own, seen: own, env: {}, args: ['--plugin-socket', socketPath] })
+    },
     listSockets: async () => {
       const hooks = `/proc/${pid}/root/run/kubevirt-hooks`
       const entries = await readdir(hooks, { recursive: true, withFileTypes: true })
@@ -120,24 +141,27 @@ export async function newVirtLauncher(netns: LabNetns): Promise<VirtLauncher> {
   }
 }
 
-async function startSidecar(launcher: number, options: SidecarOptions): Promise<LaunchedSidecar> {
-  const { binding, index, args = [] } = options
-  const folder = `hook-sidecar-${index}`
+interface Container {
+  /** A folder of virt-launcher's, and where this container has it mounted. */
+  readonly own: string
+  readonly seen: string
+  readonly env: Readonly<Record<string, string>>
+  readonly args: readonly string[]
+}
+
+async function startSidecar(launcher: number, container: Container): Promise<LaunchedSidecar> {
+  const { own, seen, env, args } = container
   const enter = `--target ${launcher} --mount --pid --net unshare --mount sh -c`
   const argv = [
     ...enter.split(' '),
-    SIDECAR,
-    'sh',
-    folder,
-    `CONTAINER_NAME=${options.containerName ?? folder}`,
-    `NETWORK_BINDING_PLUGIN_NAME=${binding}`,
-    '/run/l2wire/project/dist/bin/l2wire-sidecar',
-    ...args,
+    ...[SIDECAR, 'sh', own, seen],
+    ...Object.entries(env).map(([name, value]) => `${name}=${value}`),
+    ...['/run/l2wire/project/dist/bin/l2wire-sidecar', ...args],
   ]
   const child = spawn('nsenter', argv, { stdio: ['ignore', 'ignore', 'pipe'] })
   const readLog = keepLog(child)
   const ended = once(child, 'close') as Promise<[number | null]>
-  await expectSoon(`sidecar ${index} listens`, () => {
+  await expectSoon(`the sidecar for ${own} listens`, () => {
     if (child.exitCode !== null) throw new Error(`The sidecar has ended: ${readLog()}`)
     return readLog().includes('"listening"')
   })

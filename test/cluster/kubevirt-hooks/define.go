@@ -6,6 +6,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	v1 "kubevirt.io/api/core/v1"
+	pluginv1alpha1 "kubevirt.io/api/plugin/v1alpha1"
 	"kubevirt.io/kubevirt/pkg/hooks"
 	"kubevirt.io/kubevirt/pkg/virt-launcher/virtwrap/api"
 	"kubevirt.io/kubevirt/pkg/virt-launcher/virtwrap/converter/network"
@@ -25,8 +26,9 @@ type defined struct {
 	Queues    uint32   `json:"queues"`
 }
 
-// define does what virt-launcher does with a generated domain (virtwrap/util/libvirt_helper.go,
-// SetDomainSpecStrWithHooks, which cannot be built without libvirt): bindings' sidecars first, then plugins.
+// define does what virt-launcher does with a generated domain: bindings' sidecars first, then plugins. Its own
+// functions for that cannot be built without libvirt: SetDomainSpecStrWithHooks in virtwrap/util/libvirt_helper.go,
+// and for the target of a migration prepareMigrationTarget, which forgets what the sidecars have answered.
 func define(manager hooks.Manager, one *step) (*defined, error) {
 	generated, err := listGenerated(one.VMI)
 	if err != nil {
@@ -36,7 +38,7 @@ func define(manager hooks.Manager, one *step) (*defined, error) {
 	if err != nil {
 		return nil, err
 	}
-	before, given, err := passThrough(spec, len(one.Plugins) > 0)
+	before, given, err := passThrough(spec, one)
 	if err != nil {
 		return nil, err
 	}
@@ -44,9 +46,11 @@ func define(manager hooks.Manager, one *step) (*defined, error) {
 	if err != nil {
 		return nil, err
 	}
-	after, err := parse(text)
-	if err != nil {
-		return nil, err
+	after := spec
+	if !isTarget(one) {
+		if after, err = parse(text); err != nil {
+			return nil, err
+		}
 	}
 	if len(one.Plugins) > 0 {
 		after, text, err = plugins.ApplyDomainHooks(one.Plugins, one.VMI, after, one.Context)
@@ -78,15 +82,24 @@ func parse(text string) (*api.DomainSpec, error) {
 	return spec, xml.Unmarshal([]byte(text), spec)
 }
 
+func isTarget(one *step) bool {
+	return one.Context == pluginv1alpha1.InvocationContextMigrationTarget
+}
+
 // passThrough does to a domain what is done to it around the hooks, without any hook.
-func passThrough(spec *api.DomainSpec, hasPlugins bool) (*api.DomainSpec, string, error) {
+func passThrough(spec *api.DomainSpec, one *step) (*api.DomainSpec, string, error) {
 	text, err := xml.MarshalIndent(spec, "", "\t")
 	if err != nil {
 		return nil, "", err
 	}
-	seen, err := parse(string(text))
-	if err != nil || !hasPlugins {
-		return seen, string(text), err
+	seen := spec
+	if !isTarget(one) {
+		if seen, err = parse(string(text)); err != nil {
+			return nil, "", err
+		}
+	}
+	if len(one.Plugins) == 0 {
+		return seen, string(text), nil
 	}
 	domain, err := translate.ToLibvirtDomain(seen)
 	if err != nil {
