@@ -154,9 +154,13 @@ async function startSidecar(launcher: number, container: Container): Promise<Lau
   const enter = `--target ${launcher} --mount --pid --net unshare --mount sh -c`
   const argv = [
     ...enter.split(' '),
-    ...[SIDECAR, 'sh', own, seen],
+    SIDECAR,
+    'sh',
+    own,
+    seen,
     ...Object.entries(env).map(([name, value]) => `${name}=${value}`),
-    ...['/run/l2wire/project/dist/bin/l2wire-sidecar', ...args],
+    '/run/l2wire/project/dist/bin/l2wire-sidecar',
+    ...args,
   ]
   const child = spawn('nsenter', argv, { stdio: ['ignore', 'ignore', 'pipe'] })
   const readLog = keepLog(child)
