@@ -26,7 +26,8 @@ interface Ethernet {
 
 export interface CloudInit {
   readonly user: UserData
-  readonly network: NetworkData
+  /** Undefined: cloud-init's own choice, DHCP on the first NIC. */
+  readonly network: NetworkData | undefined
 }
 
 const USER_KEYS = ['packages', 'write_files', 'runcmd', 'ssh_pwauth', 'chpasswd', 'password']
@@ -40,7 +41,11 @@ export function readCloudInit(vmi: Vmi): CloudInit | undefined {
   const user = decode('userData', data.userData)
   for (const key of Object.keys(user))
     if (!USER_KEYS.includes(key)) throw new DecodeError(`userData.${key}`, user[key], 'no such key')
-  return { user, network: decode('networkData', data.networkData) }
+  const { networkData } = data
+  return {
+    user,
+    network: networkData === undefined ? undefined : decode('networkData', networkData),
+  }
 }
 
 function decode(name: string, text: string | undefined): Record<string, unknown> {
@@ -52,8 +57,10 @@ function decode(name: string, text: string | undefined): Record<string, unknown>
 /** The Debian packages that the guest needs; none where nothing is asked of it. */
 export function listGuestPackages(vmi: Vmi): readonly string[] {
   const cloudInit = readCloudInit(vmi)
-  // Debian's cloud image has iproute2.
-  return cloudInit === undefined ? [] : ['iproute2', ...(cloudInit.user.packages ?? [])]
+  if (cloudInit === undefined) return []
+  // What Debian's cloud image has.
+  const own = ['iproute2', ...(cloudInit.network === undefined ? ['isc-dhcp-client'] : [])]
+  return [...own, ...(cloudInit.user.packages ?? [])]
 }
 
 /** In cloud-init's order: names, network, files, packages (and their daemons), commands. */
@@ -63,7 +70,8 @@ export async function playCloudInit(guest: Guest, vmi: Vmi): Promise<void> {
   const { user, network } = cloudInit
   const { name: host } = vmi.metadata
   await guest.run(`hostname ${host}; echo 127.0.1.1 ${host} >/etc/hosts`)
-  for (const ethernet of Object.values(network.ethernets ?? {})) {
+  if (network === undefined) await askForAddress(guest)
+  for (const ethernet of Object.values(network?.ethernets ?? {})) {
     const nic = await guest.nicByMac(ethernet.match.macaddress)
     const name = ethernet['set-name'] ?? nic.name
     await guest.run(`
@@ -78,13 +86,19 @@ export async function playCloudInit(guest: Guest, vmi: Vmi): Promise<void> {
     await guest.run(`mkdir -p "$(dirname ${path})"`)
     await guest.put(path, Buffer.from(content))
   }
-  for (const { folders = [], daemon } of (user.packages ?? []).map(getGuestPackage)) {
-    for (const folder of folders) await guest.run(`mkdir -p ${folder}`)
+  for (const { daemon } of (user.packages ?? []).map(getGuestPackage)) {
     // It stays when the shell that started it is done.
     if (daemon !== undefined) await guest.run(`${daemon} >/dev/null 2>&1`)
   }
   for (const command of user.runcmd ?? [])
     await guest.run(GUEST_PRELUDE + toShell(command), { timeoutMs: COMMANDS_MS })
+}
+
+async function askForAddress(guest: Guest): Promise<void> {
+  const [first] = await guest.nics()
+  // It stays, to renew, when it has an address.
+  if (first !== undefined)
+    await guest.run(`dhclient ${first.name} >/dev/null 2>&1`, { timeoutMs: COMMANDS_MS })
 }
 
 /** A list is an argv, a text is a shell's. */

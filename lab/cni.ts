@@ -5,6 +5,7 @@ import { join } from 'node:path'
 
 import { isRecord } from '../core/record.ts'
 import { ROOT, type Manifest } from './manifests.ts'
+import type { LabNetns } from './netns.ts'
 
 export interface CniCall {
   readonly command: string
@@ -27,11 +28,12 @@ export interface CniAnswer {
 /** Where plugins are looked for: ours first, then Debian's. */
 export const PLUGIN_FOLDERS = [join(ROOT, 'dist/bin'), '/usr/lib/cni']
 
-/** Runs a plugin to its end, whatever it answers. */
+/** Runs a plugin to its end, whatever it answers; default: on this machine. */
 export async function callPlugin(
   executable: string,
   call: CniCall,
   stdin: string | Uint8Array,
+  node?: LabNetns,
 ): Promise<CniAnswer> {
   const env = {
     CNI_COMMAND: call.command,
@@ -41,7 +43,8 @@ export async function callPlugin(
     ...(call.ifname === undefined ? {} : { CNI_IFNAME: call.ifname }),
     ...(call.args === undefined ? {} : { CNI_ARGS: call.args }),
   }
-  return execPlugin([executable], env, stdin)
+  const inside = node === undefined ? [] : ['/usr/bin/nsenter', `--net=${node.path}`]
+  return execPlugin([...inside, executable], env, stdin)
 }
 
 /** As callPlugin, with the environment just as given. */

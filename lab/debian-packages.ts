@@ -14,11 +14,15 @@ const DOWNLOAD_MS = 300_000
 export const DAEMON_USERS = [
   'frr:x:920:920::/nonexistent:/usr/sbin/nologin',
   '_lldpd:x:922:922::/run/lldpd:/usr/sbin/nologin',
+  'dhcpcd:x:923:923::/usr/lib/dhcpcd:/bin/false',
 ]
-export const DAEMON_GROUPS = ['frr:x:920:', 'frrvty:x:921:frr', '_lldpd:x:922:']
+export const DAEMON_GROUPS = ['frr:x:920:', 'frrvty:x:921:frr', '_lldpd:x:922:', 'dhcpcd:x:923:']
 
 /** What the examples' containers and guests run. */
 const EXAMPLE_PACKAGES = ['frr', 'iputils-arping', 'iputils-ping', 'keepalived', 'lldpd'] as const
+
+/** What VMs on a pod network are configured with. */
+export const DHCP_CLIENTS = ['dhcpcd-base', 'isc-dhcp-client'] as const
 
 /**
  * A folder to lay over the machine's root. It holds the packages and those they need that are not

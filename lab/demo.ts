@@ -1,5 +1,6 @@
 // make demo: real VMs and container-like namespaces on wires, every frame class through in both
-// directions, and a table that says what arrived. Everything it makes is gone when it ends.
+// directions, and a table that says what arrived; then what heals, and a VM straight on a pod network.
+// Everything it makes is gone when it ends.
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,6 +14,7 @@ import { renderVerdicts, type VerdictColumn } from '../core/tester/table.ts'
 import { appendRows, testCable, testIdle } from '../kernel/cable-test.ts'
 import { chooseAccelerator } from './accelerator.ts'
 import { showHealing } from './demo-healing.ts'
+import { newPodScene, showPodNetwork } from './demo-pod-network.ts'
 import { newCrossScene, newScene, type Cable, type Scene } from './demo-scene.ts'
 import { ROOT } from './manifests.ts'
 import { sweepNetns } from './netns.ts'
@@ -41,11 +43,16 @@ async function demo(): Promise<boolean> {
     const isHealed = await Promise.race([showHealing(scene, say), interrupted])
     isTransparent = isSame && isHealed && isTransparent
   }
+  let isReached: boolean
+  {
+    await using scene = await newPodScene(say)
+    isReached = await Promise.race([showPodNetwork(scene, say), interrupted])
+  }
   const left = (await listTraces()).filter((line) => !traces.includes(line))
   for (const line of left) say(`Left behind: ${line}`)
   if (left.length === 0)
     say('Everything is taken down: no device, namespace, process or mount is left.')
-  return isTransparent && left.length === 0
+  return isTransparent && isReached && left.length === 0
 }
 
 async function showScene(scene: Scene): Promise<boolean> {
@@ -110,7 +117,7 @@ try {
   process.exitCode = (await demo()) ? 0 : 1
   say(
     process.exitCode === 0
-      ? 'Every row delivered, every break mended.'
+      ? "Every row delivered, every break mended, the VM reached at its pod's address."
       : 'Not all went as it should.',
   )
 } catch (error) {

@@ -11,8 +11,10 @@ import { parseAllDocuments } from 'yaml'
 import { isRecord } from '../core/record.ts'
 import { DecodeError } from '../core/errors.ts'
 import { playCloudInit, toShell } from './cloud-init.ts'
+import { toVmi } from './domain-vmi.ts'
 import { getMapping, getNadConfig, ROOT, type Manifest } from './manifests.ts'
 import { newLabNode, type LabNode } from './node.ts'
+import { newBridgeNetwork } from './pod-network-shapes.ts'
 import { newPod, type Pod } from './pod.ts'
 import { newVmPod, type VmPod } from './vm-pod.ts'
 
@@ -78,7 +80,14 @@ export async function newExample(name: string, options: ExampleOptions = {}): Pr
     ]),
   )
   const configMaps = byName(objects, 'ConfigMap')
-  const node = options.node ?? started.use(await newLabNode())
+  const machines = byName(objects, 'VirtualMachine')
+  // Most examples leave the pod network out: what they show is on their cables.
+  const podNetwork = Object.values(machines).some(isOnPodNetwork)
+    ? started.use(await newBridgeNetwork())
+    : undefined
+  const node =
+    options.node ?? started.use(await newLabNode({ ...(podNetwork && { netns: podNetwork.node }) }))
+  const common = { node, networks, ...(podNetwork && { podNetwork }) }
   const inNamespace = (object: Manifest): Manifest => {
     const metadata = getMapping(object, 'metadata')
     const { namespace = metadata['namespace'] } = options
@@ -89,11 +98,11 @@ export async function newExample(name: string, options: ExampleOptions = {}): Pr
   }
   const pods: Record<string, Pod> = {}
   for (const [pod, object] of Object.entries(byName(objects, 'Pod')))
-    pods[pod] = started.use(await newPod({ node, pod: inNamespace(object), networks, configMaps }))
+    pods[pod] = started.use(await newPod({ ...common, pod: inNamespace(object), configMaps }))
   const vms: Record<string, VmPod> = {}
   const guests: Promise<void>[] = []
-  for (const [vm, object] of Object.entries(byName(objects, 'VirtualMachine'))) {
-    const launched = started.use(await newVmPod({ node, vm: inNamespace(object), networks }))
+  for (const [vm, object] of Object.entries(machines)) {
+    const launched = started.use(await newVmPod({ ...common, vm: inNamespace(object) }))
     vms[vm] = launched
     guests.push(prepareGuest(launched))
   }
@@ -120,6 +129,14 @@ export async function newExample(name: string, options: ExampleOptions = {}): Pr
     },
     [Symbol.asyncDispose]: async () => resources.disposeAsync(),
   }
+}
+
+/** Whether a binding of ours attaches it to its pod's own eth0. */
+function isOnPodNetwork(vm: Manifest): boolean {
+  const { networks = [], domain } = toVmi(vm).spec
+  const pod = networks.find(({ multus }) => multus === undefined)
+  const nic = domain.devices.interfaces?.find(({ name }) => name === pod?.name)
+  return nic?.binding !== undefined
 }
 
 async function prepareGuest(vm: VmPod): Promise<void> {

@@ -2,12 +2,13 @@
 // tests run where there is no network (apart.sh). What is below .lab/ already is left as it is.
 // Usage: node lab/fetch.ts [examples]
 import { chooseAccelerator } from './accelerator.ts'
-import { ensurePackages } from './debian-packages.ts'
+import { DHCP_CLIENTS, ensurePackages } from './debian-packages.ts'
 import { ensureGuestImage } from './guest-image.ts'
 import { NETWORK_DAEMONS } from './network-daemons.ts'
 
 await ensureGuestImage('small')
 await ensureGuestImage('whole')
+await ensureGuestImage('small', ['iproute2', ...DHCP_CLIENTS])
 // Tried here once instead of by each of the files that run at once.
 await chooseAccelerator()
 if (process.argv[2] === 'examples') {

@@ -1,4 +1,5 @@
-#!/bin/sh
+#!/bin/busybox sh
+# shellcheck shell=sh # of a guest's packages /bin/sh may be Debian's
 # PID 1 of the lab's guest. Its NICs are up and mute, its shell is on the virtio port "l2wire.guest.0":
 #   request   VERB SIZE ARGUMENT \n SIZE bytes       run LIMIT (a script) | put PATH (a file)
 #   answer    CODE SIZE SIZE \n standard output, standard error

@@ -1,15 +1,23 @@
 // What a guest has of a Debian package that its VM's cloud-init asks for: the programs and their
 // libraries, laid into the initramfs.
 import { run } from '../kernel/run.ts'
-import { DAEMON_GROUPS, DAEMON_USERS, ensurePackages } from './debian-packages.ts'
+import { DAEMON_GROUPS, DAEMON_USERS, DHCP_CLIENTS, ensurePackages } from './debian-packages.ts'
 
 export interface GuestPackage {
   readonly programs: readonly string[]
-  /** Made before the daemon starts. */
+  /** Scripts and configuration, as the package has them; a name that ends in a slash is a whole folder. */
+  readonly files?: readonly string[]
+  /** The packages that it is unpacked with; default: those of the examples. */
+  readonly unpackedWith?: readonly string[]
+  /** What its own scripts make when it is installed, or its unit when it starts. */
   readonly folders?: readonly string[]
   /** What the package's systemd unit starts. */
   readonly daemon?: string
 }
+
+// dhclient's script means Debian's shell and tools where busybox's differ.
+export const DEBIAN_SHELL = '/usr/bin/dash'
+const SHELL = [DEBIAN_SHELL, '/usr/bin/chmod', '/usr/bin/chown', '/usr/bin/run-parts']
 
 const GUEST_PACKAGES: Readonly<Record<string, GuestPackage>> = {
   iproute2: { programs: ['/usr/sbin/ip', '/usr/sbin/bridge'] },
@@ -18,7 +26,24 @@ const GUEST_PACKAGES: Readonly<Record<string, GuestPackage>> = {
     folders: ['/run/lldpd', '/etc/lldpd.d'],
     daemon: 'lldpd',
   },
-  // Every guest of the lab has it.
+  'isc-dhcp-client': {
+    programs: ['/usr/sbin/dhclient', '/usr/sbin/ip', ...SHELL],
+    files: [
+      '/usr/sbin/dhclient-script',
+      '/etc/dhcp/dhclient.conf',
+      '/etc/dhcp/dhclient-exit-hooks.d/rfc3442-classless-routes',
+    ],
+    folders: ['/var/lib/dhcp'],
+    unpackedWith: DHCP_CLIENTS,
+  },
+  'dhcpcd-base': {
+    programs: ['/usr/sbin/dhcpcd', '/usr/sbin/ip', ...SHELL],
+    files: ['/usr/lib/dhcpcd/', '/etc/dhcpcd.conf'],
+    folders: ['/var/lib/dhcpcd'],
+    unpackedWith: DHCP_CLIENTS,
+  },
+  // Every guest of the lab has these.
+  'busybox-static': { programs: [] },
   tcpdump: { programs: [] },
   // The lab reaches into its guests by a port of its own.
   'qemu-guest-agent': { programs: [] },
@@ -40,21 +65,35 @@ export function getGuestPackage(name: string): GuestPackage {
   throw new Error(`Cannot put package "${name}" into a guest, expected one of ${known}`)
 }
 
-/** The packages' programs and the libraries that the dynamic linker wants for them. */
+/** The packages' programs, the libraries that the dynamic linker wants for them, and their other files. */
 export async function findGuestFiles(names: readonly string[]): Promise<GuestFiles> {
   const files = new Map<string, string>()
-  const programs = names.flatMap((name) => getGuestPackage(name).programs)
-  if (programs.length === 0) return files
-  const tree = await ensurePackages()
-  const libraries = `LD_LIBRARY_PATH=${tree}/usr/lib/x86_64-linux-gnu`
-  for (const program of programs) {
-    const path = (
-      await run(['sh', '-c', 'ls "$1" 2>/dev/null || ls "$2"', 'sh', tree + program, program])
-    ).trim()
-    files.set(program, path)
-    const linked = await run(['env', libraries, 'ldd', path])
-    for (const [, library = ''] of linked.matchAll(/(?:=> )?(\/\S+) \(0x/g))
-      files.set(library.startsWith(tree) ? library.slice(tree.length) : library, library)
+  for (const { programs, files: others = [], unpackedWith } of names.map(getGuestPackage)) {
+    if (programs.length === 0) continue
+    const tree = await ensurePackages(unpackedWith)
+    const libraries = `LD_LIBRARY_PATH=${tree}/usr/lib/x86_64-linux-gnu`
+    for (const program of programs) {
+      const path = await findFile(tree, program)
+      files.set(program, path)
+      const linked = await run(['env', libraries, 'ldd', path])
+      for (const [, library = ''] of linked.matchAll(/(?:=> )?(\/\S+) \(0x/g))
+        files.set(library.startsWith(tree) ? library.slice(tree.length) : library, library)
+    }
+    for (const other of others)
+      for (const file of await listFiles(tree, other)) files.set(file, await findFile(tree, file))
   }
   return files
+}
+
+/** Where it is unpacked; a package that is installed is not. */
+async function findFile(tree: string, file: string): Promise<string> {
+  const script = 'ls "$1" 2>/dev/null || ls "$2"'
+  return (await run(['sh', '-c', script, 'sh', tree + file, file])).trim()
+}
+
+async function listFiles(tree: string, file: string): Promise<readonly string[]> {
+  if (!file.endsWith('/')) return [file]
+  const script = 'cd "$1/$2" 2>/dev/null || cd "$2"; find . -type f'
+  const found = (await run(['sh', '-c', script, 'sh', tree, file])).trim().split('\n')
+  return found.map((line) => file + line.slice('./'.length))
 }

@@ -45,9 +45,13 @@ export interface NetworkSelection {
   readonly ips?: readonly string[]
 }
 
-/** What a pod asks Multus for. Throws DecodeError. */
+/** What a pod asks Multus for; nothing where it has the pod network alone. Throws DecodeError. */
 export function getNetworkSelections(pod: Manifest): readonly NetworkSelection[] {
-  const annotation = getMapping(pod, 'metadata', 'annotations')['k8s.v1.cni.cncf.io/networks']
+  const { annotations = {} } = getMapping(pod, 'metadata')
+  const annotation = isRecord(annotations)
+    ? annotations['k8s.v1.cni.cncf.io/networks']
+    : annotations
+  if (annotation === undefined) return []
   const value: unknown = typeof annotation === 'string' ? JSON.parse(annotation) : undefined
   if (Array.isArray(value)) return value as NetworkSelection[]
   throw new DecodeError('k8s.v1.cni.cncf.io/networks', annotation, 'a JSON list as text')

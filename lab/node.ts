@@ -14,6 +14,8 @@ import type { LabNetns } from './netns.ts'
 
 export interface LabNode extends AsyncDisposable {
   readonly folder: string
+  /** The node's own namespace; undefined: this machine's. */
+  readonly netns: LabNetns | undefined
   readonly socket: string
   readonly storeUrl: string
   readonly stateDir: string
@@ -122,6 +124,7 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
   await startAgent()
   return {
     folder,
+    netns: options.netns,
     socket,
     storeUrl,
     stateDir,

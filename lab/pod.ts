@@ -14,6 +14,7 @@ import {
 } from './manifests.ts'
 import { newLabNetns, type LabNetns } from './netns.ts'
 import type { LabNode } from './node.ts'
+import type { PodNetwork } from './pod-network.ts'
 
 export interface PodOptions {
   readonly node: LabNode
@@ -22,6 +23,8 @@ export interface PodOptions {
   readonly networks: Readonly<Record<string, Manifest>>
   /** ConfigMaps by name. */
   readonly configMaps: Readonly<Record<string, Manifest>>
+  /** The cluster's default network, on the same node; without one the pod has no eth0. */
+  readonly podNetwork?: PodNetwork
 }
 
 export interface Pod extends AsyncDisposable {
@@ -51,19 +54,23 @@ interface Volume {
 
 /** Plugs every network of the pod in, then starts its containers. All of it goes when disposed. */
 export async function newPod(options: PodOptions): Promise<Pod> {
-  const { node, pod } = options
+  const { node, pod, podNetwork } = options
   const { name, namespace = 'default' } = getMapping(pod, 'metadata') as unknown as Metadata
   await using started = new AsyncDisposableStack()
-  const netns = started.use(await newLabNetns(name))
+  const netns = started.use(await newLabNetns(name, { ipv6: podNetwork !== undefined }))
+  const sandbox = {
+    containerID: `sandbox-${netns.name}`,
+    netns: netns.path,
+    args: `IgnoreUnknown=true;K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=${name}`,
+  }
+  if (podNetwork !== undefined) {
+    started.defer(async () => podNetwork.unplug(sandbox))
+    await podNetwork.plug(sandbox)
+  }
   const pulls = new Map<string, () => Promise<void>>()
   for (const selection of getNetworkSelections(pod)) {
     const config = findNetwork(options.networks, selection)
-    const call = {
-      containerID: `sandbox-${netns.name}`,
-      netns: netns.path,
-      ifname: selection.interface,
-      args: `IgnoreUnknown=true;K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=${name}`,
-    }
+    const call = { ...sandbox, ifname: selection.interface }
     const pull = async (): Promise<void> => {
       await node.mustCall(config, { command: 'DEL', ...call })
     }

@@ -10,6 +10,7 @@ import { newLauncher, type BindingRegistration, type Launcher } from './launcher
 import { getBinding, getNadConfig, readManifest, type Manifest } from './manifests.ts'
 import { newLabNetns, type LabNetns } from './netns.ts'
 import type { LabNode } from './node.ts'
+import type { PodNetwork, PodSandbox } from './pod-network.ts'
 
 export interface VmPodOptions {
   readonly node: LabNode
@@ -17,6 +18,8 @@ export interface VmPodOptions {
   readonly vm: Manifest
   /** CNI configurations by the name of the NetworkAttachmentDefinition they come from. */
   readonly networks: Readonly<Record<string, Manifest>>
+  /** The cluster's default network, on the same node; without one the pod has no eth0. */
+  readonly podNetwork?: PodNetwork
   /** Default: as the project's patch registers it. */
   readonly bindings?: Readonly<Record<string, BindingRegistration>>
   /** Keys of the binding's configuration, on top of those of its NetworkAttachmentDefinition. */
@@ -26,12 +29,16 @@ export interface VmPodOptions {
 export interface VmPod extends AsyncDisposable {
   readonly name: string
   readonly netns: LabNetns
+  readonly sandbox: PodSandbox
   readonly launcher: Launcher
   /** The guest's shell; waits for the boot. */
   readonly getGuest: () => Promise<Guest>
   /** The guest's NIC on this network of the VMI, as a place to plug the cable tester in. */
   readonly getStation: (network: string) => Promise<Station>
-  /** Takes the VM's end of the cable out of this NetworkAttachmentDefinition's network. */
+  /**
+   * Takes the VM off the network of this NetworkAttachmentDefinition, or off the pod network, by the
+   * name that the VMI has for it.
+   */
   readonly pull: (network: string) => Promise<void>
 }
 
@@ -47,7 +54,7 @@ export async function readRegistration(): Promise<Readonly<Record<string, Bindin
 }
 
 interface Delegate {
-  /** The network attachment that it plugs in; none for a binding's. */
+  /** The network attachment that it plugs in; none for its binding's. */
   readonly network?: string
   readonly config: Manifest
   readonly ifname: string
@@ -57,16 +64,23 @@ interface Delegate {
 export async function newVmPod(options: VmPodOptions): Promise<VmPod> {
   const vmi = toVmi(options.vm)
   await using started = new AsyncDisposableStack()
-  const netns = started.use(await newLabNetns(vmi.metadata.name))
+  const { podNetwork } = options
+  // A pod's own stack is as any; where there is no pod network nothing but the test is to speak.
+  const ipv6 = podNetwork !== undefined
+  const netns = started.use(await newLabNetns(vmi.metadata.name, { ipv6 }))
+  const sandbox = {
+    containerID: `sandbox-${netns.name}`,
+    netns: netns.path,
+    args: `IgnoreUnknown=true;K8S_POD_NAMESPACE=${vmi.metadata.namespace};K8S_POD_NAME=virt-launcher-${vmi.metadata.name}-x7f2k`,
+  }
+  if (podNetwork !== undefined) {
+    started.defer(async () => podNetwork.unplug(sandbox))
+    await podNetwork.plug(sandbox)
+  }
   const bindings = options.bindings ?? (await readRegistration())
   const unplugs = new Map<string, () => Promise<void>>()
   for (const delegate of await toDelegates(vmi, options, bindings)) {
-    const call = {
-      containerID: `sandbox-${netns.name}`,
-      netns: netns.path,
-      ifname: delegate.ifname,
-      args: `IgnoreUnknown=true;K8S_POD_NAMESPACE=${vmi.metadata.namespace};K8S_POD_NAME=virt-launcher-${vmi.metadata.name}-x7f2k`,
-    }
+    const call = { ...sandbox, ifname: delegate.ifname }
     const unplug = async (): Promise<void> => {
       await runDelegate(options.node, delegate, { command: 'DEL', ...call })
     }
@@ -84,6 +98,7 @@ export async function newVmPod(options: VmPodOptions): Promise<VmPod> {
   return {
     name: vmi.metadata.name,
     netns,
+    sandbox,
     launcher,
     getGuest,
     getStation: async (network) => {
@@ -107,32 +122,37 @@ async function runDelegate(node: LabNode, { config }: Delegate, call: CniCall): 
     await node.mustCall(config, call)
     return
   }
-  const answer = await callPlugin(`/usr/lib/cni/${type}`, call, JSON.stringify(config))
+  const stdin = JSON.stringify(config)
+  const answer = await callPlugin(`/usr/lib/cni/${type}`, call, stdin, node.netns)
   if (answer.exitCode !== 0) throw new Error(`${type} ${call.command} failed: ${answer.stdout}`)
 }
 
 // pkg/network/multus/annotation.go, v1.9.0: each secondary network, and right behind it its binding's
-// NAD without "interface", so that Multus numbers it "netN".
+// NAD without "interface", so that Multus numbers it "netN"; of the pod network the binding's alone.
 async function toDelegates(
   vmi: Vmi,
-  { networks, bindKeys }: VmPodOptions,
+  { networks, podNetwork, bindKeys }: VmPodOptions,
   bindings: Readonly<Record<string, BindingRegistration>>,
 ): Promise<readonly Delegate[]> {
-  const bindConfig = getNadConfig(await readManifest(BINDING_NAD))
+  const bindNad = getNadConfig(await readManifest(BINDING_NAD))
+  // What a pod's resolv.conf says is asked of a cluster; where there is none the configuration says it.
+  const bindConfig = podNetwork === undefined ? bindNad : { ...bindNad, dns: podNetwork.resolver }
   const delegates: Delegate[] = []
-  for (const network of vmi.spec.networks ?? []) {
-    if (network.multus === undefined) continue
-    const config = networks[network.multus.networkName]
-    if (config === undefined)
-      throw new Error(
-        `Cannot plug "${network.name}" in: no NetworkAttachmentDefinition "${network.multus.networkName}"`,
-      )
-    const { networkName } = network.multus
-    delegates.push({ network: networkName, config, ifname: toPodLinkName(network.name) })
-    const nic = vmi.spec.domain.devices.interfaces?.find(({ name }) => name === network.name)
+  for (const { name, multus } of vmi.spec.networks ?? []) {
+    if (multus !== undefined) {
+      const { networkName } = multus
+      const config = networks[networkName]
+      if (config === undefined)
+        throw new Error(`Cannot plug "${name}" in: no NetworkAttachmentDefinition "${networkName}"`)
+      delegates.push({ network: networkName, config, ifname: toPodLinkName(name) })
+    }
+    const nic = vmi.spec.domain.devices.interfaces?.find((one) => one.name === name)
     if (nic?.binding === undefined || bindings[nic.binding.name] === undefined) continue
-    const args = { cni: { logicNetworkName: network.name } }
+    if (multus === undefined && podNetwork === undefined)
+      throw new Error(`Cannot bind "${name}": there is no pod network`)
+    const args = { cni: { logicNetworkName: name } }
     delegates.push({
+      ...(multus === undefined ? { network: name } : {}),
       config: { ...bindConfig, ...bindKeys, args },
       ifname: `net${delegates.length + 1}`,
     })

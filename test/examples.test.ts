@@ -71,7 +71,9 @@ describe('examples', () => {
 
       it('has two ends on each cable that it declares, and no other cable', () => {
         const cables = Object.keys(byName(objects, 'NetworkAttachmentDefinition')).sort()
-        expect(cables).to.not.be.empty
+        // One is about the pod network alone.
+        if (folder === 'pod-network') expect(cables).to.be.empty
+        else expect(cables).to.not.be.empty
         const plugged = listPlugs(objects).map(({ network }) => network)
         expect(plugged.sort()).to.deep.equal(cables.flatMap((cable) => [cable, cable]))
       })

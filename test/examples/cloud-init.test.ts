@@ -7,9 +7,9 @@ import { listGuestPackages, readCloudInit, toShell } from '../../lab/cloud-init.
 import { toVmi, type Vmi } from '../../lab/domain-vmi.ts'
 import { findGuestFiles } from '../../lab/guest-packages.ts'
 
-function newVmi(userData?: string): Vmi {
-  const volumes =
-    userData === undefined ? [] : [{ name: 'cloudinit', cloudInitNoCloud: { userData } }]
+function newVmi(userData?: string, networkData = 'version: 2'): Vmi {
+  const cloudInitNoCloud = { userData, networkData }
+  const volumes = userData === undefined ? [] : [{ name: 'cloudinit', cloudInitNoCloud }]
   const spec = { domain: { devices: {} }, volumes }
   const metadata = { name: 'r1' }
   return toVmi({ kind: 'VirtualMachine', metadata, spec: { template: { spec } } })
@@ -24,6 +24,17 @@ describe('cloud-init in the lab', () => {
   it('brings the packages that it names, and what every cloud image has', () => {
     const vmi = newVmi('#cloud-config\npackages: [lldpd]\n')
     expect(listGuestPackages(vmi)).to.deep.equal(['iproute2', 'lldpd'])
+  })
+
+  it('brings a DHCP client where nothing is said of the network', () => {
+    const cloudInitNoCloud = { userData: '#cloud-config\npackages: [lldpd]\n' }
+    const vmi = newVmi()
+    const spec = { ...vmi.spec, volumes: [{ name: 'cloudinit', cloudInitNoCloud }] }
+    expect(listGuestPackages({ ...vmi, spec })).to.deep.equal([
+      'iproute2',
+      'isc-dhcp-client',
+      'lldpd',
+    ])
   })
 
   const refusals = [

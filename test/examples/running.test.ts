@@ -15,6 +15,7 @@ const NOTICE_MS = 30_000
 const rows = [
   { name: 'lldp', end: 'h1', cable: 'r1-h1', want: /yes {2}the VM r1 sees the container h1/ },
   { name: 'mgmt-and-wire', end: 'h1', cable: 'r1-h1', want: /yes {2}r1 reaches h1/ },
+  { name: 'pod-network', end: 'web', cable: 'default', want: /yes {2}and web serves its page/ },
   { name: 'port-mirroring', end: 'probe', cable: 'sw1-probe', want: /yes {2}five replies/ },
   { name: 'three-routers', end: 'r3', cable: 'r1-r3', want: /yes {2}r1 .* by way of r2/ },
   { name: 'trunk-vlans', end: 'r1', cable: 'r1-r2', want: /yes {2}green has tag 100 and tag 10/ },
@@ -34,7 +35,7 @@ describe('examples, run', function () {
   })
 
   for (const { name, end, cable, want } of rows)
-    it(`${name}: the check passes, and fails when the cable ${cable} is out`, async () => {
+    it(`${name}: the check passes, and fails when ${end} is off ${cable}`, async () => {
       await using example = await newExample(name)
       const passed = await example.check(PATIENCE_SECONDS)
       if (passed.exitCode !== 0) throw new Error(`${passed.output}\n${await example.readLogs()}`)
