@@ -13,11 +13,11 @@ const PINGS = 60
 
 export async function newPodScene(say: Say): Promise<PodVm> {
   say(
-    'A pod network, made by Debian\'s CNI plugins "bridge" and "host-local"; VM r1 and pod h6 are on it.',
+    'VM r5 and pod h6 are on a pod network that Debian\'s CNI plugins "bridge" and "host-local" make.',
   )
-  const scene = await newPodVm(await newBridgeNetwork())
+  const scene = await newPodVm(await newBridgeNetwork(), { name: 'r5' })
   const pod = await readPodNic(scene.vm.netns, 'eth0')
-  say(`The plugins gave eth0 of r1's pod ${pod.addresses.join()} and MAC ${pod.mac}; r1 is up.`)
+  say(`The plugins gave eth0 of r5's pod ${pod.addresses.join()} and MAC ${pod.mac}; r5 is up.`)
   return scene
 }
 
@@ -33,7 +33,7 @@ export async function showPodNetwork(scene: PodVm, say: Say): Promise<boolean> {
   const { heard, strange, dhcp } = await watch.stop()
   const isMute = heard > 0 && strange.length === 0 && dhcp.length === 0
   say(
-    `The pod's own stack tried to speak all along: of ${heard} frames that came out of the pod ${heard - strange.length} are r1's${isMute ? '' : ': NOT SO'}.`,
+    `The pod's own stack tried to speak all along: of ${heard} frames that came out of the pod ${heard - strange.length} are r5's${isMute ? '' : ': NOT SO'}.`,
   )
   return shown.every(Boolean) && isMute
 }
@@ -44,7 +44,7 @@ async function showAddress({ vm, guest, nic }: PodVm, say: Say): Promise<boolean
   const own = await readGuestNic(guest, nic)
   const isSame = JSON.stringify(own) === JSON.stringify(pod)
   say(
-    `dhclient in r1 got ${own.addresses.join()}, ${own.routes.join(', ')}, MTU ${own.mtu}: ${isSame ? "the pod's own" : "NOT THE POD'S"}.`,
+    `dhclient in r5 got ${own.addresses.join()}, ${own.routes.join(', ')}, MTU ${own.mtu}: ${isSame ? "the pod's own" : "NOT THE POD'S"}.`,
   )
   return isSame
 }
@@ -66,7 +66,7 @@ async function showKilledAgent({ node, vm, other }: PodVm, say: Say): Promise<bo
   await node.stopAgent('SIGKILL')
   await node.startAgent()
   const counted = /\d+ packets received/.exec(await pinging)?.[0] ?? 'no answer'
-  say(`The agent is killed (-9) and started again while h6 pings r1: ${counted} of ${PINGS}.`)
+  say(`The agent is killed (-9) and started again while h6 pings r5: ${counted} of ${PINGS}.`)
   return counted === `${PINGS} packets received`
 }
 

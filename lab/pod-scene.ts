@@ -19,6 +19,8 @@ export interface PodVm extends AsyncDisposable {
 }
 
 export interface PodVmOptions {
+  /** Default: "r1". */
+  readonly name?: string
   /** A second NIC, "lan", on this network of another plugin. */
   readonly lan?: Manifest
 }
@@ -28,7 +30,7 @@ export async function newPodVm(network: PodNetwork, options: PodVmOptions = {}):
   made.use(network)
   const node = made.use(await newLabNode({ netns: network.node }))
   const networks = options.lan === undefined ? {} : { lan: options.lan }
-  const manifest = newManifest(['default', ...Object.keys(networks)])
+  const manifest = newManifest(options.name ?? 'r1', ['default', ...Object.keys(networks)])
   const vm = made.use(await newVmPod({ node, vm: manifest, networks, podNetwork: network }))
   const other = made.use(await newLabNetns('other', { ipv6: true }))
   const sandbox = { containerID: `sandbox-${other.name}`, netns: other.path }
@@ -49,7 +51,7 @@ export async function newPodVm(network: PodNetwork, options: PodVmOptions = {}):
   }
 }
 
-function newManifest(nics: readonly string[]): Manifest {
+function newManifest(vm: string, nics: readonly string[]): Manifest {
   const interfaces = nics.map((name) => ({ name, binding: { name: 'l2wire' } }))
   const networks = nics.map((name) =>
     name === 'default' ? { name, pod: {} } : { name, multus: { networkName: name } },
@@ -62,7 +64,7 @@ function newManifest(nics: readonly string[]): Manifest {
   return {
     apiVersion: 'kubevirt.io/v1',
     kind: 'VirtualMachine',
-    metadata: { name: 'r1' },
+    metadata: { name: vm },
     spec: { template: { spec } },
   }
 }
