@@ -78,7 +78,7 @@ export async function addPodLink(netns: LabNetns, options: PodLinkOptions): Prom
 }
 
 export interface VmiOptions {
-  readonly volumes?: Vmi['spec']['volumes']
+  readonly volumes?: readonly object[]
   readonly disks?: Vmi['spec']['domain']['devices']['disks']
   readonly annotations?: Vmi['metadata']['annotations']
 }

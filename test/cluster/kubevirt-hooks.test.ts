@@ -3,6 +3,7 @@
 import { expect } from 'chai'
 import { afterEach, beforeEach, describe, it } from 'mocha'
 
+import { NETWORK_DATA_ANNOTATION, NETWORK_DATA_MARK } from '../../core/domain/network-data-vmi.ts'
 import { toPodLinkName, toTapName } from '../../core/name.ts'
 import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
@@ -131,6 +132,29 @@ describe("KubeVirt's hooks manager and the sidecar", function () {
       expect(await preCloudInitIso(seed)).to.include({ 'local-hostname': 'r1' })
   })
 
+  it("adds a pod link's addresses to the cloud-init data of a VM that asks for it", async () => {
+    const { netns, launcher } = pod
+    await addPodLink(netns, { nic: 'ge0', mac: '02:00:00:00:01:00' })
+    const podLink = toPodLinkName('ge0')
+    for (const link of ['l2wpge0', podLink])
+      await netns.run(['ip', 'link', 'set', 'dev', link, 'up'])
+    await netns.run(['ip', 'address', 'add', '192.0.2.5/24', 'dev', podLink])
+    // The agent's word to the sidecar that this VM asks.
+    await netns.run(['ip', 'link', 'set', 'dev', tapOf('ge0'), 'alias', NETWORK_DATA_MARK])
+    await launcher.newSidecar({ binding: 'l2wire-macvtap', index: 0 })
+    await launcher.newSidecar({ binding: 'l2wire', index: 1 })
+    await launcher.play({ do: 'collect', sidecars: 2, timeoutMs: COLLECT_MS })
+    const annotations = { [NETWORK_DATA_ANNOTATION]: 'true' }
+    for (const kind of ['cloudInitNoCloud', 'cloudInitConfigDrive']) {
+      const volumes = [{ name: 'seed', [kind]: { userData: '#cloud-config\n' } }]
+      const vmi = newVmi({ ge0: OURS }, { volumes, annotations })
+      const answer = await launcher.play<CloudInit>({ do: 'preCloudInitIso', vmi })
+      const { before, after } = answer.result ?? {}
+      expect(after?.NetworkData).to.match(/192\.0\.2\.5/)
+      expect({ ...after, NetworkData: '' }).to.eql(before)
+    }
+  })
+
   it('ends when virt-launcher does', async () => {
     const { launcher } = pod
     const sidecars = await Promise.all([
@@ -225,5 +249,6 @@ interface CloudInit {
 }
 
 interface CloudInitData {
+  readonly NetworkData: string
   readonly NoCloudMetaData: object
 }
