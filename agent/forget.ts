@@ -1,8 +1,10 @@
 // Sandboxes that went without a word: whatever they held is given back.
 import type { WireAttachment } from '../core/attachment.ts'
+import { isMacvtap } from '../core/plan-macvtap.ts'
 import { releaseEnd, toAttachmentKey, toWireKey, type WireId } from '../core/wire.ts'
 import { forgetGuest } from './guest-carrier.ts'
 import { isGone } from './liveness.ts'
+import { hideDevice } from './macvtap.ts'
 import type { Node } from './node.ts'
 
 /** Runs under the wire's queue. */
@@ -22,7 +24,10 @@ async function forget(node: Node, end: WireAttachment): Promise<void> {
   node.wantedUp.delete(end.hostDevice)
   forgetGuest(node, end)
   await node.state.del(end)
-  // Its taps went with the same namespace.
-  for (const tap of node.state.listAll())
-    if (tap.kind === 'tap' && tap.containerID === end.containerID) await node.state.del(tap)
+  // Its taps went with the same namespace, and macvtaps leave a file on the node.
+  for (const tap of node.state.listAll()) {
+    if (tap.kind !== 'tap' || tap.containerID !== end.containerID) continue
+    if (isMacvtap(tap)) await hideDevice(node, tap)
+    await node.state.del(tap)
+  }
 }

@@ -6,6 +6,7 @@ import { pino } from 'pino'
 
 import { DEFAULT_MTU } from '../core/address.ts'
 import { CniError, renderCauses } from '../core/errors.ts'
+import { toMacvtapFolder } from '../core/macvtap.ts'
 import { toReleasedFolder } from '../core/release-note.ts'
 import { getOverheadBytes } from '../core/tunnel.ts'
 import { applySteps } from '../kernel/apply.ts'
@@ -82,6 +83,11 @@ async function main(): Promise<void> {
     wantedUp: new Map(),
     releasedFolder: toReleasedFolder(options.socketPath),
     leaving: new Set(),
+    macvtaps: {
+      folder: toMacvtapFolder(options.socketPath),
+      count: options.macvtapDevices,
+      podResources: options.devicePlugins === undefined ? undefined : options.podResources,
+    },
     leaseServers: newLeaseServers(log, async (attachment) => prepareTap(node, attachment)),
     queue: newKeyQueue(),
     log,
@@ -99,11 +105,12 @@ async function main(): Promise<void> {
   const sweeping = newSweeping(node, options.checkSeconds)
   const { server, close } = newCniServer(node)
   const removeSocket = await listen(server, options.socketPath)
+  const handing = await handOut(node, options.devicePlugins)
   log.info({ socket: options.socketPath, classifier: node.classifier }, 'ready')
   // Wires need no agent to carry frames: it just goes, and leaves every device as it is.
   const stop = (signal: string): void => {
     log.info({ signal }, 'stopping')
-    for (const part of [following, noting, checking, sweeping, looks, standing])
+    for (const part of [following, noting, checking, sweeping, looks, standing, handing])
       part[Symbol.dispose]()
     void Promise.all([
       close(),
@@ -115,6 +122,13 @@ async function main(): Promise<void> {
   }
   process.once('SIGTERM', stop)
   process.once('SIGINT', stop)
+}
+
+// gRPC takes memory and time to load: only where a kubelet asks for it.
+async function handOut(node: Node, folder: string | undefined): Promise<Disposable> {
+  if (folder === undefined) return { [Symbol.dispose]: () => undefined }
+  const { startDevicePlugin } = await import('./device-plugin.ts')
+  return startDevicePlugin(node, folder)
 }
 
 // Frames need no agent, and its plugins answer "try again later" meanwhile: it waits rather than fail.

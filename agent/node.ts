@@ -14,6 +14,7 @@ import type { CarrierShown } from '../core/wire.ts'
 import type { WireStore } from '../store/wire-store.ts'
 import type { KeyQueue } from './key-queue.ts'
 import type { LeaseServers } from './lease-servers.ts'
+import type { MacvtapPool } from './macvtap.ts'
 import type { OwnerStates } from './owner.ts'
 import type { Standing } from './stand-down.ts'
 import type { AttachmentState } from './state.ts'
@@ -76,6 +77,7 @@ export interface Node extends NodeFacts {
   readonly leaving: Set<string>
   /** Of VMs that have a pod link's addresses. */
   readonly leaseServers: LeaseServers
+  readonly macvtaps: MacvtapPool
   readonly queue: KeyQueue
   readonly log: Logger
 }

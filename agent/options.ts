@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 
 import { DEFAULT_SOCKET } from '../core/cni/config.ts'
 import { DecodeError } from '../core/errors.ts'
+import { MACVTAPS_MAX } from '../core/macvtap.ts'
 import { decodeVniRange, type VniRange } from '../core/vni.ts'
 import { NET_SYSCTLS } from '../kernel/ipv6.ts'
 import { decodeFileUrl } from '../store/file-url.ts'
@@ -26,7 +27,15 @@ export interface AgentOptions {
   readonly nodeResolvConf: string | undefined
   /** Seconds between two looks at everything. */
   readonly checkSeconds: number
+  /** The kubelet's folder of device plugins; undefined where no kubelet hands macvtaps out. */
+  readonly devicePlugins: string | undefined
+  /** The kubelet's socket that tells pods' devices. */
+  readonly podResources: string
+  /** How many macvtaps the node has to give. */
+  readonly macvtapDevices: number
 }
+
+const POD_RESOURCES = '/var/lib/kubelet/pod-resources/kubelet.sock'
 
 export const USAGE = `Usage: l2wire-agent --store file:///DIR|kubernetes --node-name NAME [options]
 
@@ -43,6 +52,11 @@ export const USAGE = `Usage: l2wire-agent --store file:///DIR|kubernetes --node-
   --node-resolv-conf PATH  the same for VMs of DNS policy Default; default: as the others, less the
                            cluster's search domains
   --check-seconds N        how often everything is looked at, kernel events or not; default 300
+  --device-plugins DIR     be the kubelet's device plugin for macvtaps; its folder is mostly
+                           /var/lib/kubelet/device-plugins
+  --pod-resources SOCKET   where the kubelet tells which pod has which device, with --device-plugins;
+                           default ${POD_RESOURCES}
+  --macvtap-devices N      how many VM interfaces by macvtap the node takes; default 1000
   -h, --help               this text
 `
 
@@ -62,6 +76,9 @@ export function decodeOptions(argv: readonly string[]): AgentOptions | 'help' {
       'resolv-conf': { type: 'string', default: '/etc/resolv.conf' },
       'node-resolv-conf': { type: 'string' },
       'check-seconds': { type: 'string', default: '300' },
+      'device-plugins': { type: 'string' },
+      'pod-resources': { type: 'string', default: POD_RESOURCES },
+      'macvtap-devices': { type: 'string', default: '1000' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   })
@@ -77,6 +94,17 @@ export function decodeOptions(argv: readonly string[]): AgentOptions | 'help' {
   const checkSeconds = Number(values['check-seconds'])
   if (!/^\d+$/.test(values['check-seconds']) || checkSeconds < 1 || checkSeconds > 86_400)
     throw new DecodeError('--check-seconds', values['check-seconds'], 'seconds from 1 to 86400')
+  const macvtapDevices = Number(values['macvtap-devices'])
+  if (
+    !/^\d+$/.test(values['macvtap-devices']) ||
+    macvtapDevices < 1 ||
+    macvtapDevices > MACVTAPS_MAX
+  )
+    throw new DecodeError(
+      '--macvtap-devices',
+      values['macvtap-devices'],
+      `a number from 1 to ${MACVTAPS_MAX}`,
+    )
   return {
     storeFolder: decodeStore(values.store),
     nodeName,
@@ -89,6 +117,9 @@ export function decodeOptions(argv: readonly string[]): AgentOptions | 'help' {
     resolvConf: values['resolv-conf'],
     nodeResolvConf: values['node-resolv-conf'],
     checkSeconds,
+    devicePlugins: values['device-plugins'],
+    podResources: values['pod-resources'],
+    macvtapDevices,
   }
 }
 

@@ -5,6 +5,7 @@ import type { BindConfig } from '../core/cni/bind-config.ts'
 import type { CniArgs } from '../core/cni/env.ts'
 import { NETWORK_DATA_MARK } from '../core/domain/network-data-vmi.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
+import { isMacvtap } from '../core/plan-macvtap.ts'
 import { listTargets, planTap, planUntap } from '../core/plan-tap.ts'
 import { findPodLink, getPodLink, type PodLink } from '../core/pod-link.ts'
 import type { Step } from '../core/step.ts'
@@ -16,6 +17,13 @@ import { attach } from './attach.ts'
 import { explainAddFailure } from './explain.ts'
 import { readNicWish } from './launcher.ts'
 import { addressServer, readLease } from './lease.ts'
+import {
+  findMacvtapFault,
+  makeMacvtap,
+  toMacvtapAttachment,
+  unmakeMacvtap,
+  withMacvtapTurn,
+} from './macvtap.ts'
 import type { Node } from './node.ts'
 
 export async function addTap(node: Node, args: CniArgs, config: BindConfig): Promise<void> {
@@ -37,23 +45,29 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
         ? await readLease(node, args.netns, podLink, mtuBytes, wish)
         : undefined
     const own = { podLink: podLink.name, mtuBytes, isMuted, lease }
-    const attachment = toTapAttachment(args, config, netns, own, wish)
+    const wanted = toTapAttachment(args, config, netns, own, wish)
     refuseTaken(args.ifname, args, links)
-    refuseTaken(attachment.tap, args, links)
-    await attach(node, {
-      attachment,
-      device: attachment.tap,
-      queueKey,
-      make: async () => {
-        // Without a sidecar the guest is told the pod link's MTU, so that one stays as advertised.
-        const maxFrameBytes = config.hasSidecar ? wireEnd?.maxFrameBytes : undefined
-        await makeTap(node, attachment, links, maxFrameBytes)
-        if (wish.wantsNetworkData) await markForSidecar(node, attachment)
-        if (lease !== undefined) await node.leaseServers.start(attachment)
-        return attachment
-      },
-      takeBack: async () => untap(node, attachment),
-    })
+    refuseTaken(wanted.tap, args, links)
+    const add = async (attachment: TapAttachment): Promise<void> =>
+      attach(node, {
+        attachment,
+        device: attachment.tap,
+        queueKey,
+        make: async () => {
+          // Without a sidecar the guest is told the pod link's MTU, so that one stays as advertised.
+          const maxFrameBytes = config.hasSidecar ? wireEnd?.maxFrameBytes : undefined
+          await makeTap(node, attachment, links, maxFrameBytes)
+          if (wish.wantsNetworkData) await markForSidecar(node, attachment)
+          if (lease !== undefined) await node.leaseServers.start(attachment)
+          return attachment
+        },
+        takeBack: async () => untap(node, attachment),
+      })
+    if (config.attach === 'tap') await add(wanted)
+    else
+      await withMacvtapTurn(node, async () =>
+        add(await toMacvtapAttachment(node, args, config, wanted, podLink)),
+      )
   })
 }
 
@@ -79,8 +93,9 @@ async function makeTap(
 ): Promise<void> {
   const there = new Set(links.map(({ name }) => name))
   const isShared = links.find(({ name }) => name === attachment.podLink)?.isShared ?? false
-  const steps = planTap(attachment, { maxFrameBytes, there, isShared })
-  await applySteps(node.run, node.classifier, steps)
+  const facts = { maxFrameBytes, there, isShared }
+  if (isMacvtap(attachment)) await makeMacvtap(node, attachment, facts)
+  else await applySteps(node.run, node.classifier, planTap(attachment, facts))
   await addressServer(node, attachment)
 }
 
@@ -93,7 +108,8 @@ async function markForSidecar(node: Node, { netns, tap }: TapAttachment): Promis
 /** Idempotent; a namespace that is gone took the tap with it. Its document stays for the caller. */
 export async function untap(node: Node, attachment: TapAttachment): Promise<void> {
   await node.leaseServers.end(attachment)
-  if (await isSameNetns(attachment.netns))
+  if (isMacvtap(attachment)) await unmakeMacvtap(node, attachment)
+  else if (await isSameNetns(attachment.netns))
     await applyRemoval(node.run, node.classifier, planUntap(attachment))
 }
 
@@ -144,24 +160,31 @@ export async function resumeLease(node: Node, attachment: TapAttachment): Promis
 
 /** Throws CniError 105 when the tap, its pod link or their join is not as ADD left it. */
 export async function checkTap(node: Node, attachment: TapAttachment): Promise<void> {
+  const isServed = attachment.lease === undefined || node.leaseServers.isRunning(attachment)
+  const fault = isMacvtap(attachment)
+    ? await findMacvtapFault(node, attachment)
+    : await findTapFault(node, attachment)
+  const what = fault ?? (isServed ? undefined : 'its DHCP server does not run, expected it to')
+  if (what === undefined) return
   const { tap, netns } = attachment
-  const fail = (what: string): never => {
-    throw new CniError(CNI_CODE.CHECK_FAILED, `Cannot confirm "${tap}" in "${netns.path}": ${what}`)
-  }
+  throw new CniError(CNI_CODE.CHECK_FAILED, `Cannot confirm "${tap}" in "${netns.path}": ${what}`)
+}
+
+async function findTapFault(node: Node, attachment: TapAttachment): Promise<string | undefined> {
+  const { tap, netns } = attachment
   const links = await listPodLinks(node.run, netns.path)
   for (const [name, wanted] of listTargets(attachment)) {
     const link = links.find((one) => one.name === name)
-    if (link === undefined) fail(`"${name}" is gone, expected it there`)
-    if (link?.isUp === false) fail(`"${name}" is down, expected it up`)
+    if (link === undefined) return `"${name}" is gone, expected it there`
+    if (!link.isUp) return `"${name}" is down, expected it up`
     const targets = await readRedirects(node.run, netns.path, name)
     if (targets.join() !== wanted.join())
-      fail(`"${name}" leads to "${targets.join()}", expected "${wanted.join()}"`)
+      return `"${name}" leads to "${targets.join()}", expected "${wanted.join()}"`
   }
   const isMultiQueue = links.find(({ name }) => name === tap)?.isMultiQueue
-  if (attachment.attach === undefined && isMultiQueue !== (attachment.isMultiQueue ?? false))
-    fail(`its multi_queue is ${isMultiQueue}, expected ${!isMultiQueue}: QEMU opens no other`)
-  if (attachment.lease !== undefined && !node.leaseServers.isRunning(attachment))
-    fail('its DHCP server does not run, expected it to')
+  if (isMultiQueue !== (attachment.isMultiQueue ?? false))
+    return `its multi_queue is ${isMultiQueue}, expected ${!isMultiQueue}: QEMU opens no other`
+  return undefined
 }
 
 async function listLinks(node: Node, args: CniArgs): Promise<readonly PodLink[]> {

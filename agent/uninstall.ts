@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { TABLE } from '../core/argv.ts'
 import { CommandError } from '../core/errors.ts'
+import { toMacvtapFolder } from '../core/macvtap.ts'
 import { toReleasedFolder } from '../core/release-note.ts'
 import type { Run } from '../kernel/run.ts'
 import { removeDropIns, type DropInFolders } from './drop-ins.ts'
@@ -54,7 +55,8 @@ export async function uninstall(
     await removeDropIns(from.dropIns)
     await waitForPods(attachments, from.pluginFolder, say)
     await removePlugins(from.pluginFolder)
-    await rm(toReleasedFolder(from.socketPath), { recursive: true, force: true })
+    for (const folder of [toReleasedFolder(from.socketPath), toMacvtapFolder(from.socketPath)])
+      await rm(folder, { recursive: true, force: true })
     await removeEmpty(dirname(from.socketPath))
     await rm(attachments, { recursive: true, force: true })
     for (const file of ['lock', IDENTITY_FILE]) await rm(join(from.stateDir, file), { force: true })

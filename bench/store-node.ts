@@ -127,6 +127,7 @@ function newNode(at: number, store: WireStore): Node {
     releasedFolder: '/nonexistent',
     leaving: new Set(),
     leaseServers: newLeaseServers(log, async () => undefined),
+    macvtaps: { folder: '/nonexistent', count: 1, podResources: undefined },
     queue: newKeyQueue(),
     log,
   }

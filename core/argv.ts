@@ -74,6 +74,20 @@ function renderStep(step: Step, options: RenderOptions): Batch {
           `tuntap add dev ${step.dev} mode tap user ${step.owner} group ${step.owner}${step.isMultiQueue ? ' multi_queue' : ''}`,
         ],
       }
+    case 'add-macvtap':
+      return {
+        tool: 'ip',
+        netns: step.netns,
+        lines: [
+          `link add link ${step.link} name ${step.dev} index ${step.index} type macvtap mode passthru`,
+        ],
+      }
+    case 'rename-link':
+      return {
+        tool: 'ip',
+        netns: step.netns,
+        lines: [`link set dev ${step.dev} name ${step.name}`],
+      }
     case 'set-link': {
       const lines: string[] = []
       if (step.isSilent)
@@ -81,6 +95,7 @@ function renderStep(step: Step, options: RenderOptions): Batch {
       if (step.hearsAll) lines.push(`link set dev ${step.dev} allmulticast on`)
       const words = [
         ...(step.mtuBytes === undefined ? [] : [`mtu ${step.mtuBytes}`]),
+        ...(step.isPromiscuous === true ? ['promisc on'] : []),
         ...(step.alias === undefined ? [] : [`alias "${step.alias}"`]),
         ...(step.up === undefined ? [] : [step.up ? 'up' : 'down']),
       ]
@@ -120,7 +135,7 @@ function renderStep(step: Step, options: RenderOptions): Batch {
           renderIngress(step.dev),
           `filter replace dev ${step.dev} ${step.hook ?? 'ingress'} ${step.isBehindPicks ? BEHIND_PICKS : FIRST} ` +
             `protocol all ${renderHandle(options.classifier)}` +
-            `${renderClassifier(options.classifier)} action mirred egress redirect dev ${step.target}`,
+            `${renderClassifier(options.classifier)} action mirred ${step.into ?? 'egress'} redirect dev ${step.target}`,
         ],
       }
     case 'pick':

@@ -68,6 +68,8 @@ export interface TapAttachment extends CommonAttachment {
   readonly attach?: 'macvtap'
   /** The macvtap's ifindex: its character device is /dev/tap and this number. */
   readonly index?: number
+  /** Where on the node the container runtime finds that device. */
+  readonly devicePath?: string
   /** QEMU opens it with several queues. */
   readonly isMultiQueue?: true
   /** The pod's own stack sends nothing out through the pod link: the VM alone speaks there. */

@@ -24,6 +24,7 @@ export const CNI_CODE = {
   IPAM_FAILED: 110,
   NODE_NAME_TAKEN: 111,
   LAUNCHER_GONE: 112,
+  DEVICE_MISSING: 113,
   INTERNAL: 199,
 } as const
 

@@ -21,6 +21,9 @@ export interface TapSide {
 /** A tap hands on what its opener wrote as received, and its opener gets what is sent through it. */
 export const TAP_SIDE: TapSide = { hears: 'ingress', isHanded: 'egress' }
 
+/** A macvtap's opener sends through it, and gets what it receives. */
+export const MACVTAP_SIDE: TapSide = { hears: 'egress', isHanded: 'ingress' }
+
 type Exchange = keyof typeof ASKED
 
 /** Which questions are answered: those about families that the pod link has an address of. */

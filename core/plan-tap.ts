@@ -2,11 +2,9 @@
 // namespace. Pure. Silent before up, mute before joined.
 import type { TapAttachment } from './attachment.ts'
 import { countPicks, planQuestions, planServer, planUnserve, TAP_SIDE } from './plan-lease.ts'
+import { QEMU_ID } from './macvtap.ts'
 import { toServerNames } from './name.ts'
 import type { Step } from './step.ts'
-
-/** Uid and gid of QEMU in a virt-launcher pod. */
-const QEMU_ID = 107
 
 export interface TapFacts {
   /** What the pod link is set to where it is an end of our wire; another CNI's link keeps its MTU. */

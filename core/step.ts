@@ -50,6 +50,21 @@ export interface AddTapStep extends InNetns {
   readonly isMultiQueue: boolean
 }
 
+/** A macvtap in passthru mode, down, with this ifindex: its character device has that number. */
+export interface AddMacvtapStep extends InNetns {
+  readonly op: 'add-macvtap'
+  readonly dev: string
+  readonly link: string
+  readonly index: number
+}
+
+/** Gives a link that is down another name. */
+export interface RenameLinkStep extends InNetns {
+  readonly op: 'rename-link'
+  readonly dev: string
+  readonly name: string
+}
+
 export interface SetLinkStep extends InNetns {
   readonly op: 'set-link'
   readonly dev: string
@@ -58,6 +73,8 @@ export interface SetLinkStep extends InNetns {
   readonly isSilent?: true
   /** Every multicast frame is taken, whoever has asked for it. */
   readonly hearsAll?: true
+  /** Frames are taken to whatever MAC. */
+  readonly isPromiscuous?: true
   readonly alias?: string
   /** Applied last, so that a link never goes up before it is silent. */
   readonly up?: boolean
@@ -73,6 +90,8 @@ export interface AddRedirectStep extends InNetns {
   readonly target: string
   /** Default: what comes in. */
   readonly hook?: Hook
+  /** Whether target sends it, which is the default, or takes it as received. */
+  readonly into?: Hook
   /** Behind the picks of the same hook; default: before all. */
   readonly isBehindPicks?: true
 }
@@ -176,6 +195,8 @@ export type Step =
   | AddAddressStep
   | AddRouteStep
   | AddTapStep
+  | AddMacvtapStep
+  | RenameLinkStep
   | SetLinkStep
   | AddRedirectStep
   | PickStep

@@ -10,6 +10,7 @@ import {
 import { parseLinks, parseRedirects, type PodLink } from '../core/pod-link.ts'
 import { CommandError } from '../core/errors.ts'
 import type { ObservedLink, ObservedLinks } from '../core/observed.ts'
+import type { Hook } from '../core/step.ts'
 import type { Run } from './run.ts'
 
 const SYS_NET = '/sys/class/net'
@@ -44,12 +45,11 @@ export async function readRedirects(
   run: Run,
   netnsPath: string | undefined,
   dev: string,
+  hook: Hook = 'ingress',
 ): Promise<readonly string[]> {
   const enter = netnsPath === undefined ? [] : ['nsenter', `--net=${netnsPath}`]
   try {
-    return parseRedirects(
-      await run([...enter, 'tc', '-j', 'filter', 'show', 'dev', dev, 'ingress']),
-    )
+    return parseRedirects(await run([...enter, 'tc', '-j', 'filter', 'show', 'dev', dev, hook]))
   } catch (error) {
     if (error instanceof CommandError && error.stderr.includes('Cannot find device')) return []
     throw error

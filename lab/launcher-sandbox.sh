@@ -1,10 +1,14 @@
 #!/bin/sh
 # PID 1 of a launcher's sandbox: already in the pod's network namespace with its /sys, and in mount and
 # pid namespaces of its own. Everything it writes is in memory, so the sandbox's end removes it all.
-# Arguments: kernel, initrd, capabilities cache, private directory, then the names of the disks.
+# Arguments: kernel, initrd, capabilities cache, private directory, files of devices as one word, then the
+# names of the disks.
 set -eu
-kernel=$1 initrd=$2 cache=$3 private=$4
-shift 4
+kernel=$1 initrd=$2 cache=$3 private=$4 devices=$5
+shift 5
+
+# Those that a device plugin handed out, as a container runtime copies them: number, owner and mode.
+given=$(for file in $devices; do stat -c '%n 0x%t 0x%T %u:%g %a' "$file"; done)
 
 mkdir -p /etc/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt
 for directory in /etc/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt /run; do
@@ -32,12 +36,10 @@ device net/tun 10 200
 # Unquoted: major and minor are two words.
 [ -z "$kvm" ] || device kvm $kvm
 [ -z "$vhost" ] || device vhost-net $vhost
-# A macvtap's character device, as a device plugin would hand it to the pod.
-for file in /sys/class/net/*/tap*/dev; do
-  [ -e "$file" ] || continue
-  tap=${file%/dev}
-  IFS=: read -r major minor <"$file"
-  device "${tap##*/}" "$major" "$minor"
+echo "$given" | while read -r file major minor owner mode; do
+  [ -n "$file" ] || continue
+  mknod -m "$mode" "/dev/${file##*/}" c "$major" "$minor"
+  chown "$owner" "/dev/${file##*/}"
 done
 
 boot=/run/kubevirt/container-disks/kernel-boot

@@ -24,6 +24,8 @@ export interface SandboxOptions {
   /** Made for user 107, inside. */
   readonly privateDirectory: string
   readonly diskNames: readonly string[]
+  /** Files of character devices outside, copied to /dev as a container runtime does. */
+  readonly devices?: readonly string[]
 }
 
 export interface Sandbox extends AsyncDisposable {
@@ -50,6 +52,7 @@ export async function newSandbox(options: SandboxOptions): Promise<Sandbox> {
     image.initrd,
     CACHE_DIRECTORY,
     options.privateDirectory,
+    (options.devices ?? []).join(' '),
     ...options.diskNames,
   ]
   const [file = '', ...args] = command

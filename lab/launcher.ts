@@ -38,6 +38,8 @@ export interface LauncherOptions {
   readonly netnsName: string
   readonly vmi: Vmi
   readonly bindings?: Readonly<Record<string, BindingRegistration>>
+  /** Files of the devices that a device plugin handed out. */
+  readonly devices?: readonly string[]
   /** Stands where a sidecar would, for tests of the lab itself. */
   readonly rewriteDomain?: (domainXml: string) => string
 }
@@ -80,7 +82,10 @@ export async function newLauncher(options: LauncherOptions): Promise<Launcher> {
   const flavour = needsWholeKernel(vmi) ? 'whole' : 'small'
   const guestPackages = listGuestPackages(vmi)
   const image = await ensureGuestImage(flavour, guestPackages)
-  const sandbox = started.use(await newSandbox({ netnsName, image, privateDirectory, diskNames }))
+  const { devices = [] } = options
+  const sandbox = started.use(
+    await newSandbox({ netnsName, image, privateDirectory, diskNames, devices }),
+  )
   const sidecars = await startSidecars(sandbox, vmi, bindings, started)
   const hooks = await newHooks(sidecars)
   const prepared = await hooks.preCloudInitIso(vmi)

@@ -24,6 +24,8 @@ export interface VmPodOptions {
   readonly bindings?: Readonly<Record<string, BindingRegistration>>
   /** Keys of the binding's configuration, on top of those of its NetworkAttachmentDefinition. */
   readonly bindKeys?: Manifest
+  /** Files of the devices that its pod was given. */
+  readonly devices?: readonly string[]
 }
 
 export interface VmPod extends AsyncDisposable {
@@ -88,7 +90,8 @@ export async function newVmPod(options: VmPodOptions): Promise<VmPod> {
     if (delegate.network !== undefined) unplugs.set(delegate.network, unplug)
     await runDelegate(options.node, delegate, { command: 'ADD', ...call })
   }
-  const launcher = started.use(await newLauncher({ netnsName: netns.name, vmi, bindings }))
+  const { devices = [] } = options
+  const launcher = started.use(await newLauncher({ netnsName: netns.name, vmi, bindings, devices }))
   const resources = started.move()
   let guest: Promise<Guest> | undefined
   const getGuest = async (): Promise<Guest> => {

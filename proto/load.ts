@@ -75,7 +75,8 @@ export function loadDomainHookService(): ServiceDefinition {
   return loadService('./plugin-v1alpha1.proto', name)
 }
 
-function loadService(file: string, name: string): ServiceDefinition {
+/** Reads a service of a .proto file that lies beside this file. */
+export function loadService(file: string, name: string): ServiceDefinition {
   const path = fileURLToPath(new URL(file, import.meta.url))
   // keepCase: the contract's field is "domainXML". defaults: proto3 leaves empty fields out of a
   // message; they are read as empty, not as undefined.

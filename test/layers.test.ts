@@ -36,7 +36,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   proto: {
     ours: ['core'],
     others: ['node:*', '@grpc/grpc-js', '@grpc/proto-loader'],
-    why: 'proto is the wire contract with KubeVirt and nothing else',
+    why: 'proto is the wire contract with KubeVirt and the kubelet and nothing else',
   },
   sidecar: {
     ours: ['core', 'proto'],
@@ -142,6 +142,20 @@ describe('layers', () => {
       )
     })
     expect(loads, 'static imports of store/kubernetes').to.deep.equal([])
+  })
+
+  it('an agent loads gRPC only for a kubelet', () => {
+    const loads = listFiles('agent').filter((file) => {
+      const text = readFileSync(join(ROOT, file), 'utf8')
+      return /^import (?!type)[^;]*?from '[^']*\/proto\/[^']*'/m.test(text)
+    })
+    expect(loads).to.deep.equal(['agent/device-plugin.ts'])
+    const importers = listFiles('agent').filter((file) =>
+      new RegExp(`^import (?!type)[^;]*?from './device-plugin.ts'`, 'm').test(
+        readFileSync(join(ROOT, file), 'utf8'),
+      ),
+    )
+    expect(importers, 'static imports of it').to.deep.equal([])
   })
 
   it('no file is too long to be read', () => {

@@ -1,5 +1,5 @@
 // The keys of a network configuration of type l2wire-bind, decoded: how a VM is attached to a pod link.
-import { CNI_CODE, CniError, DecodeError, renderValue } from '../errors.ts'
+import { DecodeError } from '../errors.ts'
 import { decodeIp } from '../ip.ts'
 import { decodeRecord, type Record_ } from '../record.ts'
 import type { PodDns } from '../resolv-conf.ts'
@@ -23,7 +23,7 @@ export interface BindConfig extends CommonConfig {
   readonly deviceID: string | undefined
 }
 
-/** Throws DecodeError, or CniError 2 for a field not supported. */
+/** Throws DecodeError. */
 export function decodeBind(
   config: Record_,
   common: CommonConfig,
@@ -54,8 +54,8 @@ export function decodeBind(
 }
 
 function decodeAttach(value: unknown): BindConfig['attach'] {
-  if (value === undefined || value === 'tap') return 'tap'
-  if (value === 'macvtap') throw unsupported('attach', value, 'tap')
+  if (value === undefined) return 'tap'
+  if (value === 'tap' || value === 'macvtap') return value
   throw new DecodeError('attach', value, 'one of tap, macvtap')
 }
 
@@ -95,12 +95,4 @@ function decodeList(
 function decodeDomain(value: unknown, path: string): string {
   if (typeof value === 'string' && /^[\w-]{1,63}(\.[\w-]{1,63})*\.?$/.test(value)) return value
   throw new DecodeError(path, value, 'a domain name')
-}
-
-// CNI spec: error 2 must name the key and its value.
-function unsupported(key: string, value: unknown, expected: string): CniError {
-  return new CniError(
-    CNI_CODE.UNSUPPORTED_FIELD,
-    `Cannot use "${key}": it is ${renderValue(value)}, this version supports ${expected}`,
-  )
 }

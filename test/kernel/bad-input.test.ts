@@ -90,10 +90,10 @@ describe('bad input', function () {
       words: ['mtu', 'big'],
     },
     {
-      name: 'an unsupported field',
-      config: { ...BIND, attach: 'macvtap' },
-      code: 2,
-      words: ['attach', 'macvtap'],
+      name: 'a way to attach that is none',
+      config: { ...BIND, attach: 'bridge' },
+      code: 7,
+      words: ['attach', 'bridge', 'tap, macvtap'],
     },
     {
       name: 'an ipam of the wrong type',

@@ -311,6 +311,14 @@ describe('decodePluginConfig() of l2wire-bind', () => {
     const config = decodePluginConfig({ ...BIND, args: {} }, { ...ARGS, command: 'DEL' })
     expect(config).to.deep.include({ logicNetworkName: '' })
   })
+  it('attaches by tap, or by macvtap with the device that Multus names', () => {
+    expect(decodePluginConfig(BIND, ARGS)).to.deep.include({ attach: 'tap', deviceID: undefined })
+    const macvtap = { ...BIND, attach: 'macvtap', deviceID: '70000001' }
+    expect(decodePluginConfig(macvtap, ARGS)).to.deep.include({
+      attach: 'macvtap',
+      deviceID: '70000001',
+    })
+  })
   const refused: readonly { name: string; config: object; code: number }[] = [
     { name: 'no network name', config: { args: undefined }, code: 7 },
     {
@@ -319,7 +327,6 @@ describe('decodePluginConfig() of l2wire-bind', () => {
       code: 7,
     },
     { name: 'an attach it does not know', config: { attach: 'bridge' }, code: 7 },
-    { name: 'macvtap', config: { attach: 'macvtap' }, code: 2 },
     { name: 'a sidecar that is no yes or no', config: { sidecar: 'yes' }, code: 7 },
   ]
   for (const { name, config, code } of refused)
