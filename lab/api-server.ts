@@ -197,6 +197,9 @@ function toApiServerArgv(
     `--service-account-signing-key-file=${join(folder, 'service-account.key')}`,
     '--service-cluster-ip-range=10.96.0.0/16',
     '--allow-privileged=true',
+    // Of Kubernetes 1.36 on they are there without a word.
+    '--feature-gates=MutatingAdmissionPolicy=true',
+    '--runtime-config=admissionregistration.k8s.io/v1beta1=true',
     // Without a controller manager no namespace has the account that this one would want in each pod.
     '--disable-admission-plugins=ServiceAccount',
     // A loopback address is no endpoint for others.

@@ -41,17 +41,30 @@ async function writeNadCrd(target: string): Promise<void> {
 }
 
 async function ensureKubevirtCrds(say: Say): Promise<string> {
-  const why = 'defines KubeVirt and VirtualMachine'
-  const name = 'kubevirt-crds.json'
-  const sources = ['main.go']
-  return ensureGoProduct(
-    { module: KUBEVIRT_MODULE, name, why, make: writeKubevirtCrds, sources },
-    say,
-  )
+  const why = 'defines KubeVirt, VirtualMachine and Plugin'
+  return ensureKubevirtList({ name: 'kubevirt-crds.json', why, argv: [] }, say)
 }
 
-/** By KubeVirt's own code, which makes them when its operator starts. */
-async function writeKubevirtCrds(target: string): Promise<void> {
+/** A file of the admission policies that KubeVirt has for plugins and for pods with their sidecars. */
+export async function ensureKubevirtPolicies(say: Say = () => undefined): Promise<string> {
+  const why = 'says which plugins KubeVirt takes'
+  return ensureKubevirtList({ name: 'kubevirt-policies.json', why, argv: ['policies'] }, say)
+}
+
+interface KubevirtList {
+  readonly name: string
+  readonly why: string
+  readonly argv: readonly string[]
+}
+
+async function ensureKubevirtList({ name, why, argv }: KubevirtList, say: Say): Promise<string> {
+  const sources = ['main.go']
+  const make = async (target: string) => writeKubevirtList(target, argv)
+  return ensureGoProduct({ module: KUBEVIRT_MODULE, name, why, make, sources }, say)
+}
+
+/** By KubeVirt's own code, which makes it when its operator starts. */
+async function writeKubevirtList(target: string, argv: readonly string[]): Promise<void> {
   const { folder } = await getGoModule(KUBEVIRT_MODULE, KUBEVIRT)
   const files = ['crds.go', 'validations_generated.go'].map((file) => [
     join(KUBEVIRT_MODULE, 'components', file),
@@ -60,7 +73,8 @@ async function writeKubevirtCrds(target: string): Promise<void> {
   const overlay = `${target}.overlay`
   try {
     await writeFile(overlay, JSON.stringify({ Replace: Object.fromEntries(files) as Manifest }))
-    await writeFile(target, await runGo(KUBEVIRT_MODULE, ['run', '-overlay', overlay, '.']))
+    const run = ['run', '-overlay', overlay, '.', ...argv]
+    await writeFile(target, await runGo(KUBEVIRT_MODULE, run))
   } finally {
     await rm(overlay, { force: true })
   }

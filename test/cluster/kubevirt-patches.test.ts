@@ -14,7 +14,7 @@ import { getBinding, getMapping, readManifest, ROOT, type Manifest } from '../..
 import { getApi } from './fixture-api.ts'
 
 const FOLDER = join(ROOT, 'kubevirt-patches')
-const GATE_SCRIPT = join(FOLDER, 'kubevirt-1.4/feature-gate.sh')
+const GATE_SCRIPT = join(FOLDER, 'feature-gate.sh')
 const GATE = 'NetworkBindingPlugins'
 
 const OTHERS = {
@@ -77,7 +77,7 @@ async function newSubject(api: LabApiServer, spec: Manifest): Promise<Subject> {
     patch: async (file) => {
       await api.kubectl(['patch', ...at, '--type', 'merge', '--patch-file', join(FOLDER, file)])
     },
-    gate: async (command) => runGateScript(api, command, namespace),
+    gate: async (command) => runGateScript(api, command, GATE, namespace),
     read: async () => api.kubectl(['get', ...at, '-o', `jsonpath=${path}`]),
     readSpec: async () =>
       getMapping(await api.getObject('kubevirt', 'kubevirt', namespace), 'spec'),
@@ -176,9 +176,9 @@ describe('kubevirt-patches', function () {
     expect(await readNames()).to.have.members(['passt', 'l2wire-macvtap'])
   })
 
-  describe('the feature gate of KubeVirt 1.4', () => {
+  describe('feature-gate.sh', () => {
     for (const { name, spec } of OBJECTS)
-      it(`is added to a KubeVirt ${name}, once, and taken away again`, async () => {
+      it(`adds a gate to a KubeVirt ${name}, once, and takes it away again`, async () => {
         const subject = await newSubject(api, spec)
         const before = await subject.read()
         const gates = spec === OTHERS ? ['LiveMigration', 'Snapshot'] : []
@@ -192,7 +192,15 @@ describe('kubevirt-patches', function () {
         if (Object.keys(spec).length > 0) expect(await subject.read()).to.equal(before)
       })
 
-    it('is taken from between others, and one of a longer name is not mistaken for it', async () => {
+    it('adds and takes away whatever gate it is told of', async () => {
+      const subject = await newSubject(api, OTHERS)
+      await runGateScript(api, 'enable', 'Plugins', subject.namespace)
+      expect(await readGates(subject)).to.deep.equal(['LiveMigration', 'Snapshot', 'Plugins'])
+      await runGateScript(api, 'disable', 'Plugins', subject.namespace)
+      expect(await readGates(subject)).to.deep.equal(['LiveMigration', 'Snapshot'])
+    })
+
+    it('takes a gate from between others, and mistakes none of a longer name for it', async () => {
       const featureGates = ['A', GATE, `${GATE}V2`, 'B']
       const subject = await newSubject(api, {
         configuration: { developerConfiguration: { featureGates } },
@@ -203,11 +211,12 @@ describe('kubevirt-patches', function () {
       expect(await readGates(subject)).to.deep.equal(['A', `${GATE}V2`, 'B', GATE])
     })
 
-    it('is refused in words without a command, and without a KubeVirt', async () => {
+    it('refuses in words without a command, a gate that is none, and without a KubeVirt', async () => {
       const subject = await newSubject(api, {})
       for (const [argv, words] of [
-        [['juggle', subject.namespace], 'Usage'],
-        [['enable', subject.namespace, 'other'], '"other" not found'],
+        [['juggle', GATE, subject.namespace], 'Usage'],
+        [['enable', 'A,B', subject.namespace], 'Usage'],
+        [['enable', GATE, subject.namespace, 'other'], '"other" not found'],
       ] as const) {
         let said = ''
         try {

@@ -1,23 +1,24 @@
 #!/bin/sh
-# KubeVirt 1.4 has network binding plugins behind the feature gate NetworkBindingPlugins; 1.5 and newer
-# need no gate. This adds the gate, or takes it away, and leaves all others as they are.
+# Adds a feature gate to a KubeVirt, or takes it away, and leaves all others as they are: NetworkBindingPlugins
+# for KubeVirt 1.4, which has the bindings behind it (1.5 and newer need no gate); Plugins for plugin/.
 #
 # A patch file cannot: the gates are a list. A merge patch would replace it, gates of the admin included; a
 # JSON patch fails where there is none yet, and adds a second one where ours is there already.
 #
-# Usage: feature-gate.sh enable|disable [NAMESPACE [NAME]]      KUBECTL may name another kubectl.
+# Usage: feature-gate.sh enable|disable GATE [NAMESPACE [NAME]]      KUBECTL may name another kubectl.
 set -eu
 
 usage() {
-  echo "Usage: feature-gate.sh enable|disable [NAMESPACE [NAME]]" >&2
+  echo "Usage: feature-gate.sh enable|disable GATE [NAMESPACE [NAME]]" >&2
   exit 2
 }
 
-[ $# -ge 1 ] && [ $# -le 3 ] || usage
+[ $# -ge 2 ] && [ $# -le 4 ] || usage
 command=$1
-namespace=${2:-kubevirt}
-name=${3:-kubevirt}
-gate='"NetworkBindingPlugins"'
+case $2 in '' | *[!A-Za-z0-9]*) usage ;; esac
+gate="\"$2\""
+namespace=${3:-kubevirt}
+name=${4:-kubevirt}
 
 on_kubevirt() {
   verb=$1
@@ -36,7 +37,7 @@ list=${list%]}
 
 case $command,,$list, in
 enable,*",$gate,"*)
-  echo "The feature gate NetworkBindingPlugins is there already."
+  echo "The feature gate $2 is there already."
   exit 0
   ;;
 enable,*) list=${list:+$list,}$gate ;;
@@ -44,7 +45,7 @@ disable,*",$gate,"*)
   list=$(printf '%s' "$list" | tr ',' '\n' | grep -vxF "$gate" | paste -sd, -)
   ;;
 disable,*)
-  echo "The feature gate NetworkBindingPlugins is not there."
+  echo "The feature gate $2 is not there."
   exit 0
   ;;
 *) usage ;;
