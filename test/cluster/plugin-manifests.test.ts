@@ -12,6 +12,14 @@ import { ensureKubevirtPolicies } from '../../lab/cluster-crds.ts'
 import { getBinding, getMapping, readManifest, ROOT, type Manifest } from '../../lab/manifests.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { newApi } from './fixture-api.ts'
+import {
+  addPodLink,
+  newDomainXml,
+  newLaunchedPod,
+  newVmi,
+  type Defined,
+} from './fixture-kubevirt-hooks.ts'
+import type { Answer } from './fixture-virt-launcher.ts'
 
 const FOLDER = 'kubevirt-patches/plugin'
 const PLUGIN = join(ROOT, FOLDER, 'plugin.yaml')
@@ -229,3 +237,32 @@ async function readSocketPath(): Promise<unknown> {
   const [hook] = getMapping(await readPlugin(), 'spec')['domainHooks'] as readonly Manifest[]
   return getMapping(hook ?? {}, 'sidecar')['socketPath']
 }
+
+describe("the Plugin's condition, evaluated by KubeVirt", function () {
+  this.timeout(60_000)
+
+  it('holds for VMs with a binding of ours, and no other VM waits for the hook', async () => {
+    await using pod = await newLaunchedPod()
+    const { netns, launcher } = pod
+    await addPodLink(netns, { nic: 'ge0', mac: '02:00:00:00:01:00' })
+    const plugins = [await readPlugin()]
+    const define = async (nics: Parameters<typeof newVmi>[0]): Promise<Answer<Defined>> => {
+      const vmi = newVmi(nics)
+      return launcher.play({
+        do: 'define',
+        vmi,
+        domain: newDomainXml(vmi),
+        plugins,
+        context: 'Boot',
+      })
+    }
+    // There is no socket yet: KubeVirt would wait for it for longer than this test may take.
+    const others = await define({ mgmt: { masquerade: {} }, vf: { binding: { name: 'passt' } } })
+    expect(others.result?.xml).to.equal(others.result?.given)
+    await launcher.newPluginSidecar({ name: 'l2wire', socketPath: String(await readSocketPath()) })
+    for (const name of OUR_BINDINGS) {
+      const { result } = await define({ mgmt: { masquerade: {} }, ge0: { binding: { name } } })
+      expect(result?.xml, name).to.include('ua-ge0')
+    }
+  })
+})
