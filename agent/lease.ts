@@ -8,8 +8,8 @@ import { planServerAddresses } from '../core/plan-lease.ts'
 import type { PodLink } from '../core/pod-link.ts'
 import { observeAddressing } from '../kernel/addresses.ts'
 import { applySteps } from '../kernel/apply.ts'
-import { enableRouting } from '../kernel/ipv6.ts'
 import { readRouter } from '../kernel/router.ts'
+import { setServerSysctls } from '../kernel/server-sysctls.ts'
 import type { Node } from './node.ts'
 
 /** Undefined for a link without addresses. Throws CommandError. */
@@ -42,7 +42,8 @@ export async function addressServer(node: Node, attachment: TapAttachment): Prom
   const { lease, netns, tap } = attachment
   if (lease === undefined) return
   const { server } = toServerNames(tap)
-  if (lease.ipv6 !== undefined) await enableRouting(node.run, node.netSysctls, netns.path, server)
+  const hasIpv6 = lease.ipv6 !== undefined
+  await setServerSysctls(node.run, node.netSysctls, netns.path, server, hasIpv6)
   const { addresses } = await observeAddressing(node.run, netns.path, server)
   const steps = planServerAddresses(attachment, lease, addresses)
   await applySteps(node.run, node.classifier, steps)

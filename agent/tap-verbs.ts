@@ -11,12 +11,13 @@ import { findPodLink, getPodLink, type PodLink } from '../core/pod-link.ts'
 import type { Step } from '../core/step.ts'
 import { listDefaultDevices } from '../kernel/addresses.ts'
 import { applyRemoval, applySteps } from '../kernel/apply.ts'
-import { listPodLinks, readRedirects } from '../kernel/links.ts'
+import { listPodLinks, readMuteFault, readRedirects } from '../kernel/links.ts'
 import { isSameNetns, openNetns } from '../kernel/netns.ts'
 import { attach } from './attach.ts'
 import { explainAddFailure } from './explain.ts'
 import { readNicWish } from './launcher.ts'
 import { addressServer, readLease } from './lease.ts'
+import { removeLeftovers } from './leftover-tap.ts'
 import {
   findMacvtapFault,
   makeMacvtap,
@@ -47,7 +48,8 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
     const own = { podLink: podLink.name, mtuBytes, isMuted, lease }
     const wanted = toTapAttachment(args, config, netns, own, wish)
     refuseTaken(args.ifname, args, links)
-    refuseTaken(wanted.tap, args, links)
+    const left = await removeLeftovers(node, wanted, links)
+    refuseTaken(wanted.tap, args, left)
     const add = async (attachment: TapAttachment): Promise<void> =>
       attach(node, {
         attachment,
@@ -56,7 +58,7 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
         make: async () => {
           // Without a sidecar the guest is told the pod link's MTU, so that one stays as advertised.
           const maxFrameBytes = config.hasSidecar ? wireEnd?.maxFrameBytes : undefined
-          await makeTap(node, attachment, links, maxFrameBytes)
+          await makeTap(node, attachment, left, maxFrameBytes)
           if (wish.wantsNetworkData) await markForSidecar(node, attachment)
           if (lease !== undefined) await node.leaseServers.start(attachment)
           return attachment
@@ -164,9 +166,12 @@ export async function checkTap(node: Node, attachment: TapAttachment): Promise<v
   const fault = isMacvtap(attachment)
     ? await findMacvtapFault(node, attachment)
     : await findTapFault(node, attachment)
-  const what = fault ?? (isServed ? undefined : 'its DHCP server does not run, expected it to')
+  const { tap, netns, podLink, isMuted } = attachment
+  const what =
+    fault ??
+    (isMuted ? await readMuteFault(node.run, netns.path, podLink, tap) : undefined) ??
+    (isServed ? undefined : 'its DHCP server does not run, expected it to')
   if (what === undefined) return
-  const { tap, netns } = attachment
   throw new CniError(CNI_CODE.CHECK_FAILED, `Cannot confirm "${tap}" in "${netns.path}": ${what}`)
 }
 

@@ -179,6 +179,12 @@ function renderStep(step: Step, options: RenderOptions): Batch {
           `link set dev ${step.dev} addrgenmode none`,
         ],
       }
+    case 'set-neighbour':
+      return {
+        tool: 'ip',
+        netns: step.netns,
+        lines: [`neigh replace ${step.address} lladdr ${step.mac} dev ${step.dev} nud permanent`],
+      }
     case 'take-all':
     case 'forget-take-all': {
       const table = `netdev l2wire-${step.dev}`

@@ -3,6 +3,7 @@
 import type { TapAttachment } from './attachment.ts'
 import { ANSWERED, ASKED, fromMac, type FrameMatch } from './frame-match.ts'
 import { parseCidr } from './ip.ts'
+import { toEui64 } from './eui64.ts'
 import type { Lease } from './lease.ts'
 import { toServerNames } from './name.ts'
 import type { AddAddressStep, Hook, Step } from './step.ts'
@@ -115,10 +116,11 @@ export function isPrefixOnLink(ipv6: string): boolean {
 /** What the server's end has, but for what is there; the interface must be up, and speak IPv6 where it is to. */
 export function planServerAddresses(
   { netns: { path: netns }, tap }: TapAttachment,
-  { ipv6, router }: Lease,
+  { ipv4, ipv6, mac, router }: Lease,
   there: readonly string[],
 ): readonly Step[] {
-  const common = { op: 'add-address', netns, dev: toServerNames(tap).server } as const
+  const dev = toServerNames(tap).server
+  const common = { op: 'add-address', netns, dev } as const
   const steps: readonly AddAddressStep[] = [
     { ...common, address: `${SERVER_ADDRESS}/32` },
     ...(ipv6 === undefined
@@ -130,7 +132,15 @@ export function planServerAddresses(
           { ...common, address: `${ipv6.split('/')[0]}/${RA_PREFIX}`, isAlone: true as const },
         ]),
   ]
-  return steps.filter(({ address }) => !there.includes(address))
+  // Nobody answers when the server asks where the VM is.
+  const known = [
+    ...(ipv4 === undefined ? [] : [ipv4.split('/')[0] ?? '']),
+    ...(ipv6 === undefined ? [] : [toEui64(mac)]),
+  ]
+  return [
+    ...steps.filter(({ address }) => !there.includes(address)),
+    ...known.map((address) => ({ op: 'set-neighbour', netns, dev, address, mac }) as const),
+  ]
 }
 
 export function planUnserve({ netns: { path: netns }, tap }: TapAttachment): readonly Step[] {

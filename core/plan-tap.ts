@@ -4,7 +4,15 @@ import type { TapAttachment } from './attachment.ts'
 import { countPicks, planQuestions, planServer, planUnserve, TAP_SIDE } from './plan-lease.ts'
 import { QEMU_ID } from './macvtap.ts'
 import { toServerNames } from './name.ts'
+import type { PodLink } from './pod-link.ts'
 import type { Step } from './step.ts'
+
+/** By which a tap of ours is told from KubeVirt's of the same name, whatever else it says. */
+const OURS = 'l2wire '
+
+export function isOurTap({ alias }: Pick<PodLink, 'alias'>): boolean {
+  return alias.startsWith(OURS)
+}
 
 export interface TapFacts {
   /** What the pod link is set to where it is an end of our wire; another CNI's link keeps its MTU. */
@@ -35,7 +43,14 @@ export function planTap(attachment: TapAttachment, facts: TapFacts): readonly St
             isMultiQueue: attachment.isMultiQueue === true,
           } as const,
         ]),
-    { op: 'set-link', netns, dev: tap, mtuBytes, isSilent: true },
+    {
+      op: 'set-link',
+      netns,
+      dev: tap,
+      mtuBytes,
+      isSilent: true,
+      ...(there.has(tap) ? {} : { alias: `${OURS}tap of ${podLink}` }),
+    },
     {
       op: 'set-link',
       netns,

@@ -1,6 +1,7 @@
 // Who is a pod link's IPv6 gateway: the link-local address and the MAC that advertisements of it must
 // come from, so that guests send to the real one. Pure.
 import { DecodeError } from './errors.ts'
+import { fromEui64 } from './eui64.ts'
 import type { Router } from './lease.ts'
 
 /** A device of the node that a pod's gateway may be. */
@@ -72,7 +73,7 @@ export function findRouter(
 ): Router | undefined {
   const has = candidates.find(({ addresses }) => addresses.includes(gateway))
   if (isLinkLocal(gateway)) {
-    const mac = has?.mac ?? neighbours.get(gateway) ?? toEui64Mac(gateway)
+    const mac = has?.mac ?? neighbours.get(gateway) ?? fromEui64(gateway)
     return mac === undefined ? undefined : { linkLocal: gateway, mac }
   }
   const linkLocal = has?.addresses.find(isLinkLocal)
@@ -81,18 +82,4 @@ export function findRouter(
 
 function isLinkLocal(address: string): boolean {
   return /^fe[89ab]/.test(address)
-}
-
-/** The MAC that a link-local address was made of (RFC 4291, appendix A), if it was. */
-function toEui64Mac(linkLocal: string): string | undefined {
-  const [, tail] = /^fe80::((?:[0-9a-f]{1,4}:){3}[0-9a-f]{1,4})$/.exec(linkLocal) ?? []
-  const digits = tail
-    ?.split(':')
-    .map((group) => group.padStart(4, '0'))
-    .join('')
-  if (digits?.slice(6, 10) !== 'fffe') return undefined
-  // The bit that says "local" is turned over.
-  const first = (Number.parseInt(digits.slice(0, 2), 16) ^ 2).toString(16).padStart(2, '0')
-  const bytes = [first, ...(`${digits.slice(2, 6)}${digits.slice(10)}`.match(/../g) ?? [])]
-  return bytes.join(':')
 }

@@ -131,6 +131,14 @@ export interface AddPairStep extends InNetns {
   readonly mac?: string
 }
 
+/** An address behind dev is reached at this MAC, without asking. */
+export interface SetNeighbourStep extends InNetns {
+  readonly op: 'set-neighbour'
+  readonly dev: string
+  readonly address: string
+  readonly mac: string
+}
+
 /** Whatever arrives at dev is taken for its own, to whichever MAC it was sent; or no longer. */
 export interface TakeAllStep extends InNetns {
   readonly op: 'take-all' | 'forget-take-all'
@@ -204,6 +212,7 @@ export type Step =
   | LetThroughStep
   | AddPairStep
   | TakeAllStep
+  | SetNeighbourStep
   | DelQueueStep
   | DelRedirectStep
   | DelLinkStep

@@ -7,9 +7,6 @@ import type { Run } from './run.ts'
 /** Where they are unless somebody mounted them elsewhere. */
 export const NET_SYSCTLS = '/proc/sys/net'
 
-/** Seconds; the kernel takes an int, and counts it in jiffies. */
-const A_LONG_TIME = 1_000_000
-
 /** Switches IPv6 on, and lets addresses outlive a link that goes down and up. Throws CommandError. */
 export async function enableIpv6(
   run: Run,
@@ -24,24 +21,4 @@ export async function enableIpv6(
   if ((await run([...enter, 'cat', ...switches])).includes('1'))
     await run([...enter, 'tee', ...switches], { input: '0\n' })
   await run([...enter, 'tee', toPath(dev, 'keep_addr_on_down')], { input: '1\n' })
-}
-
-/**
- * Lets an interface act as the router that its VM is told of: IPv6 on, solicitations heard, and whoever
- * sent one kept as a neighbour, since nobody could answer when asked whether it is still there. Throws
- * CommandError.
- */
-export async function enableRouting(
-  run: Run,
-  folder: string,
-  netnsPath: string,
-  dev: string,
-): Promise<void> {
-  const write = async (value: string, ...paths: readonly string[]): Promise<void> => {
-    const files = paths.map((path) => join(folder, 'ipv6', path))
-    await run(['nsenter', `--net=${netnsPath}`, 'tee', ...files], { input: `${value}\n` })
-  }
-  await write('0', `conf/${dev}/disable_ipv6`)
-  await write('1', `conf/${dev}/forwarding`)
-  await write(`${A_LONG_TIME}`, `neigh/${dev}/delay_first_probe_time`)
 }

@@ -7,6 +7,7 @@ import {
   parseFilterAnswers,
   renderFilterQueries,
 } from '../core/node-observation.ts'
+import { findMuteFault } from '../core/mute.ts'
 import { parseLinks, parseRedirects, type PodLink } from '../core/pod-link.ts'
 import { CommandError } from '../core/errors.ts'
 import type { ObservedLink, ObservedLinks } from '../core/observed.ts'
@@ -54,6 +55,18 @@ export async function readRedirects(
     if (error instanceof CommandError && error.stderr.includes('Cannot find device')) return []
     throw error
   }
+}
+
+/** In words, why not the opener of a tap alone speaks on a pod link. Throws CommandError. */
+export async function readMuteFault(
+  run: Run,
+  netnsPath: string,
+  podLink: string,
+  tap: string,
+): Promise<string | undefined> {
+  const enter = ['nsenter', `--net=${netnsPath}`]
+  const said = await run([...enter, 'tc', '-j', 'filter', 'show', 'dev', podLink, 'egress'])
+  return findMuteFault(said, podLink, tap)
 }
 
 /**

@@ -321,7 +321,7 @@ describe('planTap()', () => {
     expect(render(planTap(TAP, { maxFrameBytes: 9216, there: new Set() }))).to.deep.equal([
       '/run/netns/c1: ip tuntap add dev tap1 mode tap user 107 group 107',
       '/run/netns/c1: ip link set dev tap1 addrgenmode none arp off multicast off',
-      '/run/netns/c1: ip link set dev tap1 mtu 1500',
+      '/run/netns/c1: ip link set dev tap1 mtu 1500 alias "l2wire tap of pod1"',
       '/run/netns/c1: ip link set dev pod1 addrgenmode none arp off multicast off',
       '/run/netns/c1: ip link set dev pod1 mtu 9216',
       '/run/netns/c1: tc qdisc replace dev tap1 root noqueue',

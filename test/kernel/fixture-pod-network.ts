@@ -15,6 +15,8 @@ import type { Station } from '../../kernel/station.ts'
 
 export const BRIDGE = 'l2wpn0'
 export const CONTAINER = 'c1'
+/** What macvlans are made on; the test makes it. */
+export const PARENT = 'l2wpm0'
 const CLIENT_MS = 40_000
 
 /** What host-local gives: IPv4, IPv6, or both. */
@@ -40,12 +42,16 @@ export interface PodNetwork extends AsyncDisposable {
   /** As host-local gave them, "198.51.100.2/24". */
   readonly addresses: readonly string[]
   readonly bind: (command: 'ADD' | 'CHECK' | 'DEL', more?: Manifest) => Promise<CniAnswer>
+  /** ADD of ours; throws unless it says yes. */
+  readonly add: (more?: Manifest) => Promise<void>
   /** CHECK of the plugin that made the pod link. */
   readonly checkPrimary: () => Promise<CniAnswer>
   /** The VM starts: its tap is opened. */
   readonly open: () => Promise<AsyncDisposable>
   /** udhcpc of busybox: what its script was told. */
   readonly askIpv4: () => Promise<ReadonlyMap<string, string>>
+  /** udhcpc once more, when it has what it is told and asks for it again: what its script was told. */
+  readonly renewIpv4: () => Promise<string>
   /** dhclient, which names itself by this kind of DUID: what its script was told. */
   readonly askIpv6: (duid: 'LL' | 'LLT') => Promise<ReadonlyMap<string, string>>
   /** The router that the guest's own kernel has learnt of, once it has: link-local address and MAC. */
@@ -84,8 +90,9 @@ export async function newPodNetwork(
     type: plugin,
     mtu: 1450,
     ...(plugin === 'bridge' ? { bridge: BRIDGE, isGateway: true } : {}),
+    ...(plugin === 'macvlan' ? { master: PARENT, mode: 'bridge' } : {}),
     ...more,
-    ipam: {
+    ipam: more['ipam'] ?? {
       type: 'host-local',
       dataDir: `${node.folder}/ipam`,
       ranges: families.map((family) => [{ subnet: RANGES[family].subnet }]),
@@ -124,9 +131,14 @@ export async function newPodNetwork(
     mac,
     addresses: listAddresses(added),
     bind,
+    add: async (extra = {}) => {
+      const answer = await bind('ADD', extra)
+      expect(answer.exitCode, answer.stdout).to.equal(0)
+    },
     checkPrimary: async () => callPrimary('CHECK', { prevResult: added.output }),
     open: async () => openTap(pod, 'tap0', guest, mac),
     askIpv4: async () => ask(guest, UDHCPC),
+    renewIpv4: async () => renewIpv4(guest),
     askIpv6: async (duid) => ask(guest, DHCLIENT, duid),
     readRouter: async () => readRouter(guest),
     readGateway,
@@ -174,6 +186,37 @@ const UDHCPC = `
 const DHCLIENT = `
   files="-cf /dev/null -lf $folder/lease -pf $folder/pid -sf $folder/script"
   dhclient -6 -1 -d -D "$1" $files ${GUEST_NIC} 2>&1 || :`
+
+// Sets what it is told, since a renewal goes the way of the routes.
+const RENEWING = `
+  mkfifo "$folder/said"
+  busybox udhcpc -i ${GUEST_NIC} -f -n -t 5 -T 1 -s "$folder/script" > "$folder/said" 2>/dev/null & client=$!
+  while read -r line; do
+    echo "$line"
+    case $line in
+      done-bound) kill -USR1 $client;;
+      done-renew) kill $client;;
+    esac
+  done < "$folder/said"`
+const SETTING = `#!/bin/sh
+case $1 in
+  bound)
+    ip address add "$ip/$mask" dev "$interface"
+    ip route add default via "$router" dev "$interface";;
+  renew)
+    echo renewed
+    env;;
+esac
+echo "done-$1"
+`
+
+async function renewIpv4(guest: LabNetns): Promise<string> {
+  const script = `
+    folder=$(mktemp -d) && trap 'rm -r "$folder"' EXIT
+    cat > "$folder/script" && chmod 755 "$folder/script"
+    ${RENEWING}`
+  return run(['nsenter', `--net=${guest.path}`, 'sh', '-euc', script], { input: SETTING })
+}
 
 async function ask(
   guest: LabNetns,

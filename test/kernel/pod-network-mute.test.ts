@@ -114,7 +114,7 @@ describe('a pod link that a VM took over', function () {
         await speak(network)
         expect(await capture.stop(), 'a stack that is not mute is heard').to.not.be.empty
       }
-      await network.bind('ADD', { dhcp: hasServer })
+      await network.add({ dhcp: hasServer })
       await using _ = await network.open()
       await using capture = await network.far.startCapture()
       await speak(network)
@@ -130,7 +130,7 @@ describe('a pod link that a VM took over', function () {
       more: { mtu: 9216 },
       isQuiet: true,
     })
-    await network.bind('ADD')
+    await network.add()
     await using _ = await network.open()
     await network.guest.run(['ip', 'link', 'set', 'dev', 'nic0', 'mtu', '9216'])
     // The opener pads runts, and the node's end of the pod's veth has a stack that speaks.
@@ -148,7 +148,7 @@ describe('a pod link that a VM took over', function () {
       families: [4, 6],
       isQuiet: true,
     })
-    await network.bind('ADD')
+    await network.add()
     await using _ = await network.open()
     const { mac } = network
     const kept = [
@@ -178,7 +178,7 @@ describe('a pod link that a VM took over', function () {
         families: [family],
         isQuiet: true,
       })
-      await network.bind('ADD')
+      await network.add()
       await using _ = await network.open()
       const { mac } = network
       const ipv4 = [newDatagram({ from: mac, ports: [68, 67] })]

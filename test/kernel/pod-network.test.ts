@@ -1,11 +1,17 @@
 // A VM straight on a pod link with addresses, made by Debian's CNI plugins and host-local: what a stock
 // DHCP client behind the tap is told, and by whom it is heard.
+import { rm } from 'node:fs/promises'
+
 import { expect } from 'chai'
 import { after, before, describe, it } from 'mocha'
 
+import { run } from '../../kernel/run.ts'
+import { getNadConfig, readManifest } from '../../lab/manifests.ts'
+import { newLabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
+import { GUEST_NIC } from '../../lab/tap-opener.ts'
 import { listTraces } from '../../lab/traces.ts'
-import { newPodNetwork, RANGES } from './fixture-pod-network.ts'
+import { CONTAINER, newPodNetwork, PARENT, RANGES } from './fixture-pod-network.ts'
 
 const DNS = { nameservers: ['10.96.0.10', 'fd00::10'], search: ['svc.test', 'test'] }
 
@@ -29,7 +35,7 @@ describe('a VM on a pod network', function () {
   ] as const)
     it(`is told the pod's address on a link of ${plugin}`, async () => {
       await using network = await newPodNetwork(node, { plugin, families: [4, 6] })
-      expect((await network.bind('ADD', { dns: DNS })).stdout).to.include('cniVersion')
+      await network.add({ dns: DNS })
       for (const answer of [await network.bind('CHECK'), await network.checkPrimary()])
         expect(answer, answer.stdout).to.include({ exitCode: 0 })
       await using _ = await network.open()
@@ -58,4 +64,143 @@ describe('a VM on a pod network', function () {
         network.addresses[1]?.split('/')[0],
       )
     })
+
+  it("is told the pod's address on a link of macvlan, and hears what is sent to its groups", async () => {
+    await using outside = await newLabNetns('outside', { ipv6: true })
+    await run(`ip link add ${PARENT} type veth peer name up0 netns ${outside.name}`.split(' '))
+    try {
+      for (const words of [
+        'link set dev up0 up',
+        `address add ${RANGES[4].gateway}/24 dev up0`,
+        `address add ${RANGES[6].gateway}/64 dev up0 nodad`,
+      ])
+        await outside.run(['ip', ...words.split(' ')])
+      await run(['ip', 'link', 'set', 'dev', PARENT, 'up'])
+      await using network = await newPodNetwork(node, { plugin: 'macvlan', families: [4, 6] })
+      await network.add()
+      for (const answer of [await network.bind('CHECK'), await network.checkPrimary()])
+        expect(answer, answer.stdout).to.include({ exitCode: 0 })
+      await using _ = await network.open()
+      const told = await network.askIpv4()
+      const ip = network.addresses[0]?.split('/')[0] ?? ''
+      expect(Object.fromEntries(told)).to.include({ ip, mask: '24', router: RANGES[4].gateway })
+      await network.guest.run(['ip', 'address', 'add', `${ip}/24`, 'dev', GUEST_NIC])
+      const ipv6 = network.addresses[1] ?? ''
+      await network.guest.run(['ip', 'address', 'add', ipv6, 'dev', GUEST_NIC, 'nodad'])
+      // The answer to an IPv6 neighbour's question is to a group that the VM alone has joined.
+      for (const ping of [`ping -c 1 -W 5 ${ip}`, `ping6 -c 1 -W 5 ${ipv6.split('/')[0]}`])
+        expect(await outside.run(['busybox', ...ping.split(' ')])).to.include('1 packets received')
+      expect(node.readLog()).to.include('the IPv6 gateway cannot be seen from this node')
+    } finally {
+      await run(['ip', 'link', 'del', 'dev', PARENT])
+    }
+  })
+
+  it('is told nothing by us where its network says "dhcp": false, or where there is nothing to tell', async () => {
+    for (const [more, config] of [
+      [{}, { dhcp: false }],
+      [{ ipam: {} }, {}],
+    ] as const) {
+      await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4], more })
+      await network.add(config)
+      expect((await network.bind('CHECK', config)).exitCode).to.equal(0)
+      expect(await network.pod.run(['ip', '-br', 'link', 'show'])).to.not.include('lws0')
+      expect(await readServers()).to.equal('')
+    }
+  })
+
+  it('is told the first of several addresses, and a log line names the others', async () => {
+    await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4] })
+    await network.pod.run(['ip', 'address', 'add', '203.0.113.5/24', 'dev', 'eth0'])
+    await network.add()
+    await using _ = await network.open()
+    expect((await network.askIpv4()).get('ip')).to.equal(network.addresses[0]?.split('/')[0])
+    expect(node.readLog()).to.match(/"others":\["203.0.113.5\/24"\].*one address of each family/)
+  })
+
+  it('is told routes through a gateway that no network of the link has, as Calico gives them', async () => {
+    await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4, 6] })
+    const gateway6 = 'fe80::ecee:eeff:feee:eeee'
+    for (const words of [
+      'address flush dev eth0 scope global',
+      'address add 198.51.100.9/32 dev eth0',
+      'route add 169.254.1.1 dev eth0 scope link',
+      'route add default via 169.254.1.1 dev eth0',
+      'address add fd00:9::9/128 dev eth0 nodad',
+      `route replace default via ${gateway6} dev eth0`,
+    ])
+      await network.pod.run(['ip', ...words.split(' ')])
+    await network.add()
+    await using _ = await network.open()
+    expect(Object.fromEntries(await network.askIpv4())).to.include({
+      ip: '198.51.100.9',
+      mask: '32',
+      router: '169.254.1.1',
+      staticroutes: '169.254.1.1/32 0.0.0.0 0.0.0.0/0 169.254.1.1',
+    })
+    expect(await network.readRouter()).to.deep.equal({
+      address: gateway6,
+      mac: 'ee:ee:ee:ee:ee:ee',
+    })
+    expect((await network.askIpv6('LL')).get('new_ip6_address')).to.equal('fd00:9::9')
+    // Nothing but the router is on the link.
+    const routes = await network.guest.run(['ip', '-6', 'route', 'show'])
+    expect(routes).to.not.include('fd00:9::/64')
+  })
+
+  it('renews its lease at the server, whose address is behind the gateway', async () => {
+    await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4] })
+    // As some distributions have it, and pods inherit it.
+    await network.pod.run(['sysctl', '-qw', 'net.ipv4.conf.all.rp_filter=1'])
+    await network.add()
+    await using _ = await network.open()
+    expect(await network.renewIpv4()).to.match(/renewed[^]*serverid=169\.254\.75\.10/)
+  })
+
+  it('takes over a primary link that its plugin gave another name', async () => {
+    await using network = await newPodNetwork(node, {
+      plugin: 'bridge',
+      families: [4],
+      link: 'ens3',
+    })
+    await network.add()
+    await using _ = await network.open()
+    expect((await network.askIpv4()).get('ip')).to.equal(network.addresses[0]?.split('/')[0])
+    expect((await network.checkPrimary()).exitCode).to.equal(0)
+  })
+
+  it('has a tap again where an agent forgot one', async () => {
+    await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4] })
+    await network.add()
+    await node.stopAgent('SIGKILL')
+    await rm(`${node.stateDir}/attachments/${CONTAINER}@net1.json`)
+    await node.startAgent()
+    await network.add()
+    expect((await network.bind('CHECK')).exitCode).to.equal(0)
+    await using _ = await network.open()
+    expect((await network.askIpv4()).get('mask')).to.equal('24')
+  })
+
+  it('takes over the end of a wire that has an address', async () => {
+    await using pod = await newLabNetns('launcher')
+    const ipam = { type: 'host-local', subnet: RANGES[4].subnet, dataDir: `${node.folder}/wire` }
+    const wire = { cniVersion: '1.0.0', name: 'w', type: 'l2wire', ipam }
+    const nad = getNadConfig(await readManifest('deploy/base/binding-nad.yaml'))
+    const bind = { ...nad, args: { cni: { logicNetworkName: 'default' } } }
+    const at = (ifname: string) => ({ containerID: 'c2', netns: pod.path, ifname })
+    const prevResult = await node.mustCall(wire, { command: 'ADD', ...at('eth0') })
+    await node.mustCall(bind, { command: 'ADD', ...at('net1') })
+    expect(await readServers()).to.not.equal('')
+    await node.mustCall({ ...wire, prevResult }, { command: 'CHECK', ...at('eth0') })
+    await node.mustCall({ ...bind, prevResult: {} }, { command: 'CHECK', ...at('net1') })
+    await pod.run(['tc', 'filter', 'del', 'dev', 'eth0', 'egress', 'pref', '2'])
+    const check = await node.call({ ...bind, prevResult: {} }, { command: 'CHECK', ...at('net1') })
+    expect(check.output?.['msg']).to.include('"eth0" is not mute')
+    await node.mustCall(bind, { command: 'DEL', ...at('net1') })
+    await node.mustCall(wire, { command: 'DEL', ...at('eth0') })
+  })
 })
+
+async function readServers(): Promise<string> {
+  return run(['sh', '-c', 'pgrep -x dnsmasq || :'])
+}
