@@ -20,24 +20,26 @@ export interface Placement<Plan> {
 /** The edits that put every added interface behind its predecessor in the VMI, or else before its successor. */
 export function placeInterfaces<Plan>(placement: Placement<Plan>): Edit[] {
   const { xml, devices, existing, order, added, unit, render } = placement
-  const edits: Edit[] = []
+  // Between two elements without white space both come to the same place: what is behind the one stands first.
+  const behind: Edit[] = []
+  const ahead: Edit[] = []
   let appended = ''
   let before: XmlElement | undefined
-  for (const [index, alias] of order.entries()) {
+  // Only what has no predecessor is put before anything: so it is before the VMI's first that is there. Without a
+  // neighbour from the VMI: before any other interface (KubeVirt appends placeholders for later
+  // hotplug), or else behind all devices.
+  const after =
+    findFirst(existing, order) ?? devices.children.find(({ name }) => name === 'interface')
+  for (const alias of order) {
     before = existing.get(alias) ?? before
     const plan = added.get(alias)
     if (plan === undefined) continue
-    // Without a neighbour from the VMI: before any other interface (KubeVirt appends placeholders
-    // for later hotplug), or else behind all devices.
-    const after =
-      findNext(existing, order.slice(index + 1)) ??
-      devices.children.find(({ name }) => name === 'interface')
     if (before !== undefined) {
       const separator = findSeparator(xml, before)
-      edits.push({ start: before.end, end: before.end, text: separator + render(plan, separator) })
+      behind.push({ start: before.end, end: before.end, text: separator + render(plan, separator) })
     } else if (after !== undefined) {
       const separator = findSeparator(xml, after)
-      edits.push({
+      ahead.push({
         start: after.start,
         end: after.start,
         text: render(plan, separator) + separator,
@@ -47,10 +49,10 @@ export function placeInterfaces<Plan>(placement: Placement<Plan>): Edit[] {
       appended += separator + render(plan, separator)
     }
   }
-  return [...edits, ...appendContent(xml, devices, appended)]
+  return [...behind, ...ahead, ...appendContent(xml, devices, appended)]
 }
 
-function findNext(
+function findFirst(
   existing: ReadonlyMap<string, XmlElement>,
   aliases: readonly string[],
 ): XmlElement | undefined {

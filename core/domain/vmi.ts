@@ -2,7 +2,6 @@
 // KubeVirt v1.9: staging/src/kubevirt.io/api/core/v1/schema.go. What belongs to other bindings is
 // not looked at: another binding's mistake is not ours to report.
 import { DecodeError } from '../errors.ts'
-import { PRIMARY_POD_LINK, toPodLinkName } from '../name.ts'
 import type { PciAddress } from './address.ts'
 import { decodeMac, decodePciAddress } from './address.ts'
 import type { Field } from './field.ts'
@@ -16,11 +15,13 @@ import {
   getString,
   isAbsent,
 } from './field.ts'
-import { findRunningQueues } from './running-queues.ts'
+import type { PodLinkNames } from './pod-links.ts'
+import { indexPodLinks } from './pod-links.ts'
+import { indexRunningQueues } from './running-queues.ts'
 import { decodeVcpus } from './vcpu.ts'
 
 /** One interface of the VM that has a binding of ours and is not on its way out. */
-export interface VmiNic {
+export interface VmiNic extends PodLinkNames {
   /** Interface and network share it; the domain's alias is "ua-" and this. */
   readonly name: string
   readonly model: string
@@ -31,10 +32,6 @@ export interface VmiNic {
   readonly isDown: boolean
   /** Undefined for one that does not run yet. */
   readonly runningQueues: number | undefined
-  /** On the pod's own network, whose tap has a fixed name. */
-  readonly isPrimary: boolean
-  /** What the pod link may be called, to be looked for in this order. */
-  readonly podLinks: readonly string[]
 }
 
 export interface Vmi {
@@ -85,10 +82,12 @@ export function decodeVmi(value: unknown, ...bindings: readonly string[]): Vmi {
   const architecture = asString(at(vmi, 'spec', 'architecture'))
   return {
     interfaceNames: decodeNames(interfaces),
-    nics: interfaces
-      .filter((iface) => hasBinding(iface, bindings))
-      .filter((iface) => asString(at(iface, 'state')) !== 'absent')
-      .map((iface) => decodeNic(iface, vmi)),
+    nics: decodeNics(
+      interfaces
+        .filter((iface) => hasBinding(iface, bindings))
+        .filter((iface) => asString(at(iface, 'state')) !== 'absent'),
+      vmi,
+    ),
     architecture,
     useVirtioTransitional: asBoolean(at(devices, 'useVirtioTransitional')),
     networkInterfaceMultiqueue: asBoolean(at(devices, 'networkInterfaceMultiqueue')),
@@ -98,16 +97,16 @@ export function decodeVmi(value: unknown, ...bindings: readonly string[]): Vmi {
 }
 
 function decodeNames(interfaces: readonly Field[]): string[] {
-  const names: string[] = []
+  const names = new Set<string>()
   for (const iface of interfaces) {
     const field = at(iface, 'name')
     const name = getString(field)
-    if (names.includes(name)) {
+    if (names.has(name)) {
       throw new DecodeError(field.path, name, 'a name that no other interface has')
     }
-    names.push(name)
+    names.add(name)
   }
-  return names
+  return [...names]
 }
 
 function hasBinding(iface: Field, bindings: readonly string[]): boolean {
@@ -115,7 +114,19 @@ function hasBinding(iface: Field, bindings: readonly string[]): boolean {
   return !isAbsent(field) && bindings.includes(getString(at(field, 'name')))
 }
 
-function decodeNic(iface: Field, vmi: Field): VmiNic {
+// Networks and status are looked at only when a NIC is ours: others' mistakes there are not ours to report.
+function decodeNics(interfaces: readonly Field[], vmi: Field): VmiNic[] {
+  if (interfaces.length === 0) return []
+  const findPodLinks = indexPodLinks(vmi)
+  const findRunningQueues = indexRunningQueues(vmi)
+  return interfaces.map((iface) => decodeNic(iface, findPodLinks, findRunningQueues))
+}
+
+function decodeNic(
+  iface: Field,
+  findPodLinks: ReturnType<typeof indexPodLinks>,
+  findRunningQueues: ReturnType<typeof indexRunningQueues>,
+): VmiNic {
   const name = getString(at(iface, 'name'))
   const mac = at(iface, 'macAddress')
   const pciAddress = at(iface, 'pciAddress')
@@ -131,41 +142,9 @@ function decodeNic(iface: Field, vmi: Field): VmiNic {
     // The API's own bound: 16 * 1024 - 1.
     acpiIndex: asCount(at(iface, 'acpiIndex'), 16_383),
     isDown: asString(at(iface, 'state')) === 'down',
-    runningQueues: findRunningQueues(vmi, name),
-    ...findPodLinks(name, at(iface, 'name').path, vmi),
+    runningQueues: findRunningQueues(name),
+    ...findPodLinks(name, at(iface, 'name').path),
   }
-}
-
-// KubeVirt v1.9: pkg/network/namescheme. The hashed names are what a current KubeVirt asks Multus
-// for; the ordinal ones belong to pods made before it did, or by a CNI plugin that reports "netN".
-function findPodLinks(
-  name: string,
-  path: string,
-  vmi: Field,
-): Pick<VmiNic, 'isPrimary' | 'podLinks'> {
-  const networks = asArray(at(vmi, 'spec', 'networks'))
-  const network = networks.find((candidate) => getString(at(candidate, 'name')) === name)
-  if (network === undefined) throw new DecodeError(path, name, 'the name of one of spec.networks')
-  if (isSecondary(network)) {
-    const ordinal = networks.filter(isSecondary).indexOf(network) + 1
-    return { isPrimary: false, podLinks: [toPodLinkName(name), `net${ordinal}`] }
-  }
-  if (isAbsent(at(network, 'pod')) && isAbsent(at(network, 'multus'))) {
-    throw new DecodeError(network.path, network.value, 'a network with "pod" or "multus"')
-  }
-  const status = asArray(at(vmi, 'status', 'interfaces')).find(
-    (candidate) => asString(at(candidate, 'name')) === name,
-  )
-  const reported = status === undefined ? undefined : asString(at(status, 'podInterfaceName'))
-  return {
-    isPrimary: true,
-    podLinks: reported === undefined ? [PRIMARY_POD_LINK] : [reported, PRIMARY_POD_LINK],
-  }
-}
-
-function isSecondary(network: Field): boolean {
-  const multus = at(network, 'multus')
-  return !isAbsent(multus) && !asBoolean(at(multus, 'default'))
 }
 
 function decodeNeedsIommu(launchSecurity: Field, architecture: string | undefined): boolean {

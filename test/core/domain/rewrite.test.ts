@@ -307,6 +307,12 @@ describe('rewriteDomain() keeps the order of the VMI', () => {
       want: ['ua-m', 'ua-a', 'ua-n', 'ua-b'],
     },
     {
+      name: 'behind one neighbour first where both touch, in another order',
+      vmi: [ours('a'), other('m'), other('n'), ours('b')],
+      xml: (neighbour('ua-n') + neighbour('ua-m')).replaceAll('\n    ', ''),
+      want: ['ua-n', 'ua-b', 'ua-a', 'ua-m'],
+    },
+    {
       name: 'over an interface the document does not have (SR-IOV)',
       vmi: [other('m'), { name: 's', sriov: {} }, ours('a'), other('n')],
       xml: neighbour('ua-m') + neighbour('ua-n'),

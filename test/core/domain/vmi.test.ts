@@ -50,6 +50,16 @@ describe('decodeVmi()', () => {
       says: '"spec.networks[0]": it is {"name":"ge0"}, expected a network with "pod" or "multus"',
     },
     {
+      name: 'two pod networks',
+      vmi: newVmi({
+        networks: [
+          { name: 'ge0', pod: {} },
+          { name: 'ge1', multus: { networkName: 'x', default: true } },
+        ],
+      }),
+      says: '"spec.networks[1]": it is {"name":"ge1","multus":{"networkName":"x","default":true}}, expected no pod network beside spec.networks[0]',
+    },
+    {
       name: 'a MAC that is none',
       vmi: ours({ macAddress: 'zz' }),
       says: 'macAddress": it is "zz", expected a unicast MAC',
