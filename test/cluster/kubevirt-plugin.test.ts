@@ -1,9 +1,10 @@
 // KubeVirt's own code calls the domain hook: its plugin pipeline waits for the socket, prints the domain by
 // libvirtxml and reads what comes back. Facts come from real links in a network namespace.
 import { expect } from 'chai'
-import { afterEach, beforeEach, describe, it } from 'mocha'
+import { afterEach, before, beforeEach, describe, it } from 'mocha'
 
 import { toPodLinkName, toTapName } from '../../core/name.ts'
+import { getMapping, readManifest, type Manifest } from '../../lab/manifests.ts'
 import { listTraces } from '../../lab/traces.ts'
 import {
   addPodLink,
@@ -19,17 +20,10 @@ import {
 } from './fixture-kubevirt-hooks.ts'
 import type { Answer, Step } from './fixture-virt-launcher.ts'
 
+/** As it is applied to a cluster. */
+const PLUGIN = 'kubevirt-patches/plugin/plugin.yaml'
 const NAME = 'l2wire'
 const SOCKET = `/var/run/kubevirt-plugin/${NAME}/l2wire.sock`
-
-function newPlugin(failureStrategy: 'Fail' | 'Ignore' = 'Fail'): object {
-  return {
-    apiVersion: 'plugin.kubevirt.io/v1alpha1',
-    kind: 'Plugin',
-    metadata: { name: NAME },
-    spec: { failureStrategy, domainHooks: [{ sidecar: { socketPath: SOCKET } }] },
-  }
-}
 
 const VMI = newVmi({
   ge0: { binding: { name: 'l2wire' } },
@@ -42,6 +36,11 @@ describe("KubeVirt's plugin pipeline and the sidecar", function () {
   this.timeout(60_000)
   let traces: readonly string[]
   let pod: LaunchedPod
+  let plugin: Manifest
+
+  before(async () => {
+    plugin = await readManifest(PLUGIN)
+  })
 
   beforeEach(async () => {
     traces = await listTraces()
@@ -59,7 +58,7 @@ describe("KubeVirt's plugin pipeline and the sidecar", function () {
     context: Step['context'],
     options: Partial<Step> = {},
   ): Promise<Answer<Defined>> => {
-    const plugins = [newPlugin()]
+    const plugins = [plugin]
     const domain = newDomainXml(VMI)
     const step = { do: 'define', vmi: VMI, domain, plugins, ...options } as const
     return pod.launcher.play<Defined>({ ...step, ...(context === undefined ? {} : { context }) })
@@ -134,8 +133,9 @@ describe("KubeVirt's plugin pipeline and the sidecar", function () {
     const domain = newDomainXml(vmi)
     const { error } = await define('Boot', { vmi, domain })
     expect(error).to.match(/plugin l2wire hook 0 failed: .* FailedPrecondition: .*ge9/)
-    const ignored = await mustDefine('Boot', { vmi, domain, plugins: [newPlugin('Ignore')] })
-    expect(ignored.after).to.eql(ignored.before)
+    const spec = { ...getMapping(plugin, 'spec'), failureStrategy: 'Ignore' }
+    const without = await mustDefine('Boot', { vmi, domain, plugins: [{ ...plugin, spec }] })
+    expect(without.after).to.eql(without.before)
     await addPodLink(netns, { nic: 'ge9', mac: '02:00:00:00:01:09' })
     expect(readNics((await mustDefine('Boot', { vmi, domain })).after)).to.have.length(1)
     expect(sidecar.readLog()).to.include('cannot answer')
