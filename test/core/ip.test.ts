@@ -2,7 +2,14 @@ import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
 import { DecodeError } from '../../core/errors.ts'
-import { decodeCidr, decodeIp, decodeNicAddress, renderCidr, toNetwork } from '../../core/ip.ts'
+import {
+  contains,
+  decodeCidr,
+  decodeIp,
+  decodeNicAddress,
+  renderCidr,
+  toNetwork,
+} from '../../core/ip.ts'
 
 describe('decodeCidr()', () => {
   const spelled: readonly (readonly [string, string])[] = [
@@ -56,5 +63,21 @@ describe('toNetwork()', () => {
   for (const [text, expected] of rows)
     it(`of ${text} is ${expected}`, () => {
       expect(renderCidr(toNetwork(decodeCidr(text, 'x')))).to.equal(expected)
+    })
+})
+
+describe('contains()', () => {
+  for (const [network, address, want] of [
+    ['10.0.0.0/24', '10.0.0.255', true],
+    ['10.0.0.0/24', '10.0.1.0', false],
+    ['10.0.0.7/32', '10.0.0.7', true],
+    ['0.0.0.0/0', '10.0.0.7', true],
+    ['0.0.0.0/0', 'fd00::1', false],
+    ['fd00::/64', 'fd00::ffff:0:0:1', true],
+    ['fd00::/64', 'fd00:0:0:1::1', false],
+    ['default', '10.0.0.7', false],
+  ] as const)
+    it(`${address} is ${want ? '' : 'not '}in ${network}`, () => {
+      expect(contains(network, address)).to.equal(want)
     })
 })

@@ -1,7 +1,14 @@
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
-import { isDeviceName, toHostDeviceName, toPodLinkName, toTapName } from '../../core/name.ts'
+import {
+  isDeviceName,
+  toFoundTapName,
+  toHostDeviceName,
+  toPodLinkName,
+  toServerNames,
+  toTapName,
+} from '../../core/name.ts'
 
 describe('toPodLinkName()', () => {
   // From KubeVirt v1.9.0: "pod" and the first 11 hex digits of sha256(name).
@@ -13,6 +20,23 @@ describe('toPodLinkName()', () => {
     it(`names the pod link of "${network}" as KubeVirt does`, () => {
       expect(toPodLinkName(network)).to.equal(want)
     })
+})
+
+describe('toFoundTapName()', () => {
+  it("is the primary network's for every link that is not a secondary one's", () => {
+    for (const link of ['eth0', 'ens3', 'net1', 'pod1'])
+      expect(toFoundTapName(link), link).to.equal('tap0')
+    expect(toFoundTapName('pod16477688c0e')).to.equal('tap16477688c0e')
+  })
+})
+
+describe('toServerNames()', () => {
+  it('has names that fit, one pair for each tap', () => {
+    expect(toServerNames('tap0')).to.deep.equal({ server: 'lws0', peer: 'lwp0' })
+    const names = toServerNames('tap16477688c0e')
+    expect(names).to.deep.equal({ server: 'lws16477688c0e', peer: 'lwp16477688c0e' })
+    expect(isDeviceName(names.server)).to.equal(true)
+  })
 })
 
 describe('toTapName()', () => {

@@ -66,6 +66,19 @@ describe('getPodLink()', () => {
     )
     expect(getPodLink('default', newLinks('lo', 'eth0'), []).name).to.equal('eth0')
   })
+  it('takes the one link of default routes where no link has the name', () => {
+    const links = newLinks('lo', 'ens3', 'ens4', 'pod16477688c0e')
+    expect(getPodLink('default', links, ['ens3']).name).to.equal('ens3')
+    expect(getPodLink('default', links, ['ens3', 'pod16477688c0e']).name).to.equal('ens3')
+    for (const [devices, said] of [
+      [[], 'through none'],
+      [['ens3', 'ens4'], 'through ens3, ens4'],
+      [['pod16477688c0e'], 'through none'],
+    ] as const)
+      expect(() => getPodLink('default', links, devices), said)
+        .to.throw(CniError, said)
+        .with.property('code', 104)
+  })
   it('names what it looked for and what there is', () => {
     expect(() => getPodLink('blue', newLinks('lo', 'net1'), []))
       .to.throw(CniError, /"pod16477688c0e" nor "eth0".*lo, net1/)

@@ -1,0 +1,60 @@
+import { expect } from 'chai'
+import { describe, it } from 'mocha'
+
+import { ANSWERED, ASKED, fromMac, renderProgram } from '../../core/frame-match.ts'
+import { fromHex } from '../../core/tester/bytes.ts'
+
+const MAC = '02:00:5e:00:53:01'
+
+/** The kernel's way through such a program (Documentation/networking/filter.rst), for what these use of it. */
+function runProgram(text: string, frame: Uint8Array): boolean {
+  const [count, ...lines] = text.split(',').slice(0, -1)
+  expect(lines).to.have.length(Number(count))
+  const program = lines.map((line) => line.split(' ').map(Number))
+  let accumulator = 0
+  for (let at = 0; ; at += 1) {
+    const [code, ifTrue = 0, ifFalse = 0, k = 0] = program[at] ?? []
+    const bytes = { 0x30: 1, 0x28: 2, 0x20: 4 }[code ?? 0]
+    if (bytes !== undefined) {
+      // What is read behind the end is no match.
+      if (k + bytes > frame.length) return false
+      accumulator = frame.slice(k, k + bytes).reduce((sum, byte) => sum * 256 + byte, 0)
+    } else if (code === 0x54) accumulator &= k
+    else if (code === 0x15) at += accumulator === k ? ifTrue : ifFalse
+    else if (code === 0x06) return k !== 0
+    else throw new Error(`no such instruction: ${code}`)
+  }
+}
+
+const dhcp4 = (ports: string, head = '4500', fragment = '0000'): string =>
+  `ffffffffffff ${MAC} 0800 ${head} 0020 0000 ${fragment} 4011 0000 00000000 ffffffff ${ports} 000c 0000`
+const ipv6 = (next: string, rest: string): string =>
+  `333300000002 ${MAC} 86dd 60000000 0008 ${next} ff ${'00'.repeat(32)} ${rest}`
+
+describe('renderProgram()', () => {
+  for (const [name, match, hex, isMatch] of [
+    ["a client's DHCP", ASKED.dhcp4, dhcp4('0044 0043'), true],
+    ["a relay's", ASKED.dhcp4, dhcp4('0043 0043'), false],
+    ["a server's", ASKED.dhcp4, dhcp4('0043 0044'), false],
+    ['one with IP options', ASKED.dhcp4, dhcp4('0044 0043', '4600'), false],
+    ['a first fragment', ASKED.dhcp4, dhcp4('0044 0043', '4500', '2000'), false],
+    ['a later fragment', ASKED.dhcp4, dhcp4('0044 0043', '4500', '0010'), false],
+    ['one that must not be fragmented', ASKED.dhcp4, dhcp4('0044 0043', '4500', '4000'), true],
+    ['a cut one', ASKED.dhcp4, `ffffffffffff ${MAC} 0800 4500`, false],
+    ["a server's answer", ANSWERED.dhcp4, dhcp4('0043 0044'), true],
+    ['a question as an answer', ANSWERED.dhcp4, dhcp4('0044 0043'), false],
+    ["a client's DHCPv6", ASKED.dhcp6, ipv6('11', '0222 0223'), true],
+    ["a server's DHCPv6", ASKED.dhcp6, ipv6('11', '0223 0222'), false],
+    ['the same as an answer', ANSWERED.dhcp6, ipv6('11', '0223 0222'), true],
+    ['a router solicitation', ASKED.router, ipv6('3a', '8500'), true],
+    ['a neighbour solicitation', ASKED.router, ipv6('3a', '8700'), false],
+    ['UDP that looks like one', ASKED.router, ipv6('11', '8500'), false],
+    ['a router advertisement', ANSWERED.router, ipv6('3a', '8600'), true],
+    ['what the VM sends', fromMac(MAC, ASKED.router), ipv6('3a', '8500'), true],
+    ['what another sends', fromMac('02:00:5e:00:53:02', ASKED.router), ipv6('3a', '8500'), false],
+    ['what a third sends', fromMac('03:00:5e:00:53:01', ASKED.router), ipv6('3a', '8500'), false],
+  ] as const)
+    it(`${isMatch ? 'picks' : 'leaves'} ${name}`, () => {
+      expect(runProgram(renderProgram(match), fromHex(hex))).to.equal(isMatch)
+    })
+})

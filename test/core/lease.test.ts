@@ -1,0 +1,143 @@
+import { expect } from 'chai'
+import { describe, it } from 'mocha'
+
+import type { NicRoute } from '../../core/addressing.ts'
+import type { NicWish } from '../../core/launcher.ts'
+import { getDefaultHop, toLease, type LeaseFinding } from '../../core/lease.ts'
+import { NO_DNS } from '../../core/resolv-conf.ts'
+
+const WISH: NicWish = { hostname: 'r1', dns: NO_DNS, mac: undefined, isMultiQueue: false }
+
+function find(
+  addresses: readonly string[],
+  routes: readonly NicRoute[] = [],
+  wish: Partial<NicWish> = {},
+): LeaseFinding {
+  return toLease({
+    addressing: { addresses, routes },
+    mac: '02:00:00:00:00:01',
+    mtuBytes: 1450,
+    wish: { ...WISH, ...wish },
+  })
+}
+
+describe('toLease()', () => {
+  it('is nothing without addresses that others reach', () => {
+    expect(find([]).lease).to.equal(undefined)
+    expect(find(['fe80::1/64']).lease).to.equal(undefined)
+  })
+
+  it('has what a bridge with host-local gives', () => {
+    const routes = [
+      { dst: '10.0.0.0/24', priority: 0 },
+      { dst: '0.0.0.0/0', gw: '10.0.0.1', priority: 0 },
+      { dst: 'fd00::/64', priority: 256 },
+      { dst: 'fe80::/64', priority: 256 },
+      { dst: 'ff00::/8', table: 255, priority: 256 },
+      { dst: '::/0', gw: 'fd00::1', priority: 1024 },
+    ]
+    expect(find(['10.0.0.2/24', 'fd00::2/64', 'fe80::2/64'], routes)).to.deep.equal({
+      others: [],
+      lease: {
+        mac: '02:00:00:00:00:01',
+        mtuBytes: 1450,
+        hostname: 'r1',
+        ipv4: '10.0.0.2/24',
+        ipv6: 'fd00::2/64',
+        routes: [
+          { dst: '0.0.0.0/0', gw: '10.0.0.1' },
+          { dst: '::/0', gw: 'fd00::1' },
+        ],
+        nameservers: [],
+        searches: [],
+      },
+    })
+  })
+
+  for (const [name, addresses, routes, want] of [
+    [
+      'a next hop beyond the link is on it by a route of its own, set before it is used',
+      ['10.0.0.2/32'],
+      [{ dst: '0.0.0.0/0', gw: '169.254.1.1' }],
+      { ipv4: '10.0.0.2/32', routes: ['169.254.1.1/32', '0.0.0.0/0 169.254.1.1'] },
+    ],
+    [
+      'which is not told twice',
+      ['10.0.0.2/32'],
+      [{ dst: '0.0.0.0/0', gw: '169.254.1.1' }, { dst: '169.254.1.1/32' }],
+      { ipv4: '10.0.0.2/32', routes: ['169.254.1.1/32', '0.0.0.0/0 169.254.1.1'] },
+    ],
+    [
+      'a network that is behind the gateway is not on the link',
+      ['10.0.0.2/24'],
+      [{ dst: '10.0.0.0/24', gw: '10.0.0.1' }, { dst: '10.0.0.1/32' }],
+      { ipv4: '10.0.0.2/32', routes: ['10.0.0.1/32', '10.0.0.0/24 10.0.0.1'] },
+    ],
+    [
+      'of two routes to a destination the better one is told',
+      ['10.0.0.2/24'],
+      [
+        { dst: '10.0.0.0/24' },
+        { dst: '0.0.0.0/0', gw: '10.0.0.9', priority: 200 },
+        { dst: '0.0.0.0/0', gw: '10.0.0.1', priority: 100 },
+      ],
+      { ipv4: '10.0.0.2/24', routes: ['0.0.0.0/0 10.0.0.1'] },
+    ],
+    [
+      "tables other than the main one are the pod's own",
+      ['10.0.0.2/24'],
+      [{ dst: '10.0.0.0/24' }, { dst: '0.0.0.0/0', gw: '10.0.0.1', table: 100 }],
+      { ipv4: '10.0.0.2/24', routes: [] },
+    ],
+    [
+      'routes of a family without an address are not told',
+      ['10.0.0.2/24'],
+      [{ dst: '10.0.0.0/24' }, { dst: '::/0', gw: 'fe80::1' }],
+      { ipv4: '10.0.0.2/24', routes: [] },
+    ],
+    [
+      'a link-local gateway needs no route',
+      ['fd00::2/128'],
+      [{ dst: '::/0', gw: 'fe80::1' }],
+      { ipv6: 'fd00::2/128', routes: ['::/0 fe80::1'] },
+    ],
+  ] as const)
+    it(name, () => {
+      const { lease } = find(addresses, routes)
+      const told = lease?.routes.map(({ dst, gw }) => (gw === undefined ? dst : `${dst} ${gw}`))
+      const { routes: wantRoutes, ...wantAddresses } = want
+      expect(told).to.deep.equal(wantRoutes)
+      expect(lease).to.include(wantAddresses)
+    })
+
+  it('has the first address of each family, and names the others', () => {
+    const addresses = ['10.0.0.2/24', '10.0.0.3/24', 'fd00::2/64', 'fd00::3/64']
+    const { lease, others } = find(addresses)
+    expect(lease).to.include({ ipv4: '10.0.0.2/32', ipv6: 'fd00::2/128' })
+    expect(others).to.deep.equal(['10.0.0.3/24', 'fd00::3/64'])
+  })
+
+  it("has the VMI's MAC, and a hostname that is one", () => {
+    const mac = '02:00:00:00:00:02'
+    for (const [hostname, want] of [
+      ['r1', 'r1'],
+      ['r1.example.org', 'r1'],
+      ['-r1', undefined],
+      ['r1,infinite', undefined],
+      ['x'.repeat(64), undefined],
+      [undefined, undefined],
+    ] as const) {
+      const { lease } = find(['10.0.0.2/24'], [], { hostname, mac })
+      expect(lease?.mac).to.equal(mac)
+      expect(lease?.hostname).to.equal(want)
+    }
+  })
+
+  it('tells the default hop of each family', () => {
+    const routes = [{ dst: '::/0', gw: 'fe80::1' }]
+    const { lease } = find(['fd00::2/64', '10.0.0.2/24'], routes)
+    if (lease === undefined) throw new Error('no lease')
+    expect(getDefaultHop(lease, 6)).to.equal('fe80::1')
+    expect(getDefaultHop(lease, 4)).to.equal(undefined)
+  })
+})
