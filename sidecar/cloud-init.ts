@@ -31,6 +31,7 @@ export function preCloudInitIso(
   const unchanged = { cloudInitData, cloudInitNoCloudSource }
   const data = parse('cloudInitData', cloudInitData)
   const oldData = parse('cloudInitNoCloudSource', cloudInitNoCloudSource)
+  if (data === undefined && oldData === undefined) return unchanged
   const source = getSource(data)
   if (source === undefined || hasNetworkData(data, oldData)) return unchanged
   const vmi = parseVmi(decodeUtf8('vmi', vmiJson))
