@@ -29,14 +29,18 @@ import type { TapFacts } from '../core/plan-tap.ts'
 import type { PodLink } from '../core/pod-link.ts'
 import { applyRemoval, applySteps } from '../kernel/apply.ts'
 import {
-  isMacvtapNumber,
+  isMacvtapDevice,
   makeCharDevice,
   readCharDevice,
   readMacvtapNumber,
 } from '../kernel/char-device.ts'
 import { listPodLinks, readRedirects } from '../kernel/links.ts'
 import { isSameNetns } from '../kernel/netns.ts'
+import { listFolder } from '../store/json-file.ts'
 import type { Node } from './node.ts'
+
+/** No attachment's key. */
+const NOBODY = { containerID: '', ifname: '' }
 
 /** What the agent has of macvtaps. */
 export interface MacvtapPool {
@@ -187,6 +191,23 @@ export async function hideDevice(node: Node, attachment: MacvtapAttachment): Pro
   await rm(path, { force: true })
 }
 
+/** Removes files whose attachment was lost: what they lead to may be another pod's by now. */
+export async function sweepDevices(node: Node): Promise<void> {
+  if (node.state.hasUnreadable()) return
+  const known = listOtherMacvtaps(node.state.listAll(), NOBODY).map(({ index }) =>
+    toDeviceFile(index),
+  )
+  for (const file of await listFolder(node.macvtaps.folder)) {
+    if (known.includes(file) || !/^\.?tap\d+(\.next)?$/.test(file)) continue
+    const path = join(node.macvtaps.folder, file)
+    const number = await readCharDevice(path)
+    // What a kubelet has handed out, and no ADD has come for yet.
+    if (number === undefined || (number !== 'other' && isNull(number))) continue
+    node.log.warn({ path }, 'removing a device that nothing stands behind')
+    await rm(path, { force: true })
+  }
+}
+
 function isShared(node: Node, attachment: MacvtapAttachment): boolean {
   return listOtherMacvtaps(node.state.listAll(), attachment).some(
     ({ index }) => index === attachment.index,
@@ -202,14 +223,8 @@ function isNull({ major, minor }: DeviceNumber): boolean {
 }
 
 /** Whether the file leads to this attachment's link. */
-export async function hasDevice({
-  devicePath = '',
-  tap,
-  index,
-}: MacvtapAttachment): Promise<boolean> {
-  const number = await readCharDevice(devicePath)
-  if (number === undefined || number === 'other') return false
-  return isMacvtapNumber(number, tap, index)
+async function hasDevice({ devicePath = '', tap, index }: MacvtapAttachment): Promise<boolean> {
+  return isMacvtapDevice(devicePath, tap, index)
 }
 
 /** What differs from where ADD left it, in words. */

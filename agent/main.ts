@@ -17,6 +17,7 @@ import { sweepTemporaryFiles } from '../store/json-file.ts'
 import { newChecking } from './checking.ts'
 import { followStore } from './follow.ts'
 import { heedKernel } from './heed.ts'
+import { sweepDevices } from './macvtap.ts'
 import { newKeyQueue } from './key-queue.ts'
 import { readIdentity } from './identity.ts'
 import { newLeaseServers } from './lease-servers.ts'
@@ -100,6 +101,9 @@ async function main(): Promise<void> {
   const heeding = await heedKernel(node, looks, checking.soon)
   await recover(node, looks, heeding.learn)
   await honourNotes(node)
+  await sweepDevices(node).catch((error: unknown) => {
+    log.error({ err: error }, 'cannot look after the devices of macvtaps')
+  })
   const noting = await watchNotes(node)
   const following = await followStore(node, looks)
   const sweeping = newSweeping(node, options.checkSeconds)

@@ -14,6 +14,8 @@ export interface SurveyedAttachment {
   readonly isSandboxThere: boolean
   /** Of a VM's tap only: whether that device is there. */
   readonly hasTap: boolean | null
+  /** Of a macvtap only: whether the file of its device leads to it. Absent from surveys before 0.3.0. */
+  readonly hasDevice?: boolean | null
   /** Since its document was last written. */
   readonly ageSeconds: number
 }

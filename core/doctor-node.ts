@@ -36,7 +36,7 @@ function findOneFault(
   facts: DoctorFacts,
   node: string,
   survey: NodeSurvey,
-  { attachment, isSandboxThere, hasTap, ageSeconds }: SurveyedAttachment,
+  { attachment, isSandboxThere, hasTap, hasDevice, ageSeconds }: SurveyedAttachment,
 ): readonly Finding[] {
   const { phase } = attachment
   const isWire = attachment.kind === 'wire'
@@ -71,18 +71,13 @@ function findOneFault(
             place,
           ),
         ]
-  if (!isWire)
-    return hasTap === false
-      ? [
-          newFinding(
-            'tap-gone',
-            `The ${who} is not there on ${node}`,
-            'start its virtual machine again',
-            place,
-          ),
-        ]
-      : []
-  return findEndFaults(facts, node, survey, attachment)
+  if (isWire) return findEndFaults(facts, node, survey, attachment)
+  const fix = 'start its virtual machine again'
+  if (hasTap === false)
+    return [newFinding('tap-gone', `The ${who} is not there on ${node}`, fix, place)]
+  if (hasDevice !== false) return []
+  const what = `The device ${attachment.devicePath ?? ''} of ${who} does not lead to it on ${node}`
+  return [newFinding('device-gone', what, fix, place)]
 }
 
 function findEndFaults(

@@ -25,13 +25,15 @@ export async function readMacvtapNumber(
   return found.length === 1 ? found[0] : undefined
 }
 
-/** Whether a number is the device of a macvtap of this name and index. */
-export async function isMacvtapNumber(
-  { major, minor }: DeviceNumber,
+/** Whether a file is the device of a macvtap of this name and index. */
+export async function isMacvtapDevice(
+  path: string,
   linkName: string,
   index: number,
 ): Promise<boolean> {
-  return leadsTo(await readTarget(`${major}:${minor}`), linkName, index)
+  const number = await readCharDevice(path)
+  if (number === undefined || number === 'other') return false
+  return leadsTo(await readTarget(`${number.major}:${number.minor}`), linkName, index)
 }
 
 async function readTarget(file: string): Promise<string> {

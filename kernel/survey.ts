@@ -3,6 +3,7 @@
 import type { Attachment } from '../core/attachment.ts'
 import { CommandError } from '../core/errors.ts'
 import { parseLinks } from '../core/pod-link.ts'
+import { isMacvtapDevice } from './char-device.ts'
 import { listPodLinks } from './links.ts'
 import { isSameNetns } from './netns.ts'
 import type { Run } from './run.ts'
@@ -11,18 +12,23 @@ export interface SandboxLook {
   readonly isSandboxThere: boolean
   /** Of a VM's tap only. */
   readonly hasTap: boolean | null
+  /** Of a macvtap only. */
+  readonly hasDevice: boolean | null
 }
 
 export async function lookAtSandbox(run: Run, attachment: Attachment): Promise<SandboxLook> {
   const isSandboxThere = await isSameNetns(attachment.netns)
-  if (attachment.kind !== 'tap' || !isSandboxThere) return { isSandboxThere, hasTap: null }
+  if (attachment.kind !== 'tap' || !isSandboxThere)
+    return { isSandboxThere, hasTap: null, hasDevice: null }
   try {
     const links = await listPodLinks(run, attachment.netns.path)
-    return { isSandboxThere, hasTap: links.some(({ name }) => name === attachment.tap) }
+    const { tap, index, devicePath = '' } = attachment
+    const hasDevice = index === undefined ? null : await isMacvtapDevice(devicePath, tap, index)
+    return { isSandboxThere, hasTap: links.some(({ name }) => name === tap), hasDevice }
   } catch (error) {
     // It goes while we look.
     if (error instanceof CommandError && !(await isSameNetns(attachment.netns)))
-      return { isSandboxThere: false, hasTap: null }
+      return { isSandboxThere: false, hasTap: null, hasDevice: null }
     throw error
   }
 }

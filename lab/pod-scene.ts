@@ -1,4 +1,7 @@
 // A VM straight on a pod network, and another pod beside it: for the demo and the tests.
+import { join } from 'node:path'
+
+import { listIndices, toDeviceFile } from '../core/macvtap.ts'
 import { DHCP_CLIENTS } from './debian-packages.ts'
 import type { Guest } from './guest.ts'
 import type { Manifest } from './manifests.ts'
@@ -23,7 +26,12 @@ export interface PodVmOptions {
   readonly name?: string
   /** A second NIC, "lan", on this network of another plugin. */
   readonly lan?: Manifest
+  /** Of its first NIC; default: a tap. */
+  readonly attach?: 'macvtap'
 }
+
+/** The first that an agent without a kubelet takes. */
+const FIRST_MACVTAP = `macvtap/${toDeviceFile(listIndices(1)[0] ?? 0)}`
 
 export async function newPodVm(network: PodNetwork, options: PodVmOptions = {}): Promise<PodVm> {
   await using made = new AsyncDisposableStack()
@@ -31,7 +39,13 @@ export async function newPodVm(network: PodNetwork, options: PodVmOptions = {}):
   const node = made.use(await newLabNode({ netns: network.node }))
   const networks = options.lan === undefined ? {} : { lan: options.lan }
   const manifest = newManifest(options.name ?? 'r1', ['default', ...Object.keys(networks)])
-  const vm = made.use(await newVmPod({ node, vm: manifest, networks, podNetwork: network }))
+  const attach =
+    options.attach === undefined
+      ? {}
+      : { bindKeys: { attach: options.attach }, devices: [join(node.folder, FIRST_MACVTAP)] }
+  const vm = made.use(
+    await newVmPod({ node, vm: manifest, networks, podNetwork: network, ...attach }),
+  )
   const other = made.use(await newLabNetns('other', { ipv6: true }))
   const sandbox = { containerID: `sandbox-${other.name}`, netns: other.path }
   made.defer(async () => network.unplug(sandbox))

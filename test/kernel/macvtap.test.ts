@@ -1,6 +1,6 @@
 // VMs by macvtap on real pod links, without a kubelet: the agent numbers the devices itself. test/process
 // has the kubelet's side, test/vm has QEMU behind the device.
-import { lstat, mkdir, readFile, readlink, rm, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { expect } from 'chai'
@@ -232,6 +232,17 @@ describe('the binding plugin by macvtap', function () {
       )
       return left === undefined && (await readDevice(FIRST)) === 'none'
     })
+  })
+
+  it('a device whose attachment is lost goes at the next start, one that is only handed out stays', async () => {
+    await mkdir(join(node.folder, 'macvtap'), { recursive: true })
+    await run(['mknod', toDevice(FIRST), 'c', '246', '1'])
+    await run(['mknod', toDevice(FIRST + 1), 'c', '1', '3'])
+    await writeFile(join(node.folder, 'macvtap', '.tap70000003.next'), '')
+    await node.stopAgent('SIGTERM')
+    await node.startAgent()
+    expect(await readdir(join(node.folder, 'macvtap'))).to.deep.equal([`tap${FIRST + 1}`])
+    await rm(toDevice(FIRST + 1))
   })
 
   describe('on pod links of other CNI plugins', () => {

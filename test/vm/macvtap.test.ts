@@ -18,6 +18,9 @@ import { getBinding, getMapping, readManifest, type Manifest } from '../../lab/m
 import { newLabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { listTraces } from '../../lab/traces.ts'
+import { readGuestNic, readPodNic } from '../../lab/guest-network.ts'
+import { newBridgeNetwork, POD_MTU } from '../../lab/pod-network-shapes.ts'
+import { newPodVm, type PodVm } from '../../lab/pod-scene.ts'
 import { newVmPod, type VmPod } from '../../lab/vm-pod.ts'
 import { expectSoon } from '../expect-soon.ts'
 
@@ -157,6 +160,61 @@ describe('VMs by macvtap', function () {
     } finally {
       await run(['ip', 'link', 'del', 'dev', 'l2wvm1'])
     }
+  })
+})
+
+/** What a pod's stack may come to say on its eth0. */
+const TALK = `
+  busybox arping -c 1 -w 1 -I eth0 10.75.0.1
+  busybox arping -U -c 1 -w 1 -I eth0 10.75.0.2
+  busybox ping -c 1 -W 1 10.75.0.1
+  busybox ping -c 1 -W 1 -I eth0 255.255.255.255
+  busybox udhcpc -i eth0 -n -q -t 1 -T 1 -s /bin/true
+  true
+`
+
+/** How many frames come out of the pod while its own stack talks. */
+async function hearPod({ network, vm }: PodVm): Promise<number> {
+  const far = newNetnsStation(run, {
+    label: 'far',
+    netns: network.node.path,
+    ifname: network.getFarDevice(vm.sandbox),
+  })
+  await using capture = await far.startCapture()
+  await vm.netns.run(['sh', '-c', `(${TALK}) >/dev/null 2>&1`])
+  return (await capture.stop()).length
+}
+
+describe('a VM by macvtap on a pod network', function () {
+  this.timeout(180_000)
+
+  it("takes its pod's place by DHCP, and the pod itself is mute", async () => {
+    const traces = await listTraces()
+    {
+      await using on = await newPodVm(await newBridgeNetwork(), { attach: 'macvtap' })
+      const { network, vm, guest, nic, other } = on
+      const link = await vm.netns.run(['ip', '-d', 'link', 'show', 'dev', 'tap0'])
+      expect(link).to.include('macvtap mode passthru')
+      const pod = await readPodNic(vm.netns, 'eth0')
+
+      await guest.run(`ip link set dev ${nic} down`)
+      expect(await hearPod(on), 'what the pod says while its VM says nothing').to.equal(0)
+
+      await guest.run(`ip link set dev ${nic} up; dhclient -1 ${nic} 2>&1`, { timeoutMs: 30_000 })
+      const own = await readGuestNic(guest, nic)
+      expect(own.mac).to.equal(pod.mac)
+      expect(own.mtu).to.equal(POD_MTU)
+      const [address = ''] = pod.addresses
+      expect(own.addresses).to.include(address)
+      await other.run(['busybox', 'ping', '-c', '2', '-W', '2', address])
+      await guest.run('ping -c 2 -W 2 10.75.0.1')
+      await network.check(vm.sandbox)
+
+      await guest.run(`killall dhclient; ip link set dev ${nic} down`)
+      await vm.netns.run(['tc', 'filter', 'del', 'dev', 'eth0', 'egress'])
+      expect(await hearPod(on), 'what it would say').to.be.greaterThan(0)
+    }
+    expect(await listTraces()).to.deep.equal(traces)
   })
 })
 

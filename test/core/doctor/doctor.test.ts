@@ -247,6 +247,26 @@ const nodeRows: readonly Row[] = [
     words: ['tap0', 'c1'],
   },
   {
+    name: 'a macvtap whose device is gone',
+    facts: changeSurvey(across, ({ attachments }) => ({
+      attachments: [
+        ...attachments,
+        {
+          ...surveyedTap,
+          attachment: {
+            ...tap,
+            attach: 'macvtap',
+            index: 70_000_001,
+            devicePath: '/run/tap70000001',
+          },
+          hasDevice: false,
+        },
+      ],
+    })),
+    kinds: ['device-gone'],
+    words: ['/run/tap70000001', 'tap0', 'c1', 'start its virtual machine again'],
+  },
+  {
     name: 'a host end that is gone',
     facts: changeLinks(alone, () => []),
     kinds: ['host-end-gone'],
