@@ -188,9 +188,14 @@ export function isGenerated(
   return nic.binding === undefined || options.domainAttachments?.[nic.binding.name] === 'tap'
 }
 
+/** Where this network of the VM arrives in its pod. */
+export function toPodLink(vmi: Vmi, name: string): string {
+  const multus = vmi.spec.networks?.find((network) => network.name === name)?.multus
+  return multus === undefined || multus.default === true ? 'eth0' : toPodLinkName(name)
+}
+
 function toInterface(vmi: Vmi, nic: VmiInterface, options: DomainOptions): Element {
-  const network = vmi.spec.networks?.find((candidate) => candidate.name === nic.name)
-  const podLink = network?.multus === undefined ? 'eth0' : toPodLinkName(nic.name)
+  const podLink = toPodLink(vmi, nic.name)
   const tap = toTapName(podLink)
   const link = options.podLinks.get(podLink)
   // A tap that is not there: virt-launcher then opens the pod link itself.

@@ -12,6 +12,7 @@ export interface Hooks {
   preCloudInitIso(vmi: Vmi): Promise<Vmi>
 }
 
+type Named = Pick<Sidecar, 'client' | 'containerName'>
 type Callback = Pick<Sidecar, 'client'> & {
   readonly version: HookVersion
   readonly hookPoints: ReadonlySet<string>
@@ -21,7 +22,7 @@ type Callback = Pick<Sidecar, 'client'> & {
 const VERSIONS = ['v1alpha3', 'v1alpha2', 'v1alpha1'] as const
 
 /** Asks every sidecar once what it is there for. Throws where virt-launcher would not start. */
-export async function newHooks(sidecars: readonly Sidecar[]): Promise<Hooks> {
+export async function newHooks(sidecars: readonly Named[]): Promise<Hooks> {
   const callbacks = await Promise.all(sidecars.map(readCallback))
   const listSubscribers = (name: string): readonly Callback[] =>
     callbacks.filter(({ hookPoints }) => hookPoints.has(name))
@@ -58,7 +59,7 @@ export async function newHooks(sidecars: readonly Sidecar[]): Promise<Hooks> {
   }
 }
 
-async function readCallback({ client, containerName }: Sidecar): Promise<Callback> {
+async function readCallback({ client, containerName }: Named): Promise<Callback> {
   const { versions, hookPoints } = await client.info()
   const version = VERSIONS.find((candidate) => versions.includes(candidate))
   if (version === undefined)

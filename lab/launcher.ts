@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 
-import { toPodLinkName, toTapName } from '../core/name.ts'
+import { toTapName } from '../core/name.ts'
 import { run } from '../kernel/run.ts'
 import { chooseAccelerator } from './accelerator.ts'
 import { listGuestPackages } from './cloud-init.ts'
@@ -15,6 +15,7 @@ import {
   toDomainName,
   toDomainXml,
   toGuestSocketPath,
+  toPodLink,
   toPrivateDirectory,
   type PodLink,
 } from './domain.ts'
@@ -170,10 +171,7 @@ async function newPodTaps(netnsName: string, vmi: Vmi): Promise<AsyncDisposable>
   const interfaces = vmi.spec.domain.devices.interfaces ?? []
   const taps = interfaces
     .filter((nic) => nic.binding === undefined && isGenerated(nic, {}))
-    .map((nic) => {
-      const network = vmi.spec.networks?.find(({ name }) => name === nic.name)
-      return toTapName(network?.multus === undefined ? 'eth0' : toPodLinkName(nic.name))
-    })
+    .map((nic) => toTapName(toPodLink(vmi, nic.name)))
     .filter((tap) => !present.has(tap))
   const isMultiQueue = (countQueues(vmi) ?? 1) > 1
   const script = 'read -r _; netns=$1; shift; for tap; do ip -n "$netns" link del dev "$tap"; done'

@@ -16,6 +16,7 @@ const LONG: readonly string[] = [
   'test/model/wires.test.ts',
   'test/vm/pod-network.test.ts',
   'test/vm/wires.test.ts',
+  'test/vm/nics.test.ts',
   'test/kernel/tunnel.test.ts',
   'test/kernel/heal.test.ts',
   'test/kernel/heal-node.test.ts',

@@ -76,6 +76,14 @@ describe('toDomainXml()', () => {
     expect(e1000).to.not.include('<driver')
   })
 
+  it("takes Multus' default network for the pod's", () => {
+    const vmi = newVmi({ name: 'mgmt', bridge: {} })
+    const networks = [{ name: 'mgmt', multus: { networkName: 'underlay', default: true } }]
+    const spec = { ...vmi.spec, networks }
+    const [xml] = listInterfaces({ ...vmi, spec }, { podLinks: new Map([['eth0', LINK]]) })
+    expect(xml).to.match(/dev="tap0"[^]*<mtu size="9216">/)
+  })
+
   const l2wire = { name: 'ge0', binding: { name: 'l2wire' } }
   const taps = new Map([
     [POD_LINK, LINK],
