@@ -68,19 +68,24 @@ export function toPodNetwork(files: PodNetworkFiles): PodNetwork {
 }
 
 // The address of a link without a carrier (a wire whose far end is not there yet) is in the routing
-// table, without its link: that is the one with a route to the address' network.
+// table, without its link: that is the one with a route to the address' network, and of which libuv says
+// nothing.
 function findQuietAddresses(
   { upAddresses, fibTrie }: PodNetworkFiles,
   routes: readonly PodRoute[],
 ): PodAddress[] {
   const known = new Set(upAddresses.map(({ address }) => address.split('/')[0]))
+  const upLinks = new Set(upAddresses.map(({ link }) => link))
+  const networks = routes.filter(
+    ({ link, dst, gw }) => gw === undefined && getPrefix(dst) > 0 && !upLinks.has(link),
+  )
   const locals = [...fibTrie.matchAll(/\|-- ([\d.]+)\n((?:\s+\/\d+ .*\n)+)/g)]
     .filter(([, , entries = '']) => entries.includes('/32 host LOCAL'))
     .map(([, ip = '']) => ip)
     .filter((ip) => !known.has(ip) && !isLoopbackIp(ip))
   return [...new Set(locals)].flatMap((ip) => {
-    const [network] = routes
-      .filter(({ dst, gw }) => gw === undefined && getPrefix(dst) > 0 && contains(dst, ip))
+    const [network] = networks
+      .filter(({ dst }) => contains(dst, ip))
       .toSorted((one, other) => getPrefix(other.dst) - getPrefix(one.dst))
     if (network === undefined) return []
     return [{ link: network.link, address: `${ip}/${getPrefix(network.dst)}` }]

@@ -101,6 +101,12 @@ describe('toPodNetwork()', () => {
     })
   })
 
+  it("takes an address of nobody's link for none of a link that has a carrier", () => {
+    // A DHCP server beside the pod link, which has the gateway's address and no carrier yet.
+    const fibTrie = '|-- 10.88.0.1\n  /32 host LOCAL\n'
+    expect(toPodNetwork({ ...FILES, fibTrie, ifInet6: '' }).addresses).to.eql(FILES.upAddresses)
+  })
+
   it('takes no default route for the network of an address', () => {
     const route = 'Iface\neth0	00000000	00000000	0001	0	0	0	00000000	0	0	0\n'
     expect(toPodNetwork({ ...FILES, route, ipv6Route: '' }).addresses.slice(0, 2)).to.eql([
