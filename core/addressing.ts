@@ -68,12 +68,17 @@ export function withNextHops({ ips, routes }: Addressing): Addressing {
 export interface ObservedAddressing {
   /** Of the one interface: "10.0.0.2/24". */
   readonly addresses: readonly string[]
+  /** Those of them that somebody on the link gave the kernel: a router, by its advertisements. */
+  readonly learnt: readonly string[]
   /** Those that lead out through the interface. */
   readonly routes: readonly NicRoute[]
 }
 
 /** In words, the first thing that is missing; what is there beside it is the owner's own. */
-export function findMissing(wanted: Addressing, observed: ObservedAddressing): string | undefined {
+export function findMissing(
+  wanted: Addressing,
+  observed: Omit<ObservedAddressing, 'learnt'>,
+): string | undefined {
   const address = wanted.ips.find((ip) => !observed.addresses.includes(ip.address))
   if (address !== undefined) return `its address ${address.address} is gone`
   const route = wanted.routes.find(

@@ -4,7 +4,12 @@ import { getBits, parseCidr, type Family } from './ip.ts'
 
 /** The keys we read of ip-address(8)'s JSON. */
 interface IpAddress {
-  readonly addr_info?: readonly { readonly local?: string; readonly prefixlen?: number }[]
+  readonly addr_info?: readonly {
+    readonly local?: string
+    readonly prefixlen?: number
+    /** It has a lifetime: a router's advertisement gave it, or DHCP. */
+    readonly dynamic?: boolean
+  }[]
 }
 
 /** The output of `ip -j address show dev …`. */
@@ -13,6 +18,15 @@ export function parseAddresses(json: string): readonly string[] {
   return links.flatMap(({ addr_info: infos }) =>
     (infos ?? []).map(({ local, prefixlen }) => `${local}/${prefixlen}`),
   )
+}
+
+/** Those of them that somebody on the link gave the kernel, and may take away. */
+export function parseLearntAddresses(json: string): readonly string[] {
+  const links = parseList(json) as readonly IpAddress[]
+  const infos = links.flatMap(({ addr_info: list }) => list ?? [])
+  return infos
+    .filter(({ dynamic }) => dynamic === true)
+    .map(({ local, prefixlen }) => `${local}/${prefixlen}`)
 }
 
 /** The keys we read of ip-route(8)'s JSON. */

@@ -58,7 +58,10 @@ export function toLease({ addressing, mac, mtuBytes, wish }: LeaseFacts): LeaseF
   const { addresses } = addressing
   const routes = addressing.routes.filter(({ table = TABLE_MAIN }) => table === TABLE_MAIN)
   const [first4, ...more4] = addresses.filter((address) => getFamily(address) === 4)
-  const [first6, ...more6] = addresses.filter(isRoutable6)
+  // What a router advertises the guest hears for itself, and asks that router for.
+  const [first6, ...more6] = addresses.filter(
+    (address) => isRoutable6(address) && !addressing.learnt.includes(address),
+  )
   const others = [...more4, ...more6]
   if (first4 === undefined && first6 === undefined) return { lease: undefined, others }
   const ipv4 = first4 === undefined ? undefined : toOnLink(first4, routes)

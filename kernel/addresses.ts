@@ -1,6 +1,11 @@
 // What an interface of another namespace has of addresses and routes.
 import type { ObservedAddressing } from '../core/addressing.ts'
-import { parseAddresses, parseDevices, parseRoutes } from '../core/ip-output.ts'
+import {
+  parseAddresses,
+  parseDevices,
+  parseLearntAddresses,
+  parseRoutes,
+} from '../core/ip-output.ts'
 import type { Run } from './run.ts'
 
 /** Throws CommandError when the namespace cannot be entered, or has no such interface. */
@@ -20,6 +25,7 @@ export async function observeAddressing(
   ])
   return {
     addresses: parseAddresses(addresses),
+    learnt: parseLearntAddresses(addresses),
     routes: [...parseRoutes(routes4, dev, 4), ...parseRoutes(routes6, dev, 6)],
   }
 }

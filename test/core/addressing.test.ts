@@ -10,7 +10,7 @@ import {
   type Addressing,
   type NicRoute,
 } from '../../core/addressing.ts'
-import { parseAddresses, parseRoutes } from '../../core/ip-output.ts'
+import { parseAddresses, parseLearntAddresses, parseRoutes } from '../../core/ip-output.ts'
 
 const NETNS = '/run/netns/a'
 
@@ -132,6 +132,10 @@ describe('the output of iproute2', () => {
       '[{"addr_info":[{"local":"10.0.0.2","prefixlen":24},{"local":"fd00::2","prefixlen":64}]},{}]'
     expect(parseAddresses(json)).to.deep.equal(['10.0.0.2/24', 'fd00::2/64'])
     expect(parseAddresses('')).to.deep.equal([])
+    const learnt = [{ local: 'fd00::3', prefixlen: 64, dynamic: true }, { local: 'fd00::4' }]
+    expect(parseLearntAddresses(JSON.stringify([{ addr_info: learnt }, {}]))).to.deep.equal([
+      'fd00::3/64',
+    ])
   })
   it('has routes through one interface, in one spelling', () => {
     const routes = [

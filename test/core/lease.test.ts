@@ -14,7 +14,7 @@ function find(
   wish: Partial<NicWish> = {},
 ): LeaseFinding {
   return toLease({
-    addressing: { addresses, routes },
+    addressing: { addresses, routes, learnt: addresses.filter((one) => one.includes('::beef')) },
     mac: '02:00:00:00:00:01',
     mtuBytes: 1450,
     wish: { ...WISH, ...wish },
@@ -115,6 +115,13 @@ describe('toLease()', () => {
     const { lease, others } = find(addresses)
     expect(lease).to.include({ ipv4: '10.0.0.2/32', ipv6: 'fd00::2/128' })
     expect(others).to.deep.equal(['10.0.0.3/24', 'fd00::3/64'])
+  })
+
+  it('leaves to the router what the router gave', () => {
+    expect(find(['fd00::beef/64'])).to.deep.equal({ lease: undefined, others: [] })
+    const { lease } = find(['10.0.0.2/24', 'fd00::beef/64'], [{ dst: '::/0', gw: 'fe80::1' }])
+    expect(lease).to.not.have.property('ipv6')
+    expect(lease?.routes).to.deep.equal([])
   })
 
   it("has the VMI's MAC, and a hostname that is one", () => {

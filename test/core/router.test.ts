@@ -23,10 +23,11 @@ const BRIDGE = {
   addr_info: [{ local: '10.0.0.1' }, { local: 'fd00::1' }, { local: 'fe80::4' }],
 }
 
-describe('parseCandidates()', () => {
-  const read = (...node: readonly object[]): readonly string[] =>
-    parseCandidates(INSIDE, JSON.stringify(node)).map(({ mac }) => mac)
+function read(...node: readonly object[]): readonly string[] {
+  return parseCandidates(INSIDE, JSON.stringify(node)).map(({ mac }) => mac)
+}
 
+describe('parseCandidates()', () => {
   it("finds the node's end of a veth, and the bridge that it is a port of", () => {
     expect(read(BRIDGE, END)).to.deep.equal([END.address])
     expect(read(BRIDGE, { ...END, master: 'cni0' })).to.deep.equal([END.address, BRIDGE.address])
