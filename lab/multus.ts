@@ -69,8 +69,21 @@ export async function readNetworkStatus(
   return JSON.parse(String(text)) as Manifest[]
 }
 
+/** Multus looks for a kubelet where every node has it; podResources is the folder that it is to find there. */
+const WITH_KUBELET = `
+  mount -t tmpfs tmpfs /var/lib
+  mkdir -p /var/lib/kubelet/pod-resources
+  mount --bind "$1" /var/lib/kubelet/pod-resources
+  shift
+  exec "$@"
+`
+
 /** The netns is the node's own; the API must be reachable there. */
-export async function newLabMultus(api: LabApiServer, node: LabNetns): Promise<LabMultus> {
+export async function newLabMultus(
+  api: LabApiServer,
+  node: LabNetns,
+  podResources?: string,
+): Promise<LabMultus> {
   const executable = await ensureClusterBinary('multus')
   const kubeconfig = await newMultusAccount(api)
   const folder = await mkdtemp(join(tmpdir(), 'l2w-multus-'))
@@ -110,7 +123,11 @@ export async function newLabMultus(api: LabApiServer, node: LabNetns): Promise<L
         .map(([key, value]) => `${key}=${value}`)
         .join(';'),
     }
-    const argv = ['/usr/bin/nsenter', `--net=${node.path}`, executable]
+    const kubelet =
+      podResources === undefined
+        ? []
+        : ['/usr/bin/unshare', '--mount', '/bin/sh', '-ec', WITH_KUBELET, 'sh', podResources]
+    const argv = ['/usr/bin/nsenter', `--net=${node.path}`, ...kubelet, executable]
     return execPlugin(argv, env, JSON.stringify(config))
   }
   return {

@@ -1,0 +1,116 @@
+// The real Multus hands devices on: the kubelet's, which the test plays, to the networks that are annotated
+// with their resource.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+
+import { expect } from 'chai'
+import { after, before, describe, it } from 'mocha'
+
+import { toPodLinkName, toTapName } from '../../core/name.ts'
+import type { LabApiServer } from '../../lab/api-server.ts'
+import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
+import { newLabKubelet, type LabKubelet } from '../../lab/kubelet.ts'
+import { getNadConfig, readManifest, type Manifest } from '../../lab/manifests.ts'
+import { newLabMultus, type LabMultus, type LabPod } from '../../lab/multus.ts'
+import { listTraces } from '../../lab/traces.ts'
+import { expectSoon } from '../expect-soon.ts'
+import { getApi } from './fixture-api.ts'
+import { newNad, newPluggedPod } from './fixture-multus.ts'
+
+const RESOURCE = { 'k8s.v1.cni.cncf.io/resourceName': 'l2wire.dev/macvtap' }
+const NETWORK = 'ge0'
+const POD_LINK = toPodLinkName(NETWORK)
+const PREFIX = 'multus-devices-'
+
+function annotate(nad: Manifest): Manifest {
+  return { ...nad, metadata: { ...(nad['metadata'] as Manifest), annotations: RESOURCE } }
+}
+
+async function readIndex({ netns }: LabPod): Promise<number | undefined> {
+  const links = JSON.parse(await netns.run(['ip', '-j', 'link', 'show'])) as {
+    readonly ifname: string
+    readonly ifindex: number
+  }[]
+  return links.find(({ ifname }) => ifname === toTapName(POD_LINK))?.ifindex
+}
+
+describe('Multus and devices of macvtaps', function () {
+  this.timeout(60_000)
+  let api: LabApiServer
+  let cluster: LabCluster
+  let at: ClusterNode
+  let kubelet: LabKubelet
+  let multus: LabMultus
+  let root: string
+  let bind: Manifest
+  let traces: readonly string[]
+
+  before(async () => {
+    api = await getApi()
+    traces = await listTraces()
+    root = await mkdtemp(join(tmpdir(), 'l2w-kubelet-'))
+    kubelet = await newLabKubelet(root)
+    cluster = await newLabCluster({ count: 1, api, prefix: PREFIX })
+    const [first] = cluster.nodes
+    if (first === undefined) throw new Error('A node was asked for')
+    at = first
+    multus = await newLabMultus(api, at.netns, dirname(kubelet.podResources))
+    const nad = await readManifest('deploy/base/binding-nad-macvtap.yaml')
+    bind = { ...getNadConfig(nad), socket: at.node.socket }
+  })
+  after(async () => {
+    await multus[Symbol.asyncDispose]()
+    await cluster[Symbol.asyncDispose]()
+    await kubelet[Symbol.asyncDispose]()
+    await rm(root, { recursive: true })
+    expect(await listTraces()).to.deep.equal(traces)
+  })
+
+  const startAgent = async (podResources: string): Promise<void> => {
+    await at.node.stopAgent('SIGTERM')
+    const before = kubelet.registered.length
+    await at.node.startAgent(['--device-plugins', kubelet.folder, '--pod-resources', podResources])
+    await expectSoon('a registration', () => kubelet.registered.length > before)
+    await expectSoon('the list', () => kubelet.devices().length > 0)
+  }
+  /** As virt-controller annotates it: the network, and behind it its binding's, which has no interface. */
+  const plugVm = async (namespace: string): Promise<LabPod> => {
+    const networks = [
+      { name: 'r1-h1', interface: POD_LINK },
+      { name: bind['name'], 'cni-args': { logicNetworkName: NETWORK } },
+    ]
+    return newPluggedPod(api, multus, { namespace, name: 'vm', networks })
+  }
+
+  for (const { name, isOnBinding, podResources } of [
+    {
+      name: 'to the cable, and its VM gets it from the kubelet',
+      isOnBinding: false,
+      podResources: () => kubelet.podResources,
+    },
+    {
+      // Nobody else could have told the agent.
+      name: 'to the binding, as "deviceID"',
+      isOnBinding: true,
+      podResources: () => join(root, 'nobody.sock'),
+    },
+  ])
+    it(`hands one on ${name}`, async () => {
+      await startAgent(podResources())
+      const namespace = await api.newNamespace('devices')
+      const cable = newNad(namespace, { name: 'r1-h1', type: 'l2wire', socket: at.node.socket })
+      const binding = newNad(namespace, bind)
+      await api.apply(
+        isOnBinding ? cable : annotate(cable),
+        isOnBinding ? annotate(binding) : binding,
+      )
+      const [given] = await kubelet.admit(`${namespace}/vm`, 1)
+      {
+        await using pod = await plugVm(namespace)
+        expect(`/dev/tap${await readIndex(pod)}`).to.equal(given?.container_path)
+        await multus.mustCall('CHECK', pod)
+      }
+      expect(await at.node.listDocuments()).to.deep.equal([])
+    })
+})
