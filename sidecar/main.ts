@@ -1,5 +1,5 @@
-// l2wire-sidecar: runs beside virt-launcher and plugs the VM's NICs into its domain XML. It changes
-// XML and nothing else. Wiring only; the rules are in core/domain.
+// l2wire-sidecar: runs beside virt-launcher and writes what the VM has to be told of its NICs: the domain XML,
+// and network data for cloud-init. It changes no device. Wiring only; the rules are in core/domain.
 import { parseArgs } from 'node:util'
 
 import { pino } from 'pino'

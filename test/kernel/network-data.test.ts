@@ -1,0 +1,70 @@
+// The network data of a VM on a pod link that Debian's CNI plugins made and the agent took over: mute, and with
+// a DHCP server beside it. What cloud-init is told is what DHCP tells.
+import { expect } from 'chai'
+import { after, before, describe, it } from 'mocha'
+
+import { NETWORK_DATA_ANNOTATION } from '../../core/domain/network-data-vmi.ts'
+import { newLabNode, type LabNode } from '../../lab/node.ts'
+import { listTraces } from '../../lab/traces.ts'
+import { newSidecar } from '../process/sidecar-process.ts'
+import { newPodNetwork, RANGES } from './fixture-pod-network.ts'
+
+const AS_QEMU =
+  'setpriv --reuid 107 --regid 107 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs'
+const VMI = {
+  metadata: { annotations: { [NETWORK_DATA_ANNOTATION]: 'true' } },
+  spec: {
+    domain: { devices: { interfaces: [{ name: 'default', binding: { name: 'l2wire' } }] } },
+    networks: [{ name: 'default', pod: {} }],
+  },
+}
+const DATA = { DataSource: 'noCloud', UserData: '#cloud-config', NetworkData: '' }
+
+describe('the network data of a VM on a pod network', function () {
+  this.timeout(60_000)
+  let node: LabNode
+  let traces: readonly string[]
+
+  before(async () => {
+    traces = await listTraces()
+    node = await newLabNode()
+  })
+  after(async () => {
+    await node[Symbol.asyncDispose]()
+    expect(await listTraces()).to.deep.equal(traces)
+  })
+
+  for (const { plugin, isOnLink } of [
+    { plugin: 'bridge', isOnLink: false },
+    { plugin: 'ptp', isOnLink: true },
+  ] as const)
+    it(`is what ${plugin} and host-local gave the pod`, async () => {
+      await using network = await newPodNetwork(node, { plugin, families: [4, 6] })
+      await network.add()
+      const prefix = ['ip', 'netns', 'exec', network.pod.name, ...AS_QEMU.split(' ')]
+      await using sidecar = newSidecar({ prefix })
+      const client = await sidecar.connect()
+      const { cloudInitData } = await client.preCloudInitIso('v1alpha3', {
+        vmi: Buffer.from(JSON.stringify(VMI)),
+        cloudInitData: Buffer.from(JSON.stringify(DATA)),
+        cloudInitNoCloudSource: Buffer.of(),
+      })
+      const { NetworkData } = JSON.parse(cloudInitData.toString()) as typeof DATA
+      const document = JSON.parse(NetworkData) as { ethernets: { default: Ethernet } }
+      const { addresses, routes, match, mtu } = document.ethernets.default
+      expect({ match, mtu }).to.eql({ match: { macaddress: network.mac }, mtu: 1450 })
+      const alone = (address: string): string =>
+        `${address.split('/')[0]}/${address.includes(':') ? 128 : 32}`
+      expect(addresses).to.eql(isOnLink ? network.addresses.map(alone) : network.addresses)
+      const onLink = isOnLink ? { 'on-link': true } : {}
+      for (const { route, gateway } of [RANGES[4], RANGES[6]])
+        expect(routes).to.deep.include({ to: route, via: gateway, ...onLink })
+    })
+})
+
+interface Ethernet {
+  readonly match: object
+  readonly mtu: number
+  readonly addresses: readonly string[]
+  readonly routes: readonly object[]
+}
