@@ -24,10 +24,13 @@ import { expectSoon } from '../expect-soon.ts'
 const IPV4 = /^[\d.]+$/
 const DHCP_MS = 30_000
 
+const DHCPCD_LOG = '/tmp/dhcpcd-said'
+
 /** Each leaves a daemon behind, which renews. */
 const CLIENTS = {
   dhclient: (nic: string) => `dhclient -1 ${nic}`,
-  dhcpcd: (nic: string) => `dhcpcd --ipv4only --waitip=4 --timeout 20 ${nic}`,
+  dhcpcd: (nic: string) =>
+    `dhcpcd --ipv4only --waitip=4 --timeout 20 --logfile ${DHCPCD_LOG} ${nic}`,
 }
 type Client = keyof typeof CLIENTS
 
@@ -145,15 +148,17 @@ describe('VMs on pod networks', function () {
   it('go on while the agent is away, renew when it is back, and have the same address after a reboot', async () => {
     await using on = await newPodVm(await newBridgeNetwork())
     const { node, vm, guest, nic, other } = on
-    await ask(guest, 'dhclient', nic)
+    await ask(guest, 'dhcpcd', nic)
     const { addresses } = await readGuestNic(guest, nic)
     const pinging = other.run(['busybox', 'ping', '-c', '60', '-i', '0.05', addresses.join()])
     await node.stopAgent('SIGKILL')
     await node.startAgent()
     expect(await pinging).to.include('60 packets received, 0% packet loss')
-    await guest.run('kill "$(pidof dhclient)"')
-    await guest.run(`/usr/sbin/ip address flush dev ${nic}`)
-    await ask(guest, 'dhclient', nic)
+    await guest.run(`dhcpcd --ipv4only --renew ${nic}`)
+    await expectSoon('the lease is renewed', async () => {
+      const said = await guest.run(`cat ${DHCPCD_LOG}`)
+      return /, renewing[^]*leased 10\.75\./.test(said)
+    })
     await expectPodsPlace(on)
     await expectReached(on)
     await guest.run('touch /tmp/before')
