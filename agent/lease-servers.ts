@@ -1,12 +1,14 @@
 // The DHCP servers of this node's VMs, one per pod link that has addresses. They end with the agent and
 // are started by the next one; what a VM was told holds until then.
+import type { Logger } from 'pino'
+
 import type { TapAttachment } from '../core/attachment.ts'
 import { renderDnsmasq } from '../core/dnsmasq.ts'
 import { toServerNames } from '../core/name.ts'
 import { toAttachmentKey, type AttachmentId } from '../core/wire.ts'
 import { startDnsmasq, type Dnsmasq } from '../kernel/dnsmasq.ts'
 import { isSameNetns } from '../kernel/netns.ts'
-import type { Logger } from 'pino'
+import { newGate } from './gate.ts'
 
 export interface LeaseServers extends AsyncDisposable {
   /** Starts the attachment's server; one that runs is replaced. Throws CommandError when it does not start. */
@@ -20,6 +22,8 @@ export interface LeaseServers extends AsyncDisposable {
 
 const AGAIN_FIRST_MS = 500
 const AGAIN_MOST_MS = 30_000
+/** How many are prepared at once: each takes a handful of processes, and a starting agent has many to start. */
+const AT_ONCE = 4
 /** How often it is asked whether the sandboxes are there: a server would keep the network of one that is gone. */
 const SANDBOX_MS = 5_000
 
@@ -35,6 +39,7 @@ export function newLeaseServers(
   prepare: (attachment: TapAttachment) => Promise<void>,
 ): LeaseServers {
   const all = new Map<string, Served>()
+  const gate = newGate(AT_ONCE)
 
   const isWanted = (served: Served): boolean =>
     all.get(toAttachmentKey(served.attachment)) === served
@@ -73,7 +78,7 @@ export function newLeaseServers(
       await begin(served, nextMs)
     }
     served.timer = setTimeout(() => {
-      tryOnce().catch((error: unknown) => {
+      gate(tryOnce).catch((error: unknown) => {
         const facts = { err: error, ...toFacts(served.attachment), againMs: nextMs }
         log.error(facts, "cannot start a VM's DHCP server yet")
         if (isWanted(served)) again(served, nextMs)

@@ -45,6 +45,8 @@ export interface LabNodeOptions {
   readonly storeFolder?: string
   /** Wires in the cluster of this kubeconfig instead of a folder. */
   readonly kubeconfig?: string
+  /** argv before the agent's, by which it may less than root. */
+  readonly confine?: readonly string[]
   /** Further options of the agent. */
   readonly more?: readonly string[]
 }
@@ -64,6 +66,7 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
     'KILL',
     // Which gives the agent the namespace's own /sys, too.
     ...(options.netns === undefined ? [] : ['ip', 'netns', 'exec', options.netns.name]),
+    ...(options.confine ?? []),
     join(ROOT, 'dist/bin/l2wire-agent'),
     '--store',
     storeUrl,

@@ -42,6 +42,8 @@ export interface PodNetwork extends AsyncDisposable {
   /** As host-local gave them, "198.51.100.2/24". */
   readonly addresses: readonly string[]
   readonly bind: (command: 'ADD' | 'CHECK' | 'DEL', more?: Manifest) => Promise<CniAnswer>
+  /** GC of ours, with no attachment that is valid. */
+  readonly collectAll: () => Promise<CniAnswer>
   /** ADD of ours; throws unless it says yes. */
   readonly add: (more?: Manifest) => Promise<void>
   /** CHECK of the plugin that made the pod link. */
@@ -131,6 +133,8 @@ export async function newPodNetwork(
     mac,
     addresses: listAddresses(added),
     bind,
+    collectAll: async () =>
+      node.call({ ...bound, 'cni.dev/valid-attachments': [] }, { command: 'GC' }),
     add: async (extra = {}) => {
       const answer = await bind('ADD', extra)
       expect(answer.exitCode, answer.stdout).to.equal(0)

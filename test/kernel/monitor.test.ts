@@ -1,16 +1,14 @@
 // An agent's ears: what others do to devices and filters of its namespace, and of pods with a pair to it.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { expect } from 'chai'
 import { after, afterEach, before, beforeEach, describe, it } from 'mocha'
-import { parseAllDocuments } from 'yaml'
 
 import type { LinkEvent } from '../../core/kernel-event.ts'
 import { run } from '../../kernel/run.ts'
-import { ROOT } from '../../lab/manifests.ts'
+import { readConfinement } from '../../lab/agent-confinement.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
@@ -50,29 +48,6 @@ async function newWatcher(netns: LabNetns, confine: readonly string[] = []): Pro
   }
   await expectSoon('watching', () => watcher.hasTold('ready', () => true))
   return watcher
-}
-
-/** Root with no capabilities but those that deploy/ gives the agent. */
-async function readConfinement(): Promise<readonly string[]> {
-  const manifest = join(ROOT, 'deploy/base/agent.yaml')
-  const daemon = parseAllDocuments(await readFile(manifest, 'utf8'))
-    .map((document) => document.toJS() as DaemonSet)
-    .find(({ kind }) => kind === 'DaemonSet')
-  const agent = daemon?.spec.template.spec.containers.find(({ name }) => name === 'agent')
-  const added = agent?.securityContext.capabilities.add ?? []
-  expect(added).to.include('NET_ADMIN')
-  const bounding = ['-all', ...added.map((name) => `+${name.toLowerCase()}`)].join(',')
-  return ['setpriv', '--bounding-set', bounding, '--inh-caps', '-all']
-}
-
-interface DaemonSet {
-  readonly kind: string
-  readonly spec: { readonly template: { readonly spec: { readonly containers: Container[] } } }
-}
-
-interface Container {
-  readonly name: string
-  readonly securityContext: { readonly capabilities: { readonly add: readonly string[] } }
 }
 
 async function isRunning(pid: number): Promise<boolean> {

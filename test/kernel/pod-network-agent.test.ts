@@ -6,6 +6,7 @@ import { after, before, describe, it } from 'mocha'
 
 import { CommandError } from '../../core/errors.ts'
 import { run } from '../../kernel/run.ts'
+import { readConfinement } from '../../lab/agent-confinement.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
@@ -18,6 +19,10 @@ async function listServers(): Promise<readonly string[]> {
     if (error instanceof CommandError && error.exitCode === 1) return []
     throw error
   }
+}
+
+async function listSleepers(): Promise<string> {
+  return run(['sh', '-c', 'pgrep -u nobody -x sleep || :'])
 }
 
 async function readLinkNames({ pod }: PodNetwork): Promise<readonly string[]> {
@@ -130,6 +135,56 @@ describe("a VM's DHCP server", function () {
       expect(await readLinkNames(network)).to.have.members(['lo', 'eth0'])
     } finally {
       await run(['rm', '-r', path])
+    }
+  })
+
+  it('needs no more than deploy/ lets the agent do, and ends with such an agent, too', async () => {
+    await using other = await newLabNode({ confine: await readConfinement() })
+    await using network = await newPodNetwork(other, { plugin: 'bridge', families: [4, 6] })
+    await network.add()
+    await using _ = await network.open()
+    expect((await network.askIpv4()).get('mask')).to.equal('24')
+    expect((await network.bind('DEL')).exitCode).to.equal(0)
+    expect(await listServers()).to.deep.equal([])
+    await network.add()
+    await other.stopAgent('SIGKILL')
+    await expectSoon('no server without an agent', async () => (await listServers()).length === 0)
+    await other.startAgent()
+  })
+
+  it('goes where the runtime knows its sandbox no more', async () => {
+    await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4] })
+    await network.add()
+    expect((await network.collectAll()).exitCode).to.equal(0)
+    expect(await listServers()).to.deep.equal([])
+    expect(await readLinkNames(network)).to.have.members(['lo', 'eth0'])
+  })
+
+  it('leaves the pod link mute where the agent is killed in the middle, and an ADD goes well then', async () => {
+    const folder = (await run(['mktemp', '-d', '/tmp/l2w-bin-XXXXXX'])).trim()
+    // A server that never begins to serve.
+    const script =
+      'printf "#!/bin/sh\\nexec sleep 60\\n" > "$1/dnsmasq"; chmod 755 "$1/dnsmasq" "$1"'
+    await run(['sh', '-euc', script, 'sh', folder])
+    try {
+      await using other = await newLabNode({ pathFirst: folder })
+      await using network = await newPodNetwork(other, { plugin: 'bridge', families: [4] })
+      const adding = network.bind('ADD')
+      const readFilters = async (): Promise<string> =>
+        network.pod.run(['tc', 'filter', 'show', 'dev', 'eth0', 'egress'])
+      await expectSoon('a server is started', async () => (await listSleepers()) !== '')
+      await other.stopAgent('SIGKILL')
+      expect((await adding).output).to.include({ code: 11 })
+      expect(await readFilters()).to.include('direct-action')
+      await run(['rm', `${folder}/dnsmasq`])
+      await other.startAgent()
+      expect(await readLinkNames(network)).to.have.members(['lo', 'eth0'])
+      expect(await readFilters(), 'still').to.include('direct-action')
+      await network.add()
+      await using _ = await network.open()
+      expect((await network.askIpv4()).get('mask')).to.equal('24')
+    } finally {
+      await run(['rm', '-r', folder])
     }
   })
 })
