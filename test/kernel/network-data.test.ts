@@ -53,14 +53,17 @@ describe('the network data of a VM on a pod network', function () {
       const document = JSON.parse(NetworkData) as { ethernets: { default: Ethernet } }
       const { addresses, routes, match, mtu } = document.ethernets.default
       expect({ match, mtu }).to.eql({ match: { macaddress: network.mac }, mtu: 1450 })
-      const alone = (address: string): string =>
-        `${address.split('/')[0]}/${address.includes(':') ? 128 : 32}`
-      expect(addresses).to.eql(isOnLink ? network.addresses.map(alone) : network.addresses)
+      expect(addresses).to.eql(isOnLink ? network.addresses.map(toAlone) : network.addresses)
       const onLink = isOnLink ? { 'on-link': true } : {}
       for (const { route, gateway } of [RANGES[4], RANGES[6]])
         expect(routes).to.deep.include({ to: route, via: gateway, ...onLink })
     })
 })
+
+/** With no neighbours on the link. */
+function toAlone(address: string): string {
+  return `${address.split('/')[0]}/${address.includes(':') ? 128 : 32}`
+}
 
 interface Ethernet {
   readonly match: object
