@@ -84,6 +84,8 @@ export function startDevicePlugin(node: Node, folder: string): Disposable {
     },
   }
   const bring = async (): Promise<void> => {
+    // Two agents of one node would drive each other out for ever.
+    if (!node.standing.isOurs()) return
     const isFolder = (await readFileIdentity(folder)) !== undefined
     if (isFolder) await watchFolder()
     const kubelet = await readFileIdentity(kubeletSocket)

@@ -1,6 +1,6 @@
 // The real Multus hands devices on: the kubelet's, which the test plays, to the networks that are annotated
 // with their resource.
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
@@ -11,7 +11,7 @@ import { toPodLinkName, toTapName } from '../../core/name.ts'
 import type { LabApiServer } from '../../lab/api-server.ts'
 import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
 import { newLabKubelet, type LabKubelet } from '../../lab/kubelet.ts'
-import { getNadConfig, readManifest, type Manifest } from '../../lab/manifests.ts'
+import { getNadConfig, readManifest, ROOT, type Manifest } from '../../lab/manifests.ts'
 import { newLabMultus, type LabMultus, type LabPod } from '../../lab/multus.ts'
 import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
@@ -82,6 +82,26 @@ describe('Multus and devices of macvtaps', function () {
     ]
     return newPluggedPod(api, multus, { namespace, name: 'vm', networks })
   }
+
+  it('the manifests of docs/macvtap.md are accepted', async () => {
+    const text = await readFile(join(ROOT, 'docs/macvtap.md'), 'utf8')
+    const blocks = [...text.matchAll(/^```yaml\n([^]*?)^```/gm)].map((match) => match[1] ?? '')
+    expect(blocks).to.have.length(2)
+    const namespace = await api.newNamespace('docs')
+    for (const [at, block] of blocks.entries()) {
+      const file = join(root, `${at}.yaml`)
+      await writeFile(file, block)
+      await api.kubectl([
+        'apply',
+        '--dry-run=server',
+        '--validate=strict',
+        '--namespace',
+        namespace,
+        '--filename',
+        file,
+      ])
+    }
+  })
 
   for (const { name, isOnBinding, podResources } of [
     {

@@ -1,6 +1,17 @@
 // VMs by macvtap on real pod links, without a kubelet: the agent numbers the devices itself. test/process
 // has the kubelet's side, test/vm has QEMU behind the device.
-import { lstat, mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  writeFile,
+} from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { expect } from 'chai'
@@ -243,6 +254,34 @@ describe('the binding plugin by macvtap', function () {
     await node.startAgent()
     expect(await readdir(join(node.folder, 'macvtap'))).to.deep.equal([`tap${FIRST + 1}`])
     await rm(toDevice(FIRST + 1))
+  })
+
+  it('an agent that is killed in the middle of it takes it back at its next start', async () => {
+    const pathFirst = await mkdtemp(join(tmpdir(), 'l2w-path-'))
+    const killer = join(pathFirst, 'mknod')
+    // The link is made by then, and has not got its own name yet.
+    await writeFile(killer, '#!/bin/sh\nkill -KILL $PPID\n')
+    await chmod(killer, 0o755)
+    {
+      await using other = await newLabNode({ pathFirst })
+      await using launcher = await newLabNetns('launcher')
+      const at = (ifname: string) => ({ containerID: 'c9', netns: launcher.path, ifname })
+      await other.mustCall(WIRE, { command: 'ADD', ...at(POD_LINK) })
+      expect((await other.call(bind, { command: 'ADD', ...at('net1') })).output).to.include({
+        code: 11,
+      })
+      const left = [...(await readLinks(launcher)).keys()]
+      expect(left.some((name) => name.startsWith('lm'))).to.equal(true)
+      await rm(killer)
+      await other.stopAgent('SIGKILL')
+      await other.startAgent()
+      expect([...(await readLinks(launcher)).keys()]).to.have.members(['lo', POD_LINK])
+      await other.mustCall(bind, { command: 'ADD', ...at('net1') })
+      await other.mustCall({ ...bind, prevResult: {} }, { command: 'CHECK', ...at('net1') })
+      await other.mustCall(bind, { command: 'DEL', ...at('net1') })
+      await other.mustCall(WIRE, { command: 'DEL', ...at(POD_LINK) })
+    }
+    await rm(pathFirst, { recursive: true })
   })
 
   describe('on pod links of other CNI plugins', () => {
