@@ -15,8 +15,8 @@ import type { Station } from '../../kernel/station.ts'
 
 export const BRIDGE = 'l2wpn0'
 export const CONTAINER = 'c1'
-/** What macvlans are made on; the test makes it. */
-export const PARENT = 'l2wpm0'
+/** What macvlans are made on. */
+const PARENT = 'l2wpm0'
 const CLIENT_MS = 40_000
 
 /** What host-local gives: IPv4, IPv6, or both. */
@@ -82,8 +82,9 @@ export async function newPodNetwork(
   node: LabNode,
   { plugin, families, more = {}, routes = [], link = 'eth0', isQuiet = false }: PodNetworkOptions,
 ): Promise<PodNetwork> {
-  const pod = await newLabNetns('launcher', { ipv6: true })
-  const guest = await newLabNetns('guest', { ipv6: !isQuiet })
+  await using made = new AsyncDisposableStack()
+  const pod = made.use(await newLabNetns('launcher', { ipv6: true }))
+  const guest = made.use(await newLabNetns('guest', { ipv6: !isQuiet }))
   // dhclient gives up where the NIC's own address is not ready.
   await guest.run(['sysctl', '-qw', 'net.ipv6.conf.default.accept_dad=0'])
   const config = {
@@ -109,6 +110,9 @@ export async function newPodNetwork(
       { command, ...call, ifname: link },
       JSON.stringify({ ...config, ...extra }),
     )
+  if (plugin === 'bridge')
+    made.defer(async () => void (await run(['ip', 'link', 'del', 'dev', BRIDGE])))
+  made.defer(async () => void (await callPrimary('DEL')))
   const added = await callPrimary('ADD')
   expect(added.exitCode, added.stdout).to.equal(0)
   const mac = await readMac(pod, link)
@@ -125,6 +129,8 @@ export async function newPodNetwork(
         args: 'IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=r1-launcher',
       },
     )
+  made.defer(async () => void (await bind('DEL')))
+  const all = made.move()
   return {
     pod,
     guest,
@@ -146,19 +152,41 @@ export async function newPodNetwork(
     askIpv6: async (duid) => ask(guest, DHCLIENT, duid),
     readRouter: async () => readRouter(guest),
     readGateway,
-    [Symbol.asyncDispose]: async () => {
-      await bind('DEL')
-      await callPrimary('DEL')
-      await guest[Symbol.asyncDispose]()
-      await pod[Symbol.asyncDispose]()
-      if (plugin === 'bridge') await run(['ip', 'link', 'del', 'dev', BRIDGE])
-    },
+    [Symbol.asyncDispose]: async () => all.disposeAsync(),
   }
 }
 
 function listAddresses({ output }: CniAnswer): readonly string[] {
   const ips = (output?.['ips'] ?? []) as readonly { readonly address: string }[]
   return ips.map(({ address }) => address)
+}
+
+export interface Parent extends AsyncDisposable {
+  /** Where its cable leads: the gateway of all that is made on it. */
+  readonly outside: LabNetns
+  readonly station: Station
+}
+
+/** The device that links of macvlan are made on, and the network behind it. */
+export async function newParent(): Promise<Parent> {
+  await using made = new AsyncDisposableStack()
+  const outside = made.use(await newLabNetns('outside', { ipv6: true }))
+  await run(`ip link add ${PARENT} type veth peer name up0 netns ${outside.name}`.split(' '))
+  made.defer(async () => void (await run(['ip', 'link', 'del', 'dev', PARENT])))
+  for (const words of [
+    'link set dev up0 up',
+    `address add ${RANGES[4].gateway}/24 dev up0`,
+    `address add ${RANGES[6].gateway}/64 dev up0 nodad`,
+  ])
+    await outside.run(['ip', ...words.split(' ')])
+  // The parent itself says nothing.
+  await run(['ip', 'link', 'set', 'dev', PARENT, 'addrgenmode', 'none', 'up'])
+  const all = made.move()
+  return {
+    outside,
+    station: newNetnsStation(run, { label: 'outside', netns: outside.path, ifname: 'up0' }),
+    [Symbol.asyncDispose]: async () => all.disposeAsync(),
+  }
 }
 
 // The node's end of the pod's veth; of a macvlan the device that it is on.

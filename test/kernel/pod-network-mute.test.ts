@@ -13,7 +13,7 @@ import { run } from '../../kernel/run.ts'
 import type { Station } from '../../kernel/station.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { listTraces } from '../../lab/traces.ts'
-import { newPodNetwork, type PodNetwork } from './fixture-pod-network.ts'
+import { newParent, newPodNetwork, type PodNetwork } from './fixture-pod-network.ts'
 
 const STRANGER = '02:00:5e:00:53:99'
 /** 802.1Q, VLAN 7. */
@@ -102,21 +102,24 @@ describe('a pod link that a VM took over', function () {
     expect(await listTraces()).to.deep.equal(traces)
   })
 
-  for (const hasServer of [true, false])
-    it(`is the VM's alone ${hasServer ? 'where it is told its addresses' : 'where it is told nothing'}`, async () => {
-      await using network = await newPodNetwork(node, {
-        plugin: 'bridge',
-        families: [4, 6],
-        isQuiet: true,
-      })
+  for (const [plugin, dhcp] of [
+    ['bridge', true],
+    ['bridge', false],
+    ['ptp', true],
+    ['macvlan', true],
+  ] as const)
+    it(`is the VM's alone on ${plugin} where it is told ${dhcp ? 'its addresses' : 'nothing'}`, async () => {
+      await using parent = plugin === 'macvlan' ? await newParent() : undefined
+      await using network = await newPodNetwork(node, { plugin, families: [4, 6], isQuiet: true })
+      const far = parent?.station ?? network.far
       {
-        await using capture = await network.far.startCapture()
+        await using capture = await far.startCapture()
         await speak(network)
         expect(await capture.stop(), 'a stack that is not mute is heard').to.not.be.empty
       }
-      await network.add({ dhcp: hasServer })
+      await network.add({ dhcp })
       await using _ = await network.open()
-      await using capture = await network.far.startCapture()
+      await using capture = await far.startCapture()
       await speak(network)
       expect((await capture.stop()).map(describeFrame)).to.deep.equal([])
       expect((await network.checkPrimary()).exitCode).to.equal(0)

@@ -11,7 +11,7 @@ import { newLabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { GUEST_NIC } from '../../lab/tap-opener.ts'
 import { listTraces } from '../../lab/traces.ts'
-import { CONTAINER, newPodNetwork, PARENT, RANGES } from './fixture-pod-network.ts'
+import { CONTAINER, newParent, newPodNetwork, RANGES } from './fixture-pod-network.ts'
 
 const DNS = { nameservers: ['10.96.0.10', 'fd00::10'], search: ['svc.test', 'test'] }
 
@@ -66,34 +66,24 @@ describe('a VM on a pod network', function () {
     })
 
   it("is told the pod's address on a link of macvlan, and hears what is sent to its groups", async () => {
-    await using outside = await newLabNetns('outside', { ipv6: true })
-    await run(`ip link add ${PARENT} type veth peer name up0 netns ${outside.name}`.split(' '))
-    try {
-      for (const words of [
-        'link set dev up0 up',
-        `address add ${RANGES[4].gateway}/24 dev up0`,
-        `address add ${RANGES[6].gateway}/64 dev up0 nodad`,
-      ])
-        await outside.run(['ip', ...words.split(' ')])
-      await run(['ip', 'link', 'set', 'dev', PARENT, 'up'])
-      await using network = await newPodNetwork(node, { plugin: 'macvlan', families: [4, 6] })
-      await network.add()
-      for (const answer of [await network.bind('CHECK'), await network.checkPrimary()])
-        expect(answer, answer.stdout).to.include({ exitCode: 0 })
-      await using _ = await network.open()
-      const told = await network.askIpv4()
-      const ip = network.addresses[0]?.split('/')[0] ?? ''
-      expect(Object.fromEntries(told)).to.include({ ip, mask: '24', router: RANGES[4].gateway })
-      await network.guest.run(['ip', 'address', 'add', `${ip}/24`, 'dev', GUEST_NIC])
-      const ipv6 = network.addresses[1] ?? ''
-      await network.guest.run(['ip', 'address', 'add', ipv6, 'dev', GUEST_NIC, 'nodad'])
-      // The answer to an IPv6 neighbour's question is to a group that the VM alone has joined.
-      for (const ping of [`ping -c 1 -W 5 ${ip}`, `ping6 -c 1 -W 5 ${ipv6.split('/')[0]}`])
-        expect(await outside.run(['busybox', ...ping.split(' ')])).to.include('1 packets received')
-      expect(node.readLog()).to.include('the IPv6 gateway cannot be seen from this node')
-    } finally {
-      await run(['ip', 'link', 'del', 'dev', PARENT])
-    }
+    await using parent = await newParent()
+    await using network = await newPodNetwork(node, { plugin: 'macvlan', families: [4, 6] })
+    await network.add()
+    for (const answer of [await network.bind('CHECK'), await network.checkPrimary()])
+      expect(answer, answer.stdout).to.include({ exitCode: 0 })
+    await using _ = await network.open()
+    const told = await network.askIpv4()
+    const ip = network.addresses[0]?.split('/')[0] ?? ''
+    expect(Object.fromEntries(told)).to.include({ ip, mask: '24', router: RANGES[4].gateway })
+    await network.guest.run(['ip', 'address', 'add', `${ip}/24`, 'dev', GUEST_NIC])
+    const ipv6 = network.addresses[1] ?? ''
+    await network.guest.run(['ip', 'address', 'add', ipv6, 'dev', GUEST_NIC, 'nodad'])
+    // The question of an IPv6 neighbour is to a group that the VM alone has joined.
+    for (const ping of [`ping -c 1 -W 5 ${ip}`, `ping6 -c 1 -W 5 ${ipv6.split('/')[0]}`])
+      expect(await parent.outside.run(['busybox', ...ping.split(' ')])).to.include(
+        '1 packets received',
+      )
+    expect(node.readLog()).to.include('the IPv6 gateway cannot be seen from this node')
   })
 
   it('is told nothing by us where its network says "dhcp": false, or where there is nothing to tell', async () => {
