@@ -124,6 +124,25 @@ describe('the binding plugin by macvtap', function () {
     expect(await check()).to.equal(undefined)
   })
 
+  it('is opened by user 107 without capabilities, once for each queue, and by nobody else', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'l2w-dev-'))
+    try {
+      await chmod(folder, 0o755)
+      // As a container runtime does, with owner and mode.
+      await run(['cp', '-a', toDevice(FIRST), folder])
+      const open = async (id: string): Promise<string> => {
+        const script = `exec 3<>"$0" 4<>"$0" && echo opened`
+        const user = ['--reuid', id, '--regid', id, '--clear-groups', '--inh-caps=-all']
+        return pod.run(['setpriv', ...user, 'sh', '-c', script, join(folder, `tap${FIRST}`)])
+      }
+      expect(await open('107')).to.equal('opened\n')
+      const refusal = await open('108').catch((error: unknown) => String(error))
+      expect(refusal).to.include('Permission denied')
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+
   it('a CHECK says what is missing', async () => {
     await pod.run(['ip', 'link', 'set', 'dev', TAP, 'down'])
     expect(await check()).to.include({ code: 105 })
