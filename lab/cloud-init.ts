@@ -5,6 +5,7 @@ import { isRecord } from '../core/record.ts'
 import { DecodeError } from '../core/errors.ts'
 import type { Vmi } from './domain-vmi.ts'
 import type { Guest } from './guest.ts'
+import { switchOnIpv6 } from './guest-network.ts'
 import { getGuestPackage, GUEST_PRELUDE } from './guest-packages.ts'
 
 interface UserData {
@@ -96,9 +97,10 @@ export async function playCloudInit(guest: Guest, vmi: Vmi): Promise<void> {
 
 async function askForAddress(guest: Guest): Promise<void> {
   const [first] = await guest.nics()
+  if (first === undefined) return
+  await switchOnIpv6(guest, first.name)
   // It stays, to renew, when it has an address.
-  if (first !== undefined)
-    await guest.run(`dhclient ${first.name} >/dev/null 2>&1`, { timeoutMs: COMMANDS_MS })
+  await guest.run(`dhclient ${first.name} >/dev/null 2>&1`, { timeoutMs: COMMANDS_MS })
 }
 
 /** A list is an argv, a text is a shell's. */

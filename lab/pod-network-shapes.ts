@@ -9,7 +9,7 @@ const SUBNETS = { ipv4: '10.75.0.0/24', ipv6: 'fd00:75::/64' }
 const ROUTES = { ipv4: '0.0.0.0/0', ipv6: '::/0' }
 type Family = keyof typeof SUBNETS
 
-/** A bridge with the gateway's addresses on it, as Flannel and kindnet's predecessors had it. */
+/** A bridge with the gateway's addresses on it: what Flannel delegates to. */
 export async function newBridgeNetwork(
   families: readonly Family[] = ['ipv4'],
 ): Promise<PodNetwork> {
