@@ -62,15 +62,17 @@ function replaceNth(value: unknown, nth: number, by: unknown): unknown {
 }
 
 describe('rewriteDomain() on what nobody should send', () => {
+  it('answers what is not damaged', () => {
+    for (const each of SAMPLES) expect(answer(each), each.name).to.not.equal(undefined)
+  })
+
   it('answers a damaged document with a well-formed one, or refuses it', () => {
-    let answered = 0
     fc.assert(
-      fc.property(sample, fc.array(edit, { maxLength: 4 }), (given, edits) => {
-        if (answer({ ...given, xml: damage(given.xml, edits) }) !== undefined) answered += 1
+      fc.property(sample, fc.array(edit, { minLength: 1, maxLength: 4 }), (given, edits) => {
+        answer({ ...given, xml: damage(given.xml, edits) })
       }),
       { numRuns: 400 },
     )
-    expect(answered, 'some damage is harmless').to.be.greaterThan(0)
   })
 
   it('answers any text with a well-formed document, or refuses it', () => {
