@@ -13,7 +13,7 @@ import { newGate } from './gate.ts'
 export interface LeaseServers extends AsyncDisposable {
   /** Starts the attachment's server; one that runs is replaced. Throws CommandError when it does not start. */
   readonly start: (attachment: TapAttachment) => Promise<void>
-  /** As start, and goes on trying. */
+  /** Prepares it and starts its server, where it has a lease, and goes on trying. */
   readonly keep: (attachment: TapAttachment) => Promise<void>
   /** Resolves when it is gone. Idempotent. */
   readonly end: (id: AttachmentId) => Promise<void>

@@ -16,7 +16,7 @@ import type { Looks } from './looks.ts'
 import { areGuestsHeard } from './guest-carrier.ts'
 import type { Node } from './node.ts'
 import { reconcileWire } from './reconcile.ts'
-import { resumeLease } from './tap-verbs.ts'
+import { resumeTap } from './tap-verbs.ts'
 
 /** Before anything is served. One attachment's trouble is logged and does not keep the others waiting. */
 export async function recover(node: Node, looks: Looks, learn: () => Promise<void>): Promise<void> {
@@ -30,7 +30,7 @@ export async function recover(node: Node, looks: Looks, learn: () => Promise<voi
   const { wires, unsettled, dark, strays } = await check(node)
   // Nobody is joining anything yet, so what no tunnel needs now is needed by none.
   for (const one of node.state.listAll())
-    if (one.kind === 'tap' && one.phase === 'ready') await resumeLease(node, one)
+    if (one.kind === 'tap' && one.phase === 'ready') await resumeTap(node, one)
   const steps = planStrays({ ...NO_STRAYS, peers: strays.peers })
   await applyRemoval(node.run, node.classifier, steps)
   for (const id of unsettled)

@@ -154,9 +154,9 @@ export async function prepareTap(node: Node, attachment: TapAttachment): Promise
   await makeTap(node, attachment, links, undefined)
 }
 
-/** The server of a lease whose agent is gone, started again. */
-export async function resumeLease(node: Node, attachment: TapAttachment): Promise<void> {
-  if (attachment.lease !== undefined && (await isSameNetns(attachment.netns)))
+/** A pod link that a VM has taken over, after an agent that is gone: mute, and the server of its lease runs. */
+export async function resumeTap(node: Node, attachment: TapAttachment): Promise<void> {
+  if (attachment.isMuted === true && (await isSameNetns(attachment.netns)))
     await node.leaseServers.keep(attachment)
 }
 

@@ -16,6 +16,8 @@ export interface SurveyedAttachment {
   readonly hasTap: boolean | null
   /** Of a macvtap only: whether the file of its device leads to it. Absent from surveys before 0.3.0. */
   readonly hasDevice?: boolean | null
+  /** Of a VM's tap only, why others may speak in its place. Absent from surveys before 0.3.0. */
+  readonly muteFault?: string | null
   /** Since its document was last written. */
   readonly ageSeconds: number
 }

@@ -36,7 +36,7 @@ function findOneFault(
   facts: DoctorFacts,
   node: string,
   survey: NodeSurvey,
-  { attachment, isSandboxThere, hasTap, hasDevice, ageSeconds }: SurveyedAttachment,
+  { attachment, isSandboxThere, hasTap, hasDevice, muteFault, ageSeconds }: SurveyedAttachment,
 ): readonly Finding[] {
   const { phase } = attachment
   const isWire = attachment.kind === 'wire'
@@ -75,9 +75,13 @@ function findOneFault(
   const fix = 'start its virtual machine again'
   if (hasTap === false)
     return [newFinding('tap-gone', `The ${who} is not there on ${node}`, fix, place)]
-  if (hasDevice !== false) return []
-  const what = `The device ${attachment.devicePath ?? ''} of ${who} does not lead to it on ${node}`
-  return [newFinding('device-gone', what, fix, place)]
+  if (hasDevice === false) {
+    const what = `The device ${attachment.devicePath ?? ''} of ${who} does not lead to it on ${node}`
+    return [newFinding('device-gone', what, fix, place)]
+  }
+  if (muteFault === null || muteFault === undefined) return []
+  const what = `Beside the ${who} on ${node}: ${muteFault}`
+  return [newFinding('not-mute', what, 'let the agent on that node start again', place)]
 }
 
 function findEndFaults(

@@ -141,7 +141,8 @@ interface TcAction {
 function parseRedirect(json: string): Redirect | null {
   const filters = parseList(json, 'tc -j filter') as readonly TcFilter[]
   const actions = filters.flatMap(({ options }) => options?.actions ?? [])
-  const action = actions.find(({ to_dev: target }) => target !== undefined)
+  // Of several the last takes what picks before it have left (core/plan-lease.ts).
+  const action = actions.findLast(({ to_dev: target }) => target !== undefined)
   if (action?.to_dev === undefined) return null
   // act_mirred counts what a missing or unplugged target cost as "overlimits".
   const { packets = 0, drops = 0, overlimits = 0 } = action.stats ?? {}

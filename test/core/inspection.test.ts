@@ -46,6 +46,14 @@ describe('parseDevice()', () => {
     })
   })
 
+  it('reads what takes all that picks before it have left', () => {
+    const targets = ['lwp0', 'lwp0', 'eth0']
+    const filters = JSON.stringify(
+      targets.map((target) => ({ options: { actions: [{ to_dev: target }] } })),
+    )
+    expect(parseDevice(JSON.stringify([LINK]), filters).redirect?.target).to.equal('eth0')
+  })
+
   it('reads addresses of IPv6', () => {
     const data = { id: 1, remote6: '2001:db8::2', local6: '2001:db8::1', port: 1 }
     const link = { ...LINK, linkinfo: { info_kind: 'vxlan', info_data: data } }

@@ -1,4 +1,4 @@
-// A VM's DHCP server through the life of its agent and of its sandbox: always one, and none left behind.
+// A VM's DHCP server, and its mute pod link, through the life of its agent and of its sandbox: always one, and none left behind.
 import { readFile } from 'node:fs/promises'
 
 import { expect } from 'chai'
@@ -186,5 +186,16 @@ describe("a VM's DHCP server", function () {
     } finally {
       await run(['rm', '-r', folder])
     }
+  })
+
+  it('makes a pod link mute again at its start, where somebody took that away', async () => {
+    await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4] })
+    await network.add({ dhcp: false })
+    await network.pod.run(['tc', 'filter', 'del', 'dev', 'eth0', 'egress'])
+    expect((await network.bind('CHECK')).output?.['msg']).to.include('"eth0" is not mute')
+    await node.stopAgent('SIGKILL')
+    await node.startAgent()
+    await expectSoon('CHECK says so', async () => (await network.bind('CHECK')).exitCode === 0)
+    expect(await listServers()).to.deep.equal([])
   })
 })

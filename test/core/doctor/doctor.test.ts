@@ -267,6 +267,14 @@ const nodeRows: readonly Row[] = [
     words: ['/run/tap70000001', 'tap0', 'c1', 'start its virtual machine again'],
   },
   {
+    name: 'a pod link that others speak on, too',
+    facts: changeSurvey(across, ({ attachments }) => ({
+      attachments: [...attachments, { ...surveyedTap, muteFault: '"eth0" is not mute' }],
+    })),
+    kinds: ['not-mute'],
+    words: ['"eth0" is not mute', 'tap0', 'c1'],
+  },
+  {
     name: 'a host end that is gone',
     facts: changeLinks(alone, () => []),
     kinds: ['host-end-gone'],
