@@ -19,6 +19,7 @@ export interface Cgroup extends AsyncDisposable {
   countKills(): number
 }
 
+/** Within its limits it comes before all else on the machine. */
 export function newCgroup({ memoryBytes, cpus }: Limits): Cgroup {
   const name = `l2wbench-${process.pid}`
   const isV2 = existsSync(join(ROOT, 'cgroup.controllers'))
@@ -30,10 +31,12 @@ export function newCgroup({ memoryBytes, cpus }: Limits): Cgroup {
     if (isV2) {
       writeFileSync(join(memory, 'memory.max'), String(memoryBytes))
       writeFileSync(join(cpu, 'cpu.max'), `${quota} ${PERIOD_US}`)
+      writeFileSync(join(cpu, 'cpu.weight'), '10000')
     } else {
       writeFileSync(join(memory, 'memory.limit_in_bytes'), String(memoryBytes))
       writeFileSync(join(cpu, 'cpu.cfs_period_us'), String(PERIOD_US))
       writeFileSync(join(cpu, 'cpu.cfs_quota_us'), String(quota))
+      writeFileSync(join(cpu, 'cpu.shares'), '262144')
     }
   } catch (error) {
     for (const dir of dirs) rmdirSync(dir)
