@@ -32,8 +32,9 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
   // Taps of one sandbox are made one after the other: they look at the same list of links.
   const queueKey = `sandbox ${args.containerID}`
   await node.queue(queueKey, async () => {
-    const links = await listLinks(node, args)
-    const podLink = await choosePodLink(node, args, config, links)
+    const explain = async <T>(look: Promise<T>): Promise<T> => explainLook(node, args, look)
+    const links = await explain(listPodLinks(node.run, args.netns))
+    const podLink = await explain(choosePodLink(node, args, config, links))
     // The wire's own pod link: the VM is told the advertised MTU, the link carries all of maxFrame.
     const wire = await node.state.get({ containerID: args.containerID, ifname: podLink.name })
     const wireEnd = wire?.kind === 'wire' ? wire : undefined
@@ -43,7 +44,7 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
     const wish = await readNicWish(node, args, config)
     const lease =
       isMuted && config.hasDhcp
-        ? await readLease(node, args.netns, podLink, mtuBytes, wish)
+        ? await explain(readLease(node, args.netns, podLink, mtuBytes, wish))
         : undefined
     const own = { podLink: podLink.name, mtuBytes, isMuted, lease }
     const wanted = toTapAttachment(args, config, netns, own, wish)
@@ -192,9 +193,10 @@ async function findTapFault(node: Node, attachment: TapAttachment): Promise<stri
   return undefined
 }
 
-async function listLinks(node: Node, args: CniArgs): Promise<readonly PodLink[]> {
+// Before anything is made: what fails there has nothing to take back.
+async function explainLook<T>(node: Node, args: CniArgs, look: Promise<T>): Promise<T> {
   try {
-    return await listPodLinks(node.run, args.netns)
+    return await look
   } catch (error) {
     throw await explainAddFailure(node, args.netns, args.ifname, error)
   }

@@ -147,7 +147,7 @@ export async function newPodNetwork(
     },
     checkPrimary: async () => callPrimary('CHECK', { prevResult: added.output }),
     open: async () => openTap(pod, 'tap0', guest, mac),
-    askIpv4: async () => ask(guest, UDHCPC),
+    askIpv4: async () => askIpv4(guest),
     renewIpv4: async () => renewIpv4(guest),
     askIpv6: async (duid) => ask(guest, DHCLIENT, duid),
     readRouter: async () => readRouter(guest),
@@ -248,6 +248,11 @@ async function renewIpv4(guest: LabNetns): Promise<string> {
     cat > "$folder/script" && chmod 755 "$folder/script"
     ${RENEWING}`
   return run(['nsenter', `--net=${guest.path}`, 'sh', '-euc', script], { input: SETTING })
+}
+
+/** udhcpc of busybox, on the NIC of a namespace: what its script was told. */
+export async function askIpv4(guest: LabNetns): Promise<ReadonlyMap<string, string>> {
+  return ask(guest, UDHCPC)
 }
 
 async function ask(

@@ -5,13 +5,14 @@ import { rm } from 'node:fs/promises'
 import { expect } from 'chai'
 import { after, before, describe, it } from 'mocha'
 
+import { toPodLinkName, toTapName } from '../../core/name.ts'
 import { run } from '../../kernel/run.ts'
 import { getNadConfig, readManifest } from '../../lab/manifests.ts'
 import { newLabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
-import { GUEST_NIC } from '../../lab/tap-opener.ts'
+import { GUEST_NIC, openTap } from '../../lab/tap-opener.ts'
 import { listTraces } from '../../lab/traces.ts'
-import { CONTAINER, newParent, newPodNetwork, RANGES } from './fixture-pod-network.ts'
+import { askIpv4, CONTAINER, newParent, newPodNetwork, RANGES } from './fixture-pod-network.ts'
 
 const DNS = { nameservers: ['10.96.0.10', 'fd00::10'], search: ['svc.test', 'test'] }
 
@@ -138,6 +139,17 @@ describe('a VM on a pod network', function () {
     expect(routes).to.not.include('fd00:9::/64')
   })
 
+  it('is told an IPv6 address where there is no other', async () => {
+    await using network = await newPodNetwork(node, { plugin: 'bridge', families: [6] })
+    await network.add({ dns: DNS })
+    await using _ = await network.open()
+    expect(await network.readRouter()).to.deep.equal(await network.readGateway())
+    expect(Object.fromEntries(await network.askIpv6('LL'))).to.include({
+      new_ip6_address: network.addresses[0]?.split('/')[0],
+      new_dhcp6_name_servers: 'fd00::10',
+    })
+  })
+
   it('renews its lease at the server, whose address is behind the gateway', async () => {
     await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4] })
     // As some distributions have it, and pods inherit it.
@@ -169,6 +181,43 @@ describe('a VM on a pod network', function () {
     expect((await network.bind('CHECK')).exitCode).to.equal(0)
     await using _ = await network.open()
     expect((await network.askIpv4()).get('mask')).to.equal('24')
+  })
+
+  it('is told by a server for each of its links', async () => {
+    await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4, 6] })
+    await using second = await newLabNetns('second', { ipv6: true })
+    await network.add()
+    const link = toPodLinkName('blue')
+    const peer = 'type veth peer name blue0 netns'
+    await network.pod.run(`ip link add ${link} ${peer} ${second.name}`.split(' '))
+    for (const words of [
+      `address add 203.0.113.5/24 dev ${link}`,
+      `address add fd00:b::5/64 dev ${link} nodad`,
+      `link set dev ${link} up`,
+    ])
+      await network.pod.run(['ip', ...words.split(' ')])
+    const nad = getNadConfig(await readManifest('deploy/base/binding-nad.yaml'))
+    const bind = { ...nad, args: { cni: { logicNetworkName: 'blue' } } }
+    const at = { containerID: CONTAINER, netns: network.pod.path, ifname: 'net2' }
+    await node.mustCall(bind, { command: 'ADD', ...at })
+    await node.mustCall({ ...bind, prevResult: {} }, { command: 'CHECK', ...at })
+    expect((await readServers()).trim().split('\n')).to.have.length(2)
+    const [{ address: mac = '' } = {}] = JSON.parse(
+      await network.pod.run(['ip', '-j', 'link', 'show', 'dev', link]),
+    ) as { address?: string }[]
+    await using _ = await network.open()
+    await using __ = await openTap(network.pod, toTapName(link), second, mac)
+    const [one, two] = await Promise.all([network.askIpv4(), askIpv4(second)])
+    expect(one.get('ip')).to.equal(network.addresses[0]?.split('/')[0])
+    expect(Object.fromEntries(two)).to.include({ ip: '203.0.113.5', mask: '24' })
+    expect(two.has('router'), 'there is none on that link').to.equal(false)
+    await network.readRouter()
+    expect((await network.askIpv6('LL')).get('new_ip6_address')).to.equal(
+      network.addresses[1]?.split('/')[0],
+    )
+    await node.mustCall(bind, { command: 'DEL', ...at })
+    expect((await readServers()).trim().split('\n')).to.have.length(1)
+    expect((await network.bind('CHECK')).exitCode).to.equal(0)
   })
 
   it('takes over the end of a wire that has an address', async () => {
