@@ -205,8 +205,9 @@ describe('a VM on a pod network', function () {
     const [{ address: mac = '' } = {}] = JSON.parse(
       await network.pod.run(['ip', '-j', 'link', 'show', 'dev', link]),
     ) as { address?: string }[]
-    await using _ = await network.open()
-    await using __ = await openTap(network.pod, toTapName(link), second, mac)
+    await using opened = new AsyncDisposableStack()
+    opened.use(await network.open())
+    opened.use(await openTap(network.pod, toTapName(link), second, mac))
     const [one, two] = await Promise.all([network.askIpv4(), askIpv4(second)])
     expect(one.get('ip')).to.equal(network.addresses[0]?.split('/')[0])
     expect(Object.fromEntries(two)).to.include({ ip: '203.0.113.5', mask: '24' })
