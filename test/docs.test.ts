@@ -55,6 +55,30 @@ describe('core/version.ts', () => {
   })
 })
 
+describe('what an admin applies', () => {
+  const images = readdirSync(join(ROOT, 'kubevirt-patches'), { recursive: true, encoding: 'utf8' })
+    .map((file) => `kubevirt-patches/${file}`)
+    .filter((file) => file.endsWith('.yaml') && read(file).includes('ghcr.io/l2wire/'))
+  const places = [
+    ...images.map((file) => [file, /ghcr\.io\/l2wire\/[a-z]+:([\w.-]+)/g] as const),
+    ['deploy/base/kustomization.yaml', /newTag: '?([\w.-]+)/g] as const,
+    ['deploy/README.md', /\?ref=v([\w.-]+)/g] as const,
+  ]
+  for (const [file, pattern] of places)
+    it(`${file} names this release`, () => {
+      const named = [...read(file).matchAll(pattern)].map((match) => match[1])
+      expect(named).to.have.length.greaterThan(0)
+      expect([...new Set(named)]).to.deep.equal([VERSION])
+    })
+
+  it('has images by name', () => {
+    expect(images).to.include.members([
+      'kubevirt-patches/register-binding.yaml',
+      'kubevirt-patches/plugin/inject-sidecar.yaml',
+    ])
+  })
+})
+
 describe('docs/kubectl-l2wire.md', () => {
   const text = read('docs/kubectl-l2wire.md')
   const kinds = [...read('core/trouble.ts').matchAll(/(?:kind: |\[\s*)'([a-z-]+)'/g)].map(

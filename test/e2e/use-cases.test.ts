@@ -80,6 +80,7 @@ describe('a cluster with l2wire', () => {
     'two-vms',
     'trunk-vlans',
     'mgmt-and-wire',
+    'pod-network',
   ]
   for (const story of stories)
     it(`examples/${story}: its check passes`, async () => {
