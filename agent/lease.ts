@@ -1,6 +1,7 @@
 // What a VM that takes over a pod link is told, and by whom: read from the link as its CNI plugin left it,
 // answered by a server in the launcher.
 import type { TapAttachment } from '../core/attachment.ts'
+import { listUntold } from '../core/dhcp-room.ts'
 import type { NicWish } from '../core/launcher.ts'
 import { getDefaultHop, toLease, type Lease } from '../core/lease.ts'
 import { toServerNames } from '../core/name.ts'
@@ -26,6 +27,12 @@ export async function readLease(
   const facts = { netns: netnsPath, podLink: podLink.name }
   if (others.length > 0)
     node.log.warn({ ...facts, others }, 'a VM is told one address of each family, not these')
+  const untold = lease === undefined ? [] : listUntold(lease)
+  if (untold.length > 0)
+    node.log.warn(
+      { ...facts, untold },
+      "there is no room for these in what a VM's DHCP server says",
+    )
   const gateway = lease?.ipv6 === undefined ? undefined : getDefaultHop(lease, 6)
   if (lease === undefined || gateway === undefined) return lease
   const router = await readRouter(node.run, netnsPath, podLink.name, gateway)

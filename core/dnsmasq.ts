@@ -1,12 +1,16 @@
 // A lease in the words of dnsmasq's configuration. One VM, one server: nothing is given to anybody else,
 // and no lease ends, so that an agent that is away costs no VM its address.
-import { getFamily, parseCidr, toNetwork, type Cidr } from './ip.ts'
+import { fitLists } from './dhcp-room.ts'
+import { parseCidr, toNetwork, type Cidr } from './ip.ts'
 import { getDefaultHop, type Lease } from './lease.ts'
 import { isPrefixOnLink, RA_PREFIX } from './plan-lease.ts'
 
 /** Seconds between router advertisements that nobody asked for, and how long the router is good for: the most there is (RFC 4861). */
 const RA_EVERY = 60
 const ROUTER_LIFETIME = 9000
+
+/** What dnsmasq takes for something else than a name where it reads of a host. */
+const KEYWORD = /^(ignore|infinite|deprecated|\d+[smhdw]?)$/i
 
 /** Lines of a configuration file. */
 export function renderDnsmasq(server: string, lease: Lease): readonly string[] {
@@ -15,7 +19,8 @@ export function renderDnsmasq(server: string, lease: Lease): readonly string[] {
     ...(ipv4 === undefined ? [] : [toAddress(ipv4)]),
     ...(ipv6 === undefined ? [] : [`[${toAddress(ipv6)}]`]),
   ]
-  const host = [mac, ...addresses, ...(hostname === undefined ? [] : [hostname]), 'infinite']
+  const isName = hostname !== undefined && !KEYWORD.test(hostname)
+  const host = [mac, ...addresses, ...(isName ? [hostname] : []), 'infinite']
   return [
     'port=0',
     `interface=${server}`,
@@ -39,28 +44,35 @@ export function renderDnsmasq(server: string, lease: Lease): readonly string[] {
 function renderIpv4(server: string, ipv4: string, lease: Lease): readonly string[] {
   const cidr = parseCidr(ipv4) ?? { address: toAddress(ipv4), prefix: 32 }
   const network = toNetwork(cidr).address
-  const routes = lease.routes
-    .filter(({ dst }) => getFamily(dst) === 4)
-    .map(({ dst, gw }) => `${dst},${gw ?? '0.0.0.0'}`)
+  const { routes, nameservers, searches } = fitLists(lease, 4)
   const router = getDefaultHop(lease, 4)
+  const { hostname } = lease
   return [
     `dhcp-range=${network},static,${toMask(cidr)},infinite`,
     // The server has no address in that network.
     `shared-network=${server},${network}`,
+    // For a network of one or two addresses dnsmasq would name one of them.
+    ...(cidr.prefix < 31 ? [] : ['dhcp-option=28']),
+    // What stands last is put into an answer first, which may be too short for all: without routes nothing
+    // is reached, what is short finds room anywhere. 249 is Microsoft's number for 121.
+    ...renderOption('249', routes),
+    ...renderOption('option:domain-search', searches),
+    // For clients that know no list.
+    ...renderOption('option:domain-name', searches.slice(0, 1)),
+    // By its number it may be any name, also one that is a word of dnsmasq's.
+    ...renderOption('12', hostname === undefined ? [] : [hostname]),
+    ...renderOption('option:dns-server', nameservers),
+    `dhcp-option=option:mtu,${lease.mtuBytes}`,
     // Without a value it is not sent: else dnsmasq names itself.
     `dhcp-option=option:router${router === undefined ? '' : `,${router}`}`,
-    `dhcp-option=option:mtu,${lease.mtuBytes}`,
-    // Microsoft's number for the same.
-    ...(routes.length === 0
-      ? []
-      : [121, 249].map((option) => `dhcp-option=${option},${routes.join(',')}`)),
-    ...renderDns(lease, 4),
+    ...renderOption('121', routes),
   ]
 }
 
 function renderIpv6(server: string, ipv6: string, lease: Lease): readonly string[] {
   const { address } = toNetwork({ address: toAddress(ipv6), prefix: RA_PREFIX })
   const onLink = isPrefixOnLink(ipv6) ? '' : 'off-link,'
+  const { nameservers, searches } = fitLists(lease, 6)
   const lifetime = lease.router === undefined ? 0 : ROUTER_LIFETIME
   return [
     `dhcp-range=${address},static,${onLink}${RA_PREFIX},infinite`,
@@ -68,24 +80,13 @@ function renderIpv6(server: string, ipv6: string, lease: Lease): readonly string
     'dhcp-duid=0,6c:32:77:69:72:65',
     'enable-ra',
     `ra-param=${server},mtu:${lease.mtuBytes},${RA_EVERY},${lifetime}`,
-    ...renderDns(lease, 6),
+    ...renderOption('option6:dns-server', nameservers),
+    ...renderOption('option6:domain-search', searches),
   ]
 }
 
-function renderDns({ nameservers, searches }: Lease, family: 4 | 6): readonly string[] {
-  const option = family === 4 ? 'option:' : 'option6:'
-  const ofFamily = nameservers.filter((address) => getFamily(address) === family)
-  const servers = ofFamily.map((address) => (family === 4 ? address : `[${address}]`))
-  return [
-    ...(servers.length === 0 ? [] : [`dhcp-option=${option}dns-server,${servers.join(',')}`]),
-    ...(searches.length === 0
-      ? []
-      : [
-          // For clients that know no list.
-          ...(family === 4 ? [`dhcp-option=option:domain-name,${searches[0]}`] : []),
-          `dhcp-option=${option}domain-search,${searches.join(',')}`,
-        ]),
-  ]
+function renderOption(option: string, values: readonly string[]): readonly string[] {
+  return values.length === 0 ? [] : [`dhcp-option=${option},${values.join(',')}`]
 }
 
 function toAddress(cidr: string): string {

@@ -1,5 +1,6 @@
 // What a pod's resolv.conf would say, as the kubelet writes it (kubernetes pkg/kubelet/network/dns/dns.go), and
 // what KubeVirt adds to it for its guests (pkg/network/dns/resolveconf.go, v1.9.0). Pure.
+import { isDnsName } from './dns-name.ts'
 import type { Field } from './domain/field.ts'
 import { asArray, asString, at } from './domain/field.ts'
 import { isLoopbackIp, normalizeIp } from './ip.ts'
@@ -24,9 +25,6 @@ export interface DnsSources {
 const MAX_NAMESERVERS = 3
 const MAX_SEARCHES = 32
 const MAX_SEARCH_CHARS = 2048
-const MAX_DOMAIN_CHARS = 253
-
-const DOMAIN = /^[\w-]{1,63}(\.[\w-]{1,63})*$/
 
 /** What cannot be told to a VM is left out: a nameserver on the node's own loopback, or with a zone. */
 export function parseResolvConf(text: string): PodDns {
@@ -50,9 +48,7 @@ function clean({ nameservers, searches }: PodDns): PodDns {
         .filter((address) => !isLoopbackIp(address)),
     ),
     searches: unique(
-      searches
-        .map((domain) => domain.toLowerCase().replace(/\.$/, ''))
-        .filter((domain) => domain.length <= MAX_DOMAIN_CHARS && DOMAIN.test(domain)),
+      searches.map((domain) => domain.toLowerCase().replace(/\.$/, '')).filter(isDnsName),
     ),
   }
 }

@@ -2,6 +2,7 @@
 import { DecodeError } from '../errors.ts'
 import { decodeIp } from '../ip.ts'
 import { decodeRecord, type Record_ } from '../record.ts'
+import { isDnsName } from '../dns-name.ts'
 import type { PodDns } from '../resolv-conf.ts'
 import type { CommonConfig } from './config.ts'
 import type { CniArgs } from './env.ts'
@@ -93,6 +94,6 @@ function decodeList(
 }
 
 function decodeDomain(value: unknown, path: string): string {
-  if (typeof value === 'string' && /^[\w-]{1,63}(\.[\w-]{1,63})*\.?$/.test(value)) return value
-  throw new DecodeError(path, value, 'a domain name')
+  if (typeof value === 'string' && isDnsName(value.replace(/\.$/, ''))) return value
+  throw new DecodeError(path, value, 'a domain name of 253 characters at most')
 }

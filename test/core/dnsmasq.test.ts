@@ -47,13 +47,14 @@ describe('renderDnsmasq()', () => {
       'dhcp-host=02:00:00:00:00:01,10.0.0.2,[fd00::2],r1,infinite',
       'dhcp-range=10.0.0.0,static,255.255.255.0,infinite',
       'shared-network=lws0,10.0.0.0',
-      'dhcp-option=option:router,10.0.0.1',
-      'dhcp-option=option:mtu,1450',
-      'dhcp-option=121,0.0.0.0/0,10.0.0.1,192.0.2.0/24,0.0.0.0',
       'dhcp-option=249,0.0.0.0/0,10.0.0.1,192.0.2.0/24,0.0.0.0',
-      'dhcp-option=option:dns-server,10.96.0.10',
-      'dhcp-option=option:domain-name,svc.test',
       'dhcp-option=option:domain-search,svc.test,test',
+      'dhcp-option=option:domain-name,svc.test',
+      'dhcp-option=12,r1',
+      'dhcp-option=option:dns-server,10.96.0.10',
+      'dhcp-option=option:mtu,1450',
+      'dhcp-option=option:router,10.0.0.1',
+      'dhcp-option=121,0.0.0.0/0,10.0.0.1,192.0.2.0/24,0.0.0.0',
       'dhcp-range=fd00::,static,64,infinite',
       'dhcp-duid=0,6c:32:77:69:72:65',
       'enable-ra',
@@ -69,9 +70,18 @@ describe('renderDnsmasq()', () => {
       'dhcp-host=02:00:00:00:00:01,10.0.0.2,infinite',
       'dhcp-range=10.0.0.2,static,255.255.255.255,infinite',
       'shared-network=lws0,10.0.0.2',
-      'dhcp-option=option:router',
+      'dhcp-option=28',
       'dhcp-option=option:mtu,1450',
+      'dhcp-option=option:router',
     ])
+  })
+
+  it('names a host apart where its name is a word of dnsmasq', () => {
+    for (const hostname of ['ignore', 'Infinite', 'deprecated', '5', '3600', '1h', '2W']) {
+      const lines = renderDnsmasq('lws0', { ...BARE, hostname, ipv4: '10.0.0.2/24' })
+      expect(lines).to.include('dhcp-host=02:00:00:00:00:01,10.0.0.2,infinite')
+      expect(lines).to.include(`dhcp-option=12,${hostname}`)
+    }
   })
 
   it('is no router where it cannot speak for one, and keeps a network that is not on the link off it', () => {

@@ -76,12 +76,16 @@ export interface PodNetworkOptions {
   readonly link?: string
   /** Whether the guest's own stack stays quiet. */
   readonly isQuiet?: boolean
+  /** Which the VM is named by. */
+  readonly podName?: string
 }
 
 export async function newPodNetwork(
   node: LabNode,
-  { plugin, families, more = {}, routes = [], link = 'eth0', isQuiet = false }: PodNetworkOptions,
+  options: PodNetworkOptions,
 ): Promise<PodNetwork> {
+  const { plugin, families, more = {}, routes = [], link = 'eth0', isQuiet = false } = options
+  const { podName = 'r1-launcher' } = options
   await using made = new AsyncDisposableStack()
   const pod = made.use(await newLabNetns('launcher', { ipv6: true }))
   const guest = made.use(await newLabNetns('guest', { ipv6: !isQuiet }))
@@ -126,7 +130,7 @@ export async function newPodNetwork(
         command,
         ...call,
         ifname: 'net1',
-        args: 'IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=r1-launcher',
+        args: `IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=${podName}`,
       },
     )
   made.defer(async () => void (await bind('DEL')))

@@ -311,6 +311,13 @@ describe('decodePluginConfig() of l2wire-bind', () => {
     const config = decodePluginConfig({ ...BIND, args: {} }, { ...ARGS, command: 'DEL' })
     expect(config).to.deep.include({ logicNetworkName: '' })
   })
+  it('takes domain names of 253 characters, with a dot behind them or not', () => {
+    const longest = `${'x'.repeat(63)}.`.repeat(3) + 'x'.repeat(61)
+    const dns = { domain: `${longest}.`, search: [longest] }
+    expect(decodePluginConfig({ ...BIND, dns }, ARGS)).to.deep.include({
+      dns: { nameservers: [], searches: [`${longest}.`, longest] },
+    })
+  })
   it('attaches by tap, or by macvtap with the device that Multus names', () => {
     expect(decodePluginConfig(BIND, ARGS)).to.deep.include({ attach: 'tap', deviceID: undefined })
     const macvtap = { ...BIND, attach: 'macvtap', deviceID: '70000001' }
@@ -328,6 +335,11 @@ describe('decodePluginConfig() of l2wire-bind', () => {
     },
     { name: 'an attach it does not know', config: { attach: 'bridge' }, code: 7 },
     { name: 'a sidecar that is no yes or no', config: { sidecar: 'yes' }, code: 7 },
+    {
+      name: 'a search domain of 254 characters',
+      config: { dns: { search: [`${'x'.repeat(63)}.`.repeat(3) + 'x'.repeat(62)] } },
+      code: 7,
+    },
   ]
   for (const { name, config, code } of refused)
     it(`refuses ${name} with error ${code}`, () => {
