@@ -27,6 +27,9 @@ const LONG: readonly string[] = [
   'test/kernel/release.test.ts',
 ]
 
+/** The longest takes a quarter of this on a machine that has much else to do. */
+const FILE_MS = 8 * 60_000
+
 interface Result {
   readonly file: string
   readonly passed: boolean
@@ -89,14 +92,21 @@ async function runMocha(
     env: { ...process.env, TMPDIR: folder },
   })
   running.add(child)
+  // One that hangs is to be told by name, and by what it said so far.
+  const late = setTimeout(() => child.kill('SIGKILL'), FILE_MS)
   let output = ''
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text: string) => (output += text))
   return new Promise((resolve, reject) => {
     child.on('error', reject)
-    child.on('close', (exitCode) => {
+    child.on('close', (exitCode, signal) => {
+      clearTimeout(late)
       running.delete(child)
-      resolve({ exitCode, output })
+      const end =
+        signal === null
+          ? ''
+          : `\nThis file was ended by ${signal}: it takes too long, or was interrupted.\n`
+      resolve({ exitCode, output: output + end })
     })
   })
 }

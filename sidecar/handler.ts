@@ -2,7 +2,7 @@
 import type { sendUnaryData, ServerUnaryCall } from '@grpc/grpc-js'
 import type { Logger } from 'pino'
 
-import { collectGarbage } from './memory.ts'
+import { collectGarbageSoon } from './memory.ts'
 import { toStatus } from './status.ts'
 
 export function toHandler<Params, Result>(log: Logger, answer: (params: Params) => Result) {
@@ -15,6 +15,6 @@ export function toHandler<Params, Result>(log: Logger, answer: (params: Params) 
       callback(status)
     }
     // After the answer, not before it.
-    setImmediate(collectGarbage)
+    setImmediate(collectGarbageSoon)
   }
 }

@@ -58,7 +58,7 @@ describe("a kubelet's device plugin", function () {
     ]
     await node.stopAgent('SIGTERM')
     await node.startAgent(options)
-    expect(node.readLog()).to.include('waiting for a kubelet')
+    await expectSoon('it waits', () => node.readLog().includes('waiting for a kubelet'))
     kubelet = await newLabKubelet(root)
     await expectSoon('a registration', () => kubelet.devices().length > 0)
   })
