@@ -3,7 +3,7 @@
 import type { NicRoute } from './addressing.ts'
 import { renderProgram } from './frame-match.ts'
 import { getFamily } from './ip.ts'
-import type { Step } from './step.ts'
+import type { Step, TakeAllStep } from './step.ts'
 
 /** Match-all classifiers in order of preference; which one a kernel has is probed once. */
 export const CLASSIFIERS = ['matchall', 'bpf', 'u32'] as const
@@ -186,24 +186,9 @@ function renderStep(step: Step, options: RenderOptions): Batch {
         lines: [`neigh replace ${step.address} lladdr ${step.mac} dev ${step.dev} nud permanent`],
       }
     case 'take-all':
-    case 'forget-take-all': {
-      const table = `netdev l2wire-${step.dev}`
-      // One transaction: adding first makes the deletion of what is not there succeed.
-      const emptied = [`add table ${table}`, `delete table ${table}`]
-      return {
-        tool: 'nft',
-        netns: step.netns,
-        lines:
-          step.op === 'forget-take-all'
-            ? emptied
-            : [
-                ...emptied,
-                `add table ${table}`,
-                `add chain ${table} input { type filter hook ingress device "${step.dev}" priority 0; }`,
-                `add rule ${table} input meta pkttype set host`,
-              ],
-      }
-    }
+      return { tool: 'nft', netns: step.netns, lines: renderTakeAll(step) }
+    case 'forget-take-all':
+      return { tool: 'nft', netns: step.netns, lines: renderForgetting(step.dev) }
     case 'del-queue':
       return {
         tool: 'tc',
@@ -219,6 +204,26 @@ function renderStep(step: Step, options: RenderOptions): Batch {
     case 'del-link':
       return { tool: 'ip', netns: step.netns, lines: [`link del dev ${step.dev}`] }
   }
+}
+
+// One transaction: adding first makes the deletion of what is not there succeed.
+function renderForgetting(dev: string): readonly string[] {
+  const table = `netdev l2wire-${dev}`
+  return [`add table ${table}`, `delete table ${table}`]
+}
+
+// Before the stack has seen it: what is for others it would hand on, or give to whoever listens for any.
+function renderTakeAll({ dev, addresses }: TakeAllStep): readonly string[] {
+  const table = `netdev l2wire-${dev}`
+  return [
+    ...renderForgetting(dev),
+    `add table ${table}`,
+    `add chain ${table} input { type filter hook ingress device "${dev}" priority 0; policy drop; }`,
+    ...addresses.map((address) => {
+      const family = getFamily(address) === 4 ? 'ip' : 'ip6'
+      return `add rule ${table} input ${family} daddr ${address} meta pkttype set host accept`
+    }),
+  ]
 }
 
 function renderIngress(dev: string): string {

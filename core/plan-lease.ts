@@ -40,6 +40,22 @@ export function countPicks(lease: Lease): number {
   return listExchanges(lease).length
 }
 
+// All routers, and all DHCP servers and relays (RFC 4291, RFC 8415).
+const ROUTERS = 'ff02::2'
+const SERVERS = 'ff02::1:2'
+
+// What a VM may ask at: else it would reach all of the launcher, and what is behind it, by those questions.
+function listHeard(lease: Lease): readonly string[] {
+  return [
+    ...(lease.ipv4 === undefined ? [] : [SERVER_ADDRESS, '255.255.255.255']),
+    ...(lease.ipv6 === undefined ? [] : [ROUTERS, SERVERS, getLinkLocal(lease)]),
+  ]
+}
+
+function getLinkLocal({ router }: Lease): string {
+  return router?.linkLocal ?? UNKNOWN_ROUTER
+}
+
 /** The server's veth pair, up, and the way back from it. Both ends are made unless the server's is there. */
 export function planServer(
   { netns: { path: netns }, tap }: TapAttachment,
@@ -63,7 +79,7 @@ export function planServer(
         ]),
     { op: 'set-link', netns, dev: peer, isSilent: true },
     // A lease is renewed at the server's address, hence sent to the gateway's MAC.
-    { op: 'take-all', netns, dev: server },
+    { op: 'take-all', netns, dev: server, addresses: listHeard(lease) },
     ...planPicks(netns, peer, 'ingress', tap, side.isHanded, listExchanges(lease), (asked) => {
       return ANSWERED[asked]
     }),
@@ -116,9 +132,10 @@ export function isPrefixOnLink(ipv6: string): boolean {
 /** What the server's end has, but for what is there; the interface must be up, and speak IPv6 where it is to. */
 export function planServerAddresses(
   { netns: { path: netns }, tap }: TapAttachment,
-  { ipv4, ipv6, mac, router }: Lease,
+  lease: Lease,
   there: readonly string[],
 ): readonly Step[] {
+  const { ipv4, ipv6, mac } = lease
   const dev = toServerNames(tap).server
   const common = { op: 'add-address', netns, dev } as const
   const steps: readonly AddAddressStep[] = [
@@ -126,7 +143,7 @@ export function planServerAddresses(
     ...(ipv6 === undefined
       ? []
       : [
-          { ...common, address: `${router?.linkLocal ?? UNKNOWN_ROUTER}/64` },
+          { ...common, address: `${getLinkLocal(lease)}/64` },
           // dnsmasq advertises the prefixes that the interface has an address of. The VM's network is not
           // behind it.
           { ...common, address: `${ipv6.split('/')[0]}/${RA_PREFIX}`, isAlone: true as const },

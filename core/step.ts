@@ -139,9 +139,15 @@ export interface SetNeighbourStep extends InNetns {
   readonly mac: string
 }
 
-/** Whatever arrives at dev is taken for its own, to whichever MAC it was sent; or no longer. */
+/** What arrives at dev for these addresses is taken for its own, to whichever MAC it was sent; all else is lost. */
 export interface TakeAllStep extends InNetns {
-  readonly op: 'take-all' | 'forget-take-all'
+  readonly op: 'take-all'
+  readonly dev: string
+  readonly addresses: readonly string[]
+}
+
+export interface ForgetTakeAllStep extends InNetns {
+  readonly op: 'forget-take-all'
   readonly dev: string
 }
 
@@ -212,6 +218,7 @@ export type Step =
   | LetThroughStep
   | AddPairStep
   | TakeAllStep
+  | ForgetTakeAllStep
   | SetNeighbourStep
   | DelQueueStep
   | DelRedirectStep

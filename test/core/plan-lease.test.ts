@@ -57,8 +57,17 @@ describe('planTap() on a pod link with addresses', () => {
       'nft add table netdev l2wire-lws0',
       'nft delete table netdev l2wire-lws0',
       'nft add table netdev l2wire-lws0',
-      'nft add chain netdev l2wire-lws0 input { type filter hook ingress device "lws0" priority 0; }',
-      'nft add rule netdev l2wire-lws0 input meta pkttype set host',
+      'nft add chain netdev l2wire-lws0 input { type filter hook ingress device "lws0" priority 0; policy drop; }',
+      ...[
+        'ip daddr 169.254.75.10',
+        'ip daddr 255.255.255.255',
+        'ip6 daddr ff02::2',
+        'ip6 daddr ff02::1:2',
+        'ip6 daddr fe80::9',
+      ].map(
+        (address) =>
+          `nft add rule netdev l2wire-lws0 input ${address} meta pkttype set host accept`,
+      ),
       ...['ip', 'ipv6', 'ipv6'].flatMap((protocol, at) => [
         'tc qdisc replace dev lwp0 clsact',
         `tc filter replace dev lwp0 ingress pref ${at + 1} protocol ${protocol} handle 1 bpf P action mirred egress redirect dev tap0`,
