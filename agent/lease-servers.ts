@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 
 import type { TapAttachment } from '../core/attachment.ts'
 import { renderDnsmasq } from '../core/dnsmasq.ts'
+import { CNI_CODE, CniError } from '../core/errors.ts'
 import { toServerNames } from '../core/name.ts'
 import { toAttachmentKey, type AttachmentId } from '../core/wire.ts'
 import { startDnsmasq, type Dnsmasq } from '../kernel/dnsmasq.ts'
@@ -11,7 +12,10 @@ import { isSameNetns } from '../kernel/netns.ts'
 import { newGate } from './gate.ts'
 
 export interface LeaseServers extends AsyncDisposable {
-  /** Starts the attachment's server; one that runs is replaced. Throws CommandError when it does not start. */
+  /**
+   * Starts the attachment's server; one that runs is replaced. Throws CommandError when it does not start,
+   * and CniError 11 where no server starts any more.
+   */
   readonly start: (attachment: TapAttachment) => Promise<void>
   /** Prepares it and starts its server, where it has a lease, and goes on trying. */
   readonly keep: (attachment: TapAttachment) => Promise<void>
@@ -29,26 +33,36 @@ const SANDBOX_MS = 5_000
 
 interface Served {
   readonly attachment: TapAttachment
+  readonly ending: AbortController
+  starting: Promise<Dnsmasq> | undefined
   running: Dnsmasq | undefined
   timer: NodeJS.Timeout | undefined
+  /** Its server is ended until its sandbox is where it was. */
+  isAway: boolean
 }
 
-/** prepare brings the devices and addresses of a server to where they should be. */
-export function newLeaseServers(
-  log: Logger,
-  prepare: (attachment: TapAttachment) => Promise<void>,
-): LeaseServers {
+/**
+ * Brings the devices and addresses of a server to where they should be, in the attachment's turn, unless it
+ * is not wanted any more by then. False where its sandbox is not there.
+ */
+export type Prepare = (attachment: TapAttachment, isWanted: () => boolean) => Promise<boolean>
+
+export function newLeaseServers(log: Logger, prepare: Prepare): LeaseServers {
   const all = new Map<string, Served>()
   const gate = newGate(AT_ONCE)
+  const underWay = new Set<Promise<void>>()
+  let isClosed = false
 
   const isWanted = (served: Served): boolean =>
     all.get(toAttachmentKey(served.attachment)) === served
 
   const begin = async (served: Served, againMs: number): Promise<void> => {
-    const { attachment } = served
+    const { attachment, ending } = served
     const { tap, lease, netns } = attachment
     if (lease === undefined) return
-    const running = await startDnsmasq(netns.path, renderDnsmasq(toServerNames(tap).server, lease))
+    const lines = renderDnsmasq(toServerNames(tap).server, lease)
+    served.starting = startDnsmasq(netns.path, lines, ending.signal)
+    const running = await served.starting
     // It was ended while it started.
     if (!isWanted(served)) return running.stop()
     served.running = running
@@ -56,7 +70,8 @@ export function newLeaseServers(
     void running.ended.then((reason) => {
       served.running = undefined
       if (!isWanted(served)) return
-      if (running.isToForget())
+      if (served.isAway) served.isAway = false
+      else if (running.isToForget())
         log.info(
           toFacts(attachment),
           "a VM's DHCP server forgets what it gave to an earlier client",
@@ -70,34 +85,67 @@ export function newLeaseServers(
       again(served, isStable ? AGAIN_FIRST_MS : againMs)
     })
   }
+  const tryOnce = async (served: Served, againMs: number): Promise<void> => {
+    if (!isWanted(served)) return
+    const { attachment } = served
+    const isThere = await prepare(attachment, () => isWanted(served))
+    if (!isWanted(served)) return
+    // A path may vanish with the sandbox living on; whoever drops its document ends this.
+    if (!isThere) again(served, againMs)
+    else if (attachment.lease === undefined) all.delete(toAttachmentKey(attachment))
+    else await begin(served, againMs)
+  }
   const again = (served: Served, afterMs: number): void => {
-    const nextMs = Math.min(afterMs * 2, AGAIN_MOST_MS)
-    const tryOnce = async (): Promise<void> => {
-      if (!isWanted(served)) return
-      await prepare(served.attachment)
-      await begin(served, nextMs)
-    }
+    const nextMs = Math.min(Math.max(afterMs * 2, AGAIN_FIRST_MS), AGAIN_MOST_MS)
     served.timer = setTimeout(() => {
-      gate(tryOnce).catch((error: unknown) => {
+      const trying = gate(async () => tryOnce(served, nextMs)).catch((error: unknown) => {
+        if (!isWanted(served)) return
         const facts = { err: error, ...toFacts(served.attachment), againMs: nextMs }
         log.error(facts, "cannot start a VM's DHCP server yet")
-        if (isWanted(served)) again(served, nextMs)
+        again(served, nextMs)
       })
+      underWay.add(trying)
+      void trying.finally(() => underWay.delete(trying))
     }, afterMs).unref()
   }
+  const stop = async ({ attachment, starting }: Served): Promise<void> => {
+    try {
+      // Why it did not start is told to whoever starts it.
+      const server = await starting?.catch(() => undefined)
+      await server?.stop()
+    } catch (error) {
+      // Its devices go all the same, and with them whom it could answer.
+      log.error({ err: error, ...toFacts(attachment) }, "cannot end a VM's DHCP server")
+    }
+  }
+  // Called in the attachment's turn, and so waits for no other.
   const end: LeaseServers['end'] = async (id) => {
     const served = all.get(toAttachmentKey(id))
+    if (served === undefined) return
     all.delete(toAttachmentKey(id))
-    clearTimeout(served?.timer)
-    await served?.running?.stop()
+    clearTimeout(served.timer)
+    served.ending.abort()
+    await stop(served)
   }
   const add = async (attachment: TapAttachment): Promise<Served> => {
     await end(attachment)
-    const served: Served = { attachment, running: undefined, timer: undefined }
+    const served: Served = {
+      attachment,
+      ending: new AbortController(),
+      starting: undefined,
+      running: undefined,
+      timer: undefined,
+      isAway: false,
+    }
     all.set(toAttachmentKey(attachment), served)
     return served
   }
   const start: LeaseServers['start'] = async (attachment) => {
+    if (isClosed)
+      throw new CniError(
+        CNI_CODE.TRY_AGAIN_LATER,
+        `Cannot start the DHCP server of "${attachment.tap}": the agent is stopping`,
+      )
     const served = await add(attachment)
     try {
       await begin(served, AGAIN_FIRST_MS)
@@ -107,23 +155,33 @@ export function newLeaseServers(
     }
   }
   const sweep = async (): Promise<void> => {
-    for (const { attachment } of all.values()) {
-      if (await isSameNetns(attachment.netns)) continue
-      log.warn(toFacts(attachment), "a VM's sandbox is gone, its DHCP server ends")
-      await end(attachment)
+    for (const served of all.values()) {
+      if (served.running === undefined) continue
+      const facts = toFacts(served.attachment)
+      try {
+        if (await isSameNetns(served.attachment.netns)) continue
+        if (!isWanted(served)) continue
+        served.isAway = true
+        log.warn(facts, "a VM's sandbox is not where it was, its DHCP server ends")
+        await stop(served)
+      } catch (error) {
+        log.error({ err: error, ...facts }, "cannot look at a VM's sandbox")
+      }
     }
   }
-  const sweeping = setInterval(() => {
-    sweep().catch((error: unknown) => log.error({ err: error }, 'cannot look at sandboxes'))
-  }, SANDBOX_MS).unref()
+  const sweeping = setInterval(() => void sweep(), SANDBOX_MS).unref()
   return {
     start,
-    keep: async (attachment) => again(await add(attachment), 0),
+    keep: async (attachment) => {
+      if (!isClosed) again(await add(attachment), 0)
+    },
     end,
     isRunning: (id) => all.get(toAttachmentKey(id))?.running !== undefined,
     [Symbol.asyncDispose]: async () => {
+      isClosed = true
       clearInterval(sweeping)
       await Promise.all([...all.values()].map(async ({ attachment }) => end(attachment)))
+      await Promise.all(underWay)
     },
   }
 }

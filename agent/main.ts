@@ -89,7 +89,7 @@ async function main(): Promise<void> {
       count: options.macvtapDevices,
       podResources: options.devicePlugins === undefined ? undefined : options.podResources,
     },
-    leaseServers: newLeaseServers(log, async (attachment) => prepareTap(node, attachment)),
+    leaseServers: newLeaseServers(log, async (...asked) => prepareTap(node)(...asked)),
     queue: newKeyQueue(),
     log,
   }
@@ -116,11 +116,9 @@ async function main(): Promise<void> {
     log.info({ signal }, 'stopping')
     for (const part of [following, noting, checking, sweeping, looks, standing, handing])
       part[Symbol.dispose]()
-    void Promise.all([
-      close(),
-      heeding[Symbol.asyncDispose](),
-      node.leaseServers[Symbol.asyncDispose](),
-    ])
+    void Promise.all([close(), heeding[Symbol.asyncDispose]()])
+      // What is under way may start a server yet.
+      .then(async () => node.leaseServers[Symbol.asyncDispose]())
       .then(removeSocket)
       .then(lock.release)
   }

@@ -30,7 +30,10 @@ export async function recover(node: Node, looks: Looks, learn: () => Promise<voi
   const { wires, unsettled, dark, strays } = await check(node)
   // Nobody is joining anything yet, so what no tunnel needs now is needed by none.
   for (const one of node.state.listAll())
-    if (one.kind === 'tap' && one.phase === 'ready') await resumeTap(node, one)
+    if (one.kind === 'tap' && one.phase === 'ready')
+      await resumeTap(node, one).catch((error: unknown) => {
+        node.log.error({ err: error, attachment: one }, 'cannot take a tap up again')
+      })
   const steps = planStrays({ ...NO_STRAYS, peers: strays.peers })
   await applyRemoval(node.run, node.classifier, steps)
   for (const id of unsettled)

@@ -9,6 +9,7 @@ import { isMacvtap } from '../core/plan-macvtap.ts'
 import { listTargets, planTap, planUntap } from '../core/plan-tap.ts'
 import { findPodLink, getPodLink, type PodLink } from '../core/pod-link.ts'
 import type { Step } from '../core/step.ts'
+import { toAttachmentKey } from '../core/wire.ts'
 import { listDefaultDevices } from '../kernel/addresses.ts'
 import { applyRemoval, applySteps } from '../kernel/apply.ts'
 import { listPodLinks, readMuteFault, readRedirects } from '../kernel/links.ts'
@@ -17,6 +18,7 @@ import { attach } from './attach.ts'
 import { explainAddFailure } from './explain.ts'
 import { readNicWish } from './launcher.ts'
 import { addressServer, readLease } from './lease.ts'
+import type { Prepare } from './lease-servers.ts'
 import { removeLeftovers } from './leftover-tap.ts'
 import {
   findMacvtapFault,
@@ -149,16 +151,23 @@ export async function repairTap(
   await makeTap(node, attachment, links, maxFrameBytes)
 }
 
-/** Brings a tap that frames go through to where its ADD left it, frames or not. */
-export async function prepareTap(node: Node, attachment: TapAttachment): Promise<void> {
-  const links = await listPodLinks(node.run, attachment.netns.path)
-  await makeTap(node, attachment, links, undefined)
-}
+/**
+ * Brings a tap that frames go through to where its ADD left it, frames or not: in its turn, unless a DEL was
+ * quicker. False where its sandbox is not there.
+ */
+export const prepareTap =
+  (node: Node): Prepare =>
+  async (attachment, isWanted) =>
+    node.queue(`attachment ${toAttachmentKey(attachment)}`, async () => {
+      if (!isWanted() || !(await isSameNetns(attachment.netns))) return false
+      const links = await listPodLinks(node.run, attachment.netns.path)
+      await makeTap(node, attachment, links, undefined)
+      return true
+    })
 
 /** A pod link that a VM has taken over, after an agent that is gone: mute, and the server of its lease runs. */
 export async function resumeTap(node: Node, attachment: TapAttachment): Promise<void> {
-  if (attachment.isMuted === true && (await isSameNetns(attachment.netns)))
-    await node.leaseServers.keep(attachment)
+  if (attachment.isMuted === true) await node.leaseServers.keep(attachment)
 }
 
 /** Throws CniError 105 when the tap, its pod link or their join is not as ADD left it. */

@@ -126,7 +126,7 @@ function newNode(at: number, store: WireStore): Node {
     wantedUp: new Map(),
     releasedFolder: '/nonexistent',
     leaving: new Set(),
-    leaseServers: newLeaseServers(log, async () => undefined),
+    leaseServers: newLeaseServers(log, async () => true),
     macvtaps: { folder: '/nonexistent', count: 1, podResources: undefined },
     queue: newKeyQueue(),
     log,

@@ -12,7 +12,7 @@ export interface Dnsmasq {
   readonly ended: Promise<CommandError>
   /** Whether it was ended because a lease stood in its client's way. */
   readonly isToForget: () => boolean
-  /** Resolves when it is gone. */
+  /** Resolves when it is gone. Throws CommandError when the kernel refuses to end it. */
   readonly stop: () => Promise<void>
 }
 
@@ -25,8 +25,12 @@ const START_MS = 5_000
 /** Lines that are kept of what it says. */
 const SAID_MAX = 20
 
-/** Resolves once it serves. Throws CommandError when it ends before, or takes too long. */
-export async function startDnsmasq(netnsPath: string, lines: readonly string[]): Promise<Dnsmasq> {
+/** Resolves once it serves. Throws CommandError when it ends before, is aborted, or takes too long. */
+export async function startDnsmasq(
+  netnsPath: string,
+  lines: readonly string[],
+  signal: AbortSignal,
+): Promise<Dnsmasq> {
   const mortal = ['setpriv', '--pdeathsig', 'KILL']
   const capabilities = `-all,${CAPABILITIES}`
   const argv = [
@@ -58,20 +62,28 @@ export async function startDnsmasq(netnsPath: string, lines: readonly string[]):
   const said: string[] = []
   let hasGiven = false
   let isToForget = false
+  const { promise: refused, resolve: refuse } = Promise.withResolvers<CommandError>()
   const ended = new Promise<CommandError>((resolve) => {
     child.on('error', (cause) => {
       // One that did not start never closes.
       if (child.pid === undefined)
         resolve(new CommandError(argv, { signal: 'none, it did not start', stderr: cause.message }))
+      // It is another user's process: without CAP_KILL it stays.
+      else
+        refuse(
+          new CommandError(argv, { signal: 'none, it cannot be ended', stderr: cause.message }),
+        )
     })
     child.on('close', (exitCode, signal) => {
       const how = { exitCode: exitCode ?? undefined, signal: signal ?? undefined }
       resolve(new CommandError(argv, { ...how, stderr: said.join('\n') }))
     })
   })
+  const kill = (): void => void child.kill('SIGKILL')
   const stop = async (): Promise<void> => {
-    child.kill('SIGKILL')
-    await ended
+    kill()
+    const refusal = await Promise.race([ended.then(() => undefined), refused])
+    if (refusal !== undefined) throw refusal
   }
   // Out of file descriptors (EMFILE) Node gives a child without any; its error has been seen to.
   if ((child.stderr as Readable | undefined) === undefined) throw await ended
@@ -86,15 +98,17 @@ export async function startDnsmasq(netnsPath: string, lines: readonly string[]):
       // the system it loads, for ever. There is one VM, so what is known of leases can go.
       else if (word === 'refused' && hasGiven) {
         isToForget = true
-        child.kill('SIGKILL')
+        kill()
       }
     })
   })
   // It may end without reading its configuration; its exit code says more than our EPIPE.
   child.stdin.on('error', () => undefined)
   child.stdin.end(`${lines.join('\n')}\n`)
-  const late = setTimeout(() => child.kill('SIGKILL'), START_MS)
-  const failure = await Promise.race([ended, begun])
+  const late = setTimeout(kill, START_MS)
+  signal.addEventListener('abort', kill)
+  const failure = await Promise.race([ended, refused, begun])
+  signal.removeEventListener('abort', kill)
   clearTimeout(late)
   if (failure !== undefined) throw failure
   return { ended, isToForget: () => isToForget, stop }

@@ -1,5 +1,8 @@
 // A VM's DHCP server, and its mute pod link, through the life of its agent and of its sandbox: always one, and none left behind.
-import { readFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readFile, readlink, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 
 import { expect } from 'chai'
 import { after, before, describe, it } from 'mocha'
@@ -7,6 +10,7 @@ import { after, before, describe, it } from 'mocha'
 import { CommandError } from '../../core/errors.ts'
 import { run } from '../../kernel/run.ts'
 import { readConfinement } from '../../lab/agent-confinement.ts'
+import { startDaemon, type Daemon } from '../../lab/daemon.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
@@ -23,6 +27,39 @@ async function listServers(): Promise<readonly string[]> {
 
 async function listSleepers(): Promise<string> {
   return run(['sh', '-c', 'pgrep -u nobody -x sleep || :'])
+}
+
+interface SlowIp extends AsyncDisposable {
+  readonly folder: string
+  readonly begin: () => Promise<void>
+  readonly hasBegun: () => boolean
+}
+
+/** An ip that takes its time once, in the namespace of another. */
+async function newSlowIp(): Promise<SlowIp> {
+  const folder = await mkdtemp(join(tmpdir(), 'l2w-bin-'))
+  const ours = await readlink('/proc/self/ns/net')
+  const script = `#!/bin/sh
+if [ "$(readlink /proc/self/ns/net)" != "${ours}" ] && mv ${folder}/slow ${folder}/begun 2>/dev/null; then
+  sleep 1
+fi
+PATH=/usr/sbin:/sbin:/usr/bin:/bin exec ip "$@"
+`
+  await writeFile(join(folder, 'ip'), script, { mode: 0o755 })
+  return {
+    folder,
+    begin: async () => writeFile(join(folder, 'slow'), ''),
+    hasBegun: () => existsSync(join(folder, 'begun')),
+    [Symbol.asyncDispose]: async () => rm(folder, { recursive: true }),
+  }
+}
+
+/** Keeps a sandbox whose path is away. */
+async function startSleeper({ pod }: PodNetwork): Promise<Daemon> {
+  const sleeper = startDaemon(['nsenter', `--net=${pod.path}`, 'sleep', '60'])
+  const command = `/proc/${sleeper.pid}/comm`
+  await expectSoon('it is inside', async () => (await readFile(command, 'utf8')) === 'sleep\n')
+  return sleeper
 }
 
 async function readLinkNames({ pod }: PodNetwork): Promise<readonly string[]> {
@@ -197,5 +234,71 @@ describe("a VM's DHCP server", function () {
     await node.startAgent()
     await expectSoon('CHECK says so', async () => (await network.bind('CHECK')).exitCode === 0)
     expect(await listServers()).to.deep.equal([])
+  })
+
+  it('is not started by an ADD that the stopping agent still answers, or ends with it', async () => {
+    await using slow = await newSlowIp()
+    await using other = await newLabNode({ pathFirst: slow.folder })
+    await using network = await newPodNetwork(other, { plugin: 'bridge', families: [4, 6] })
+    await slow.begin()
+    const adding = network.bind('ADD')
+    await expectSoon('its steps are under way', slow.hasBegun)
+    await other.stopAgent('SIGTERM')
+    expect((await adding).exitCode, (await adding).stdout).to.equal(0)
+    expect(await listServers()).to.deep.equal([])
+    await other.startAgent()
+    await expectSoon('CHECK says so', async () => (await network.bind('CHECK')).exitCode === 0)
+  })
+
+  it('is not made ready behind the back of a DEL', async () => {
+    await using slow = await newSlowIp()
+    await using other = await newLabNode({ pathFirst: slow.folder })
+    await using network = await newPodNetwork(other, { plugin: 'bridge', families: [4] })
+    await network.add()
+    for (const dev of ['tap0', 'lws0']) await network.pod.run(['ip', 'link', 'del', 'dev', dev])
+    await other.stopAgent('SIGKILL')
+    await slow.begin()
+    await other.startAgent()
+    await expectSoon('all of it is being made again', slow.hasBegun)
+    expect((await network.bind('DEL')).exitCode).to.equal(0)
+    expect(await readLinkNames(network)).to.have.members(['lo', 'eth0'])
+    // What is under way ends first.
+    await other.stopAgent('SIGTERM')
+    expect(await readLinkNames(network)).to.have.members(['lo', 'eth0'])
+    await other.startAgent()
+  })
+
+  it('keeps no DEL waiting where the kernel refuses to end it', async () => {
+    const confine = ['setpriv', '--bounding-set', '-kill', '--inh-caps', '-all']
+    await using other = await newLabNode({ confine })
+    await using network = await newPodNetwork(other, { plugin: 'bridge', families: [4] })
+    await network.add()
+    const [server = ''] = await listServers()
+    try {
+      expect((await network.bind('DEL')).exitCode).to.equal(0)
+      expect(other.readLog()).to.include("cannot end a VM's DHCP server").and.include('EPERM')
+      expect(await readLinkNames(network)).to.have.members(['lo', 'eth0'])
+      expect(await listServers()).to.deep.equal([server])
+    } finally {
+      await run(['kill', server])
+    }
+  })
+
+  it('comes back where the path of its sandbox was away for a while', async () => {
+    // Its next look at all that there is would take the attachment for gone.
+    await using other = await newLabNode({ more: ['--check-seconds', '3600'] })
+    await using network = await newPodNetwork(other, { plugin: 'bridge', families: [4] })
+    await network.add()
+    const inside = await startSleeper(network)
+    try {
+      await run(['umount', network.pod.path])
+      await expectSoon('the server ends', async () => (await listServers()).length === 0)
+      await run(['mount', '--bind', `/proc/${inside.pid}/ns/net`, network.pod.path])
+      await expectSoon('the server is back', async () => (await listServers()).length === 1)
+      await expectSoon('CHECK says so', async () => (await network.bind('CHECK')).exitCode === 0)
+      expect(other.readLog()).to.not.include('dropping an attachment')
+    } finally {
+      await inside.end('SIGKILL')
+    }
   })
 })
