@@ -5,7 +5,7 @@ import { decodeMac } from './domain/address.ts'
 import type { Field } from './domain/field.ts'
 import { asArray, asBoolean, asString, at } from './domain/field.ts'
 import { wantsNetworkData } from './domain/network-data-vmi.ts'
-import { findRunningQueues } from './domain/running-queues.ts'
+import { findRunningNic, type RunningNic } from './domain/running-nic.ts'
 import { decodeVcpus } from './domain/vcpu.ts'
 import type { DnsSources, PodDns } from './resolv-conf.ts'
 import { toPodDns } from './resolv-conf.ts'
@@ -14,7 +14,7 @@ export interface NicWish {
   /** Of the pod: its own, or its name, as Kubernetes has it. */
   readonly hostname: string | undefined
   readonly dns: PodDns
-  /** The MAC the VMI asks for; undefined takes the pod link's. */
+  /** What the VMI asks for, else what the NIC runs with elsewhere; undefined takes the pod link's. */
   readonly mac: string | undefined
   /** QEMU will open several queues. */
   readonly isMultiQueue: boolean
@@ -41,14 +41,16 @@ export function toNicWish(
   const spec = at({ path: 'pod', value: launcher?.pod }, 'spec')
   const vmi: Field = { path: 'vmi', value: launcher?.vmi }
   const nic = findNic(vmi, config.logicNetworkName)
+  const running = findRunningNic(vmi, config.logicNetworkName)
   return {
     hostname: asString(at(spec, 'hostname')) ?? toHostname(ref.name),
     dns: config.dns ?? (launcher === undefined ? dns.own : toPodDns(spec, ref.namespace, dns)),
     ...(nic === undefined
       ? { mac: undefined, isMultiQueue: config.isMultiQueue ?? false }
       : {
-          mac: decodeNicMac(nic),
-          isMultiQueue: wantsQueues(vmi, nic, config),
+          // A VM on its way from another pod brings the MAC of that pod's link.
+          mac: decodeNicMac(nic) ?? running?.mac,
+          isMultiQueue: wantsQueues(vmi, nic, config, running),
           ...(wantsNetworkData(launcher?.vmi) ? { wantsNetworkData: true } : {}),
         }),
   }
@@ -74,11 +76,15 @@ function isVirtio(nic: Field): boolean {
   return (asString(at(nic, 'model')) ?? 'virtio').startsWith('virtio')
 }
 
-function wantsQueues(vmi: Field, nic: Field, config: BindConfig): boolean {
+function wantsQueues(
+  vmi: Field,
+  nic: Field,
+  config: BindConfig,
+  running: RunningNic | undefined,
+): boolean {
   // Another model opens one queue, and a tap made for several refuses it.
   if (!isVirtio(nic)) return false
-  const running = findRunningQueues(vmi, config.logicNetworkName)
-  if (running !== undefined) return running > 1
+  if (running?.queues !== undefined) return running.queues > 1
   if (config.isMultiQueue !== undefined) return config.isMultiQueue
   const domain = at(vmi, 'spec', 'domain')
   return asBoolean(at(domain, 'devices', 'networkInterfaceMultiqueue')) && decodeVcpus(domain) > 1

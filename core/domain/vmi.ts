@@ -17,7 +17,7 @@ import {
 } from './field.ts'
 import type { PodLinkNames } from './pod-links.ts'
 import { indexPodLinks } from './pod-links.ts'
-import { indexRunningQueues } from './running-queues.ts'
+import { indexRunningQueues } from './running-nic.ts'
 import { decodeVcpus } from './vcpu.ts'
 
 /** One interface of the VM that has a binding of ours and is not on its way out. */

@@ -130,6 +130,19 @@ describe('toNicWish() of a launcher', () => {
     expect(wish(undefined).mac).to.equal(undefined)
   })
 
+  for (const [name, nic, status, want] of [
+    ['that it runs with, whatever its new pod link has', {}, {}, '02:cd:00:00:00:02'],
+    ['that the VMI asks for first', { macAddress: '02:ab:00:00:00:01' }, {}, '02:ab:00:00:00:01'],
+    ['of no status that is not of the domain', {}, { infoSource: 'multus-status' }, undefined],
+    ['of no other NIC', {}, { name: 'mgmt' }, undefined],
+    ['of no status without one', {}, { mac: '' }, undefined],
+  ] as const)
+    it(`takes the MAC ${name}`, () => {
+      const runs = { name: 'ge0', infoSource: 'domain, guest-agent', mac: '02:CD:00:00:00:02' }
+      const vmi = newVmi({ nic, status: { interfaces: [{ ...runs, ...status }] } })
+      expect(wish(vmi).mac).to.equal(want)
+    })
+
   it('names a MAC that is none', () => {
     const vmi = newVmi({ nic: { macAddress: 'zz' } })
     expect(() => wish(vmi)).to.throw(
