@@ -7,7 +7,7 @@ import { NETWORK_DATA_MARK } from '../core/domain/network-data-vmi.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
 import { isMacvtap } from '../core/plan-macvtap.ts'
 import { listTargets, planTap, planUntap } from '../core/plan-tap.ts'
-import { findPodLink, getPodLink, type PodLink } from '../core/pod-link.ts'
+import { findPodLink, getPodLink, type PodLink, type VmiNetwork } from '../core/pod-link.ts'
 import type { Step } from '../core/step.ts'
 import { toAttachmentKey } from '../core/wire.ts'
 import { listDefaultDevices } from '../kernel/addresses.ts'
@@ -36,14 +36,15 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
   await node.queue(queueKey, async () => {
     const explain = async <T>(look: Promise<T>): Promise<T> => explainLook(node, args, look)
     const links = await explain(listPodLinks(node.run, args.netns))
-    const podLink = await explain(choosePodLink(node, args, config, links))
+    const wish = await readNicWish(node, args, config)
+    const network = { name: config.logicNetworkName, isPrimary: wish.isPrimary }
+    const podLink = await explain(choosePodLink(node, args, network, links))
     // The wire's own pod link: the VM is told the advertised MTU, the link carries all of maxFrame.
     const wire = await node.state.get({ containerID: args.containerID, ifname: podLink.name })
     const wireEnd = wire?.kind === 'wire' ? wire : undefined
     const mtuBytes = wireEnd?.mtuBytes ?? podLink.mtuBytes
     // A cable without addresses has nothing to say anyhow; whatever else has an identity that is the VM's now.
     const isMuted = wireEnd === undefined || (wireEnd.addressing?.ips.length ?? 0) > 0
-    const wish = await readNicWish(node, args, config)
     const lease =
       isMuted && config.hasDhcp
         ? await explain(readLease(node, args.netns, podLink, mtuBytes, wish))
@@ -79,13 +80,12 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
 async function choosePodLink(
   node: Node,
   args: CniArgs,
-  config: BindConfig,
+  network: VmiNetwork,
   links: readonly PodLink[],
 ): Promise<PodLink> {
-  const name = config.logicNetworkName
   return (
-    findPodLink(name, links) ??
-    getPodLink(name, links, await listDefaultDevices(node.run, args.netns))
+    findPodLink(network, links) ??
+    getPodLink(network, links, await listDefaultDevices(node.run, args.netns))
   )
 }
 

@@ -3,7 +3,7 @@ import type { BindConfig } from './cni/bind-config.ts'
 import type { PodRef } from './cni/env.ts'
 import { decodeMac } from './domain/address.ts'
 import type { Field } from './domain/field.ts'
-import { asArray, asBoolean, asString, at } from './domain/field.ts'
+import { asArray, asBoolean, asString, at, isAbsent } from './domain/field.ts'
 import { wantsNetworkData } from './domain/network-data-vmi.ts'
 import { findRunningNic, type RunningNic } from './domain/running-nic.ts'
 import { decodeVcpus } from './domain/vcpu.ts'
@@ -16,6 +16,8 @@ export interface NicWish {
   readonly dns: PodDns
   /** What the VMI asks for, else what the NIC runs with elsewhere; undefined takes the pod link's. */
   readonly mac: string | undefined
+  /** Whether it is the pod's own network; undefined where nobody knows its VMI. */
+  readonly isPrimary?: boolean
   /** QEMU will open several queues. */
   readonly isMultiQueue: boolean
   /** Its guest is to be told of its network by cloud-init. */
@@ -42,9 +44,11 @@ export function toNicWish(
   const vmi: Field = { path: 'vmi', value: launcher?.vmi }
   const nic = findNic(vmi, config.logicNetworkName)
   const running = findRunningNic(vmi, config.logicNetworkName)
+  const isPrimary = findIsPrimary(vmi, config.logicNetworkName)
   return {
     hostname: asString(at(spec, 'hostname')) ?? toHostname(ref.name),
     dns: config.dns ?? (launcher === undefined ? dns.own : toPodDns(spec, ref.namespace, dns)),
+    ...(isPrimary === undefined ? {} : { isPrimary }),
     ...(nic === undefined
       ? { mac: undefined, isMultiQueue: config.isMultiQueue ?? false }
       : {
@@ -65,6 +69,15 @@ function findNic(vmi: Field, name: string): Field | undefined {
   return asArray(at(vmi, 'spec', 'domain', 'devices', 'interfaces')).find(
     (nic) => asString(at(nic, 'name')) === name,
   )
+}
+
+function findIsPrimary(vmi: Field, name: string): boolean | undefined {
+  const network = asArray(at(vmi, 'spec', 'networks')).find(
+    (one) => asString(at(one, 'name')) === name,
+  )
+  return network === undefined
+    ? undefined
+    : !isAbsent(at(network, 'pod')) || asBoolean(at(network, 'multus', 'default'))
 }
 
 function decodeNicMac(nic: Field): string | undefined {

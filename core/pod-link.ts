@@ -47,15 +47,25 @@ export function parseLinks(json: string): readonly PodLink[] {
     }))
 }
 
+/** A VMI network, as far as is known of it. */
+export interface VmiNetwork {
+  readonly name: string
+  /** Whether it is the pod's own; undefined where nobody knows the VMI. */
+  readonly isPrimary: boolean | undefined
+}
+
 /**
  * The pod link of a VMI network: KubeVirt's hashed name where it exists, else the primary eth0
- * (pkg/network/namescheme, v1.9.0; a secondary network's link is made right before its binding runs).
+ * (pkg/network/namescheme, v1.9.0). A secondary network's link is made right before its binding runs: where
+ * it is missing, the primary is another NIC's.
  */
-export function findPodLink(networkName: string, links: readonly PodLink[]): PodLink | undefined {
+export function findPodLink(
+  { name: networkName, isPrimary }: VmiNetwork,
+  links: readonly PodLink[],
+): PodLink | undefined {
   const hashed = toPodLinkName(networkName)
-  return (
-    links.find(({ name }) => name === hashed) ?? links.find(({ name }) => name === PRIMARY_POD_LINK)
-  )
+  const names = isPrimary === false ? [hashed] : [hashed, PRIMARY_POD_LINK]
+  return names.flatMap((name) => links.find((link) => link.name === name) ?? [])[0]
 }
 
 /**
@@ -63,17 +73,23 @@ export function findPodLink(networkName: string, links: readonly PodLink[]): Pod
  * pod's default routes, of these devices, lead out through. Throws CniError 104.
  */
 export function getPodLink(
-  networkName: string,
+  network: VmiNetwork,
   links: readonly PodLink[],
   defaultDevices: readonly string[],
 ): PodLink {
-  const found = findPodLink(networkName, links)
+  const found = findPodLink(network, links)
   if (found !== undefined) return found
+  const { name: networkName, isPrimary } = network
+  const names = links.map(({ name }) => name).join(', ')
+  if (isPrimary === false)
+    throw new CniError(
+      CNI_CODE.LINK_MISSING,
+      `Cannot bind network "${networkName}": "${toPodLinkName(networkName)}" is not among the pod's links (${names}), expected the link of a secondary network`,
+    )
   const primary = links.filter(
     ({ name }) => defaultDevices.includes(name) && !isSecondaryPodLink(name),
   )
   if (primary.length === 1 && primary[0] !== undefined) return primary[0]
-  const names = links.map(({ name }) => name).join(', ')
   const through = primary.map(({ name }) => name).join(', ')
   throw new CniError(
     CNI_CODE.LINK_MISSING,

@@ -157,7 +157,7 @@ describe('the launcher of a VM, as an agent sees it', function () {
   it('marks the tap of a VM that wants network data from cloud-init, and no other', async () => {
     await newLauncher(await newVmi())
     await patchVmi({ metadata: { annotations: { [NETWORK_DATA_ANNOTATION]: 'true' } } })
-    expect(await attachAndReadAlias(), 'without a disk').to.equal(undefined)
+    expect(await attachAndReadAlias(), 'without a disk').to.equal(`l2wire tap of ${POD_LINK}`)
     const volumes = [{ name: 'init', cloudInitNoCloud: { userData: '#cloud-config' } }]
     await patchVmi({ spec: { volumes } })
     expect(await attachAndReadAlias(), 'with a disk').to.equal(NETWORK_DATA_MARK)
@@ -200,6 +200,34 @@ describe('the launcher of a VM, as an agent sees it', function () {
         'lan.example',
       ],
     })
+    expect((await call('DEL', netns)).exitCode).to.equal(0)
+  })
+
+  it('tells a VM that migrates by the MAC that it runs with', async () => {
+    await newLauncher(await newVmi())
+    const runs = { name: NETWORK, infoSource: 'domain, guest-agent', mac: '02:cd:00:00:00:02' }
+    await patchVmi({ status: { interfaces: [runs] } })
+    await using netns = await newSandbox()
+    await netns.run(['ip', 'address', 'add', '10.0.0.2/24', 'dev', POD_LINK])
+    const added = await call('ADD', netns)
+    expect(added.exitCode, added.stdout).to.equal(0)
+    const document = join(on.node.stateDir, 'attachments', `${netns.name}@net1.json`)
+    const { lease } = JSON.parse(await readFile(document, 'utf8')) as Manifest
+    expect(lease).to.include({ mac: runs.mac, ipv4: '10.0.0.2/24' })
+    expect((await call('DEL', netns)).exitCode).to.equal(0)
+  })
+
+  it("takes the pod's primary link for the VMI's pod network alone", async () => {
+    await newLauncher(await newVmi())
+    await using netns = await newSandbox()
+    await netns.run(['ip', 'link', 'set', 'dev', POD_LINK, 'name', 'eth0'])
+    expect((await call('ADD', netns)).output).to.include({ code: 104 })
+    const shown = await netns.run(['tc', 'filter', 'show', 'dev', 'eth0', 'egress'])
+    expect(shown, 'it is not mute').to.equal('')
+    await patchVmi({ spec: { networks: [{ name: NETWORK, pod: {} }] } })
+    const added = await call('ADD', netns)
+    expect(added.exitCode, added.stdout).to.equal(0)
+    expect(await hasQueues(netns, 'tap0')).to.equal(true)
     expect((await call('DEL', netns)).exitCode).to.equal(0)
   })
 

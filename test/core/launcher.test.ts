@@ -143,6 +143,16 @@ describe('toNicWish() of a launcher', () => {
       expect(wish(vmi).mac).to.equal(want)
     })
 
+  for (const [name, networks, want] of [
+    ["the pod's own network", [{ name: 'ge0', pod: {} }], true],
+    ['a default of Multus', [{ name: 'ge0', multus: { networkName: 'x', default: true } }], true],
+    ['a secondary network', [{ name: 'ge0', multus: { networkName: 'x' } }], false],
+    ['no network of the VMI', [{ name: 'mgmt', pod: {} }], undefined],
+  ] as const)
+    it(`tells ${name}`, () => {
+      expect(wish({ spec: { networks } }).isPrimary).to.equal(want)
+    })
+
   it('names a MAC that is none', () => {
     const vmi = newVmi({ nic: { macAddress: 'zz' } })
     expect(() => wish(vmi)).to.throw(

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
 import { CniError, DecodeError } from '../../core/errors.ts'
-import { getPodLink, parseLinks, parseRedirects } from '../../core/pod-link.ts'
+import { getPodLink, parseLinks, parseRedirects, type VmiNetwork } from '../../core/pod-link.ts'
 
 function newLinks(...names: readonly string[]): ReturnType<typeof parseLinks> {
   return parseLinks(
@@ -10,6 +10,10 @@ function newLinks(...names: readonly string[]): ReturnType<typeof parseLinks> {
       names.map((ifname) => ({ ifname, address: '02:00:00:00:00:01', mtu: 1500, flags: ['UP'] })),
     ),
   )
+}
+
+function newNetwork(name: string, isPrimary?: boolean): VmiNetwork {
+  return { name, isPrimary }
 }
 
 describe('parseLinks()', () => {
@@ -61,26 +65,41 @@ describe('parseRedirects()', () => {
 
 describe('getPodLink()', () => {
   it("prefers KubeVirt's hashed name, else takes the primary link", () => {
-    expect(getPodLink('blue', newLinks('lo', 'eth0', 'pod16477688c0e'), []).name).to.equal(
-      'pod16477688c0e',
-    )
-    expect(getPodLink('default', newLinks('lo', 'eth0'), []).name).to.equal('eth0')
+    expect(
+      getPodLink(newNetwork('blue'), newLinks('lo', 'eth0', 'pod16477688c0e'), []).name,
+    ).to.equal('pod16477688c0e')
+    expect(getPodLink(newNetwork('default'), newLinks('lo', 'eth0'), []).name).to.equal('eth0')
   })
   it('takes the one link of default routes where no link has the name', () => {
     const links = newLinks('lo', 'ens3', 'ens4', 'pod16477688c0e')
-    expect(getPodLink('default', links, ['ens3']).name).to.equal('ens3')
-    expect(getPodLink('default', links, ['ens3', 'pod16477688c0e']).name).to.equal('ens3')
+    expect(getPodLink(newNetwork('default'), links, ['ens3']).name).to.equal('ens3')
+    expect(getPodLink(newNetwork('default'), links, ['ens3', 'pod16477688c0e']).name).to.equal(
+      'ens3',
+    )
     for (const [devices, said] of [
       [[], 'through none'],
       [['ens3', 'ens4'], 'through ens3, ens4'],
       [['pod16477688c0e'], 'through none'],
     ] as const)
-      expect(() => getPodLink('default', links, devices), said)
+      expect(() => getPodLink(newNetwork('default'), links, devices), said)
         .to.throw(CniError, said)
         .with.property('code', 104)
   })
+  it("gives a secondary network no other network's link", () => {
+    const blue = newNetwork('blue', false)
+    const links = newLinks('lo', 'eth0', 'pod16477688c0e')
+    expect(getPodLink(blue, links, ['eth0']).name).to.equal('pod16477688c0e')
+    for (const others of [newLinks('lo', 'eth0'), newLinks('lo', 'ens3')])
+      expect(() => getPodLink(blue, others, ['eth0', 'ens3']))
+        .to.throw(CniError, /"pod16477688c0e" is not among/)
+        .with.property('code', 104)
+    for (const devices of [['eth0'], []])
+      expect(getPodLink(newNetwork('blue', true), newLinks('lo', 'eth0'), devices).name).to.equal(
+        'eth0',
+      )
+  })
   it('names what it looked for and what there is', () => {
-    expect(() => getPodLink('blue', newLinks('lo', 'net1'), []))
+    expect(() => getPodLink(newNetwork('blue'), newLinks('lo', 'net1'), []))
       .to.throw(CniError, /"pod16477688c0e" nor "eth0".*lo, net1/)
       .with.property('code', 104)
   })
