@@ -1,17 +1,18 @@
 // The real Multus hands devices on: the kubelet's, which the test plays, to the networks that are annotated
 // with their resource.
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
 import { expect } from 'chai'
 import { after, before, describe, it } from 'mocha'
+import { parseAllDocuments } from 'yaml'
 
 import { toPodLinkName, toTapName } from '../../core/name.ts'
 import type { LabApiServer } from '../../lab/api-server.ts'
 import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
 import { newLabKubelet, type LabKubelet } from '../../lab/kubelet.ts'
-import { getNadConfig, readManifest, ROOT, type Manifest } from '../../lab/manifests.ts'
+import { getMapping, getNadConfig, readManifest, ROOT, type Manifest } from '../../lab/manifests.ts'
 import { newLabMultus, type LabMultus, type LabPod } from '../../lab/multus.ts'
 import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
@@ -83,25 +84,25 @@ describe('Multus and devices of macvtaps', function () {
     return newPluggedPod(api, multus, { namespace, name: 'vm', networks })
   }
 
-  it('the manifests of docs/macvtap.md are accepted', async () => {
-    const text = await readFile(join(ROOT, 'docs/macvtap.md'), 'utf8')
-    const blocks = [...text.matchAll(/^```yaml\n([^]*?)^```/gm)].map((match) => match[1] ?? '')
-    expect(blocks).to.have.length(2)
-    const namespace = await api.newNamespace('docs')
-    for (const [at, block] of blocks.entries()) {
-      const file = join(root, `${at}.yaml`)
-      await writeFile(file, block)
-      await api.kubectl([
-        'apply',
-        '--dry-run=server',
-        '--validate=strict',
-        '--namespace',
-        namespace,
-        '--filename',
-        file,
-      ])
-    }
-  })
+  for (const { name, count } of [
+    { name: 'macvtap', count: 2 },
+    { name: 'pod-network', count: 1 },
+    { name: 'configuration', count: 2 },
+  ])
+    it(`the manifests of docs/${name}.md are accepted`, async () => {
+      const text = await readFile(join(ROOT, `docs/${name}.md`), 'utf8')
+      const blocks = [...text.matchAll(/^```yaml\n(apiVersion: [^]*?)^```/gm)]
+      expect(blocks).to.have.length(count)
+      const namespace = await api.newNamespace('docs')
+      for (const [, block = ''] of blocks) {
+        const manifests = parseAllDocuments(block).map((one) => one.toJS() as Manifest)
+        for (const manifest of manifests) {
+          const metadata = { ...getMapping(manifest, 'metadata'), namespace }
+          const argv = ['apply', '--dry-run=server', '--validate=strict', '--filename', '-']
+          await api.kubectl(argv, { input: JSON.stringify({ ...manifest, metadata }) })
+        }
+      }
+    })
 
   for (const { name, isOnBinding, podResources } of [
     {
