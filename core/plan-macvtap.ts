@@ -6,7 +6,7 @@ import type { TapAttachment } from './attachment.ts'
 import { toBirthName } from './macvtap.ts'
 import { toServerNames } from './name.ts'
 import { countPicks, MACVTAP_SIDE, planQuestions, planServer, planUnserve } from './plan-lease.ts'
-import type { TapFacts } from './plan-tap.ts'
+import { toTapAlias, type TapFacts } from './plan-tap.ts'
 import type { Hook, Step } from './step.ts'
 
 export interface MacvtapAttachment extends TapAttachment {
@@ -46,7 +46,15 @@ export function planMacvtap(attachment: MacvtapAttachment, facts: TapFacts): rea
       ...(maxFrameBytes === undefined ? {} : { mtuBytes: maxFrameBytes }),
     },
     // Promiscuous, or most of what is not to its own MAC is lost on its way in.
-    { op: 'set-link', netns, dev: tap, mtuBytes, isSilent: true, isPromiscuous: true },
+    {
+      op: 'set-link',
+      netns,
+      dev: tap,
+      mtuBytes,
+      isSilent: true,
+      isPromiscuous: true,
+      ...(there.has(tap) ? {} : { alias: toTapAlias(attachment) }),
+    },
     // It would get the node's default queueing discipline when it goes up, and a cable has none.
     { op: 'del-queue', netns, dev: tap },
     { op: 'add-redirect', netns, dev: podLink, target: tap, into: 'ingress' },

@@ -7,11 +7,16 @@ import { toServerNames } from './name.ts'
 import type { PodLink } from './pod-link.ts'
 import type { Step } from './step.ts'
 
-/** By which a tap of ours is told from KubeVirt's of the same name, whatever else it says. */
+/** By which what QEMU opens is told from KubeVirt's of the same name, whatever else it says. */
 const OURS = 'l2wire '
 
 export function isOurTap({ alias }: Pick<PodLink, 'alias'>): boolean {
   return alias.startsWith(OURS)
+}
+
+/** Until the agent marks it for the sidecar. */
+export function toTapAlias({ attach, podLink }: TapAttachment): string {
+  return `${OURS}${attach ?? 'tap'} of ${podLink}`
 }
 
 export interface TapFacts {
@@ -49,7 +54,7 @@ export function planTap(attachment: TapAttachment, facts: TapFacts): readonly St
       dev: tap,
       mtuBytes,
       isSilent: true,
-      ...(there.has(tap) ? {} : { alias: `${OURS}tap of ${podLink}` }),
+      ...(there.has(tap) ? {} : { alias: toTapAlias(attachment) }),
     },
     {
       op: 'set-link',

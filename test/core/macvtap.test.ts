@@ -185,7 +185,7 @@ describe('a plan for a macvtap', () => {
       `${at}: ip link set dev pod6446d58d6df addrgenmode none arp off multicast off`,
       `${at}: ip link set dev pod6446d58d6df mtu 9216`,
       `${at}: ip link set dev tap6446d58d6df addrgenmode none arp off multicast off`,
-      `${at}: ip link set dev tap6446d58d6df mtu 1500 promisc on`,
+      `${at}: ip link set dev tap6446d58d6df mtu 1500 promisc on alias "l2wire macvtap of pod6446d58d6df"`,
       `${at}: tc qdisc replace dev tap6446d58d6df root noqueue`,
       `${at}: tc qdisc replace dev pod6446d58d6df clsact`,
       `${at}: tc filter replace dev pod6446d58d6df ingress pref 1 protocol all handle 1 ` +

@@ -386,6 +386,19 @@ describe('the binding plugin by macvtap', function () {
       await rm(toDevice(FIRST), { recursive: true })
     })
 
+    it('one that nobody remembers is taken away by the next ADD', async () => {
+      await node.mustCall(bind, { command: 'ADD', ...sandbox('net1') })
+      await node.stopAgent('SIGKILL')
+      await rm(join(node.stateDir, 'attachments/c1@net1.json'))
+      await node.startAgent()
+      expect([...(await readLinks(pod)).keys()]).to.include(TAP)
+      await node.mustCall(bind, { command: 'ADD', ...sandbox('net1') })
+      expect(node.readLog()).to.include('a tap that nobody remembers is taken away')
+      expect(await readDevice(FIRST)).to.equal(toWhole(TAP, FIRST))
+      expect(await check()).to.equal(undefined)
+      await node.mustCall(bind, { command: 'DEL', ...sandbox('net1') })
+    })
+
     it('a pod link that somebody else has a macvlan on: error 100', async () => {
       await pod.run([
         'ip',
