@@ -145,7 +145,9 @@ function renderStep(step: Step, options: RenderOptions): Batch {
         lines: [
           renderIngress(step.dev),
           `filter replace dev ${step.dev} ${step.hook} pref ${step.place} protocol ${step.frames.protocol} handle 1 ` +
-            `bpf bytecode "${renderProgram(step.frames)}" action mirred ${step.into} redirect dev ${step.target}`,
+            `bpf bytecode "${renderProgram(step.frames)}" action mirred ${step.into} ` +
+            // "continue": to the filters behind it.
+            (step.isCopied ? `mirror dev ${step.target} continue` : `redirect dev ${step.target}`),
         ],
       }
     case 'mute':

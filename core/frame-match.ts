@@ -1,6 +1,8 @@
 // Frames of one kind, as a classic BPF program for tc: conditions on bytes, all of which must hold. A
 // filter of such a program is replaced in one go, under a handle of ours; u32 numbers its own.
 
+import { toWords6 } from './ip.ts'
+
 /** In a frame from its destination MAC on, without VLAN tag: the bytes at an offset, masked, have a value. */
 interface Condition {
   readonly at: number
@@ -21,6 +23,11 @@ const UDP = 17
 const ICMPV6 = 58
 const SOLICITATION = 133
 const ADVERTISEMENT = 134
+const NEIGHBOUR_SOLICITATION = 135
+const NEIGHBOUR_ADVERTISEMENT = 136
+/** Of IPv6's header: where the addresses are. */
+const SOURCE = HEADER + 8
+const DESTINATION = HEADER + 24
 
 // Only whole datagrams without IP options: what is otherwise is no stock client's, and goes its way.
 const PLAIN_IPV4: readonly Condition[] = [
@@ -33,6 +40,14 @@ function toIpv4Datagram(ports: readonly Condition[]): FrameMatch {
     protocol: 'ip',
     conditions: [...PLAIN_IPV4, { at: HEADER + 9, bytes: 1, is: UDP }, ...ports],
   }
+}
+
+function toIcmpv6(type: number, rest: readonly Condition[] = []): FrameMatch {
+  return toIpv6(ICMPV6, [{ at: HEADER + 40, bytes: 1, is: type }, ...rest])
+}
+
+function isAddress(start: number, address: string): readonly Condition[] {
+  return toWords6(address).map((is, word) => ({ at: start + 4 * word, bytes: 4, is }))
 }
 
 function toIpv6(next: number, rest: readonly Condition[]): FrameMatch {
@@ -48,14 +63,24 @@ const toPort6 = (port: number): Condition => ({ at: HEADER + 42, bytes: 2, is: p
 export const ASKED = {
   dhcp4: toIpv4Datagram([fromPort4(68), toPort4(67)]),
   dhcp6: toIpv6(UDP, [fromPort6(546), toPort6(547)]),
-  router: toIpv6(ICMPV6, [{ at: HEADER + 40, bytes: 1, is: SOLICITATION }]),
+  router: toIcmpv6(SOLICITATION),
 }
 
 /** What it is answered. */
 export const ANSWERED = {
   dhcp4: toIpv4Datagram([fromPort4(67)]),
   dhcp6: toIpv6(UDP, [fromPort6(547)]),
-  router: toIpv6(ICMPV6, [{ at: HEADER + 40, bytes: 1, is: ADVERTISEMENT }]),
+  router: toIcmpv6(ADVERTISEMENT),
+}
+
+/** An IPv6 address asks for the MAC of another. */
+export function toNeighbourQuestion(from: string): FrameMatch {
+  return toIcmpv6(NEIGHBOUR_SOLICITATION, isAddress(SOURCE, from))
+}
+
+/** An IPv6 address is told the MAC of another. */
+export function toNeighbourAnswer(to: string): FrameMatch {
+  return toIcmpv6(NEIGHBOUR_ADVERTISEMENT, isAddress(DESTINATION, to))
 }
 
 /** Those of one sender, "02:00:00:00:00:01". */

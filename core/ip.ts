@@ -75,6 +75,12 @@ export function contains(network: string, address: string): boolean {
   return toNetwork({ address, prefix: cidr.prefix }).address === toNetwork(cidr).address
 }
 
+/** The four words of 32 bits of an IPv6 address. */
+export function toWords6(address: string): readonly number[] {
+  const groups = listGroups(address, ':').map((group) => Number.parseInt(group, 16))
+  return [0, 2, 4, 6].map((at) => (groups[at] ?? 0) * 0x10000 + (groups[at + 1] ?? 0))
+}
+
 function listGroups(address: string, separator: string): readonly string[] {
   const [left = [], right] = address
     .split('::')

@@ -1,12 +1,19 @@
 // How a VM's questions for addresses reach a DHCP server in its launcher, as steps: a veth pair, whose
 // server end nobody but the VM can speak with, and the questions picked out of what the VM sends. Pure.
 import type { TapAttachment } from './attachment.ts'
-import { ANSWERED, ASKED, fromMac, type FrameMatch } from './frame-match.ts'
+import {
+  ANSWERED,
+  ASKED,
+  fromMac,
+  toNeighbourAnswer,
+  toNeighbourQuestion,
+  type FrameMatch,
+} from './frame-match.ts'
 import { parseCidr } from './ip.ts'
 import { toEui64 } from './eui64.ts'
 import type { Lease } from './lease.ts'
 import { toServerNames } from './name.ts'
-import type { AddAddressStep, Hook, Step } from './step.ts'
+import type { AddAddressStep, Hook, PickStep, Step } from './step.ts'
 
 /** The server's IPv4 address. Guests see it as the server's name, and route what they send there to their gateway. */
 export const SERVER_ADDRESS = '169.254.75.10'
@@ -25,17 +32,35 @@ export const TAP_SIDE: TapSide = { hears: 'ingress', isHanded: 'egress' }
 /** A macvtap's opener sends through it, and gets what it receives. */
 export const MACVTAP_SIDE: TapSide = { hears: 'egress', isHanded: 'ingress' }
 
-type Exchange = keyof typeof ASKED
+interface Exchange {
+  readonly asked: FrameMatch
+  readonly answered: FrameMatch
+  /** The link gets what is asked, too. */
+  readonly isCopied?: true
+}
 
 /** Which questions are answered: those about families that the pod link has an address of. */
 function listExchanges(lease: Lease): readonly Exchange[] {
+  const linkLocal = getLinkLocal(lease)
   return [
-    ...(lease.ipv4 === undefined ? [] : (['dhcp4'] as const)),
-    ...(lease.ipv6 === undefined ? [] : (['dhcp6', 'router'] as const)),
+    ...(lease.ipv4 === undefined ? [] : [{ asked: ASKED.dhcp4, answered: ANSWERED.dhcp4 }]),
+    ...(lease.ipv6 === undefined
+      ? []
+      : [
+          { asked: ASKED.dhcp6, answered: ANSWERED.dhcp6 },
+          { asked: ASKED.router, answered: ANSWERED.router },
+          // Here the server asks, which MAC an address of the VM is at, and the VM answers. The gateway has
+          // the server's address and may have asked the same.
+          {
+            asked: toNeighbourAnswer(linkLocal),
+            answered: toNeighbourQuestion(linkLocal),
+            isCopied: true,
+          } as const,
+        ]),
   ]
 }
 
-/** How many redirects to the server a VM's device has. */
+/** How many filters hand something to the server on a VM's device. */
 export function countPicks(lease: Lease): number {
   return listExchanges(lease).length
 }
@@ -80,9 +105,9 @@ export function planServer(
     { op: 'set-link', netns, dev: peer, isSilent: true },
     // A lease is renewed at the server's address, hence sent to the gateway's MAC.
     { op: 'take-all', netns, dev: server, addresses: listHeard(lease) },
-    ...planPicks(netns, peer, 'ingress', tap, side.isHanded, listExchanges(lease), (asked) => {
-      return ANSWERED[asked]
-    }),
+    ...listExchanges(lease).map(({ answered }, at) =>
+      toPick(netns, [peer, 'ingress'], at, answered, [tap, side.isHanded]),
+    ),
     { op: 'set-link', netns, dev: peer, up: true },
     { op: 'set-link', netns, dev: server, up: true },
   ]
@@ -95,30 +120,20 @@ export function planQuestions(
   side: TapSide,
 ): readonly Step[] {
   const { peer } = toServerNames(tap)
-  return planPicks(netns.path, tap, side.hears, peer, 'egress', listExchanges(lease), (asked) =>
-    fromMac(lease.mac, ASKED[asked]),
-  )
+  return listExchanges(lease).map(({ asked, isCopied }, at) => ({
+    ...toPick(netns.path, [tap, side.hears], at, fromMac(lease.mac, asked), [peer, 'egress']),
+    ...(isCopied ? { isCopied } : {}),
+  }))
 }
 
-function planPicks(
+function toPick(
   netns: string,
-  dev: string,
-  hook: Hook,
-  target: string,
-  into: Hook,
-  exchanges: readonly Exchange[],
-  toFrames: (exchange: Exchange) => FrameMatch,
-): readonly Step[] {
-  return exchanges.map((exchange, at) => ({
-    op: 'pick',
-    netns,
-    dev,
-    hook,
-    place: at + 1,
-    frames: toFrames(exchange),
-    target,
-    into,
-  }))
+  [dev, hook]: readonly [string, Hook],
+  at: number,
+  frames: FrameMatch,
+  [target, into]: readonly [string, Hook],
+): PickStep {
+  return { op: 'pick', netns, dev, hook, place: at + 1, frames, target, into }
 }
 
 /** The length of the prefix that is advertised: dnsmasq takes no longer one for it. */
@@ -149,7 +164,7 @@ export function planServerAddresses(
           { ...common, address: `${ipv6.split('/')[0]}/${RA_PREFIX}`, isAlone: true as const },
         ]),
   ]
-  // Nobody answers when the server asks where the VM is.
+  // Nobody answers its ARP. The IPv6 address that most guests have need not be asked for.
   const known = [
     ...(ipv4 === undefined ? [] : [ipv4.split('/')[0] ?? '']),
     ...(ipv6 === undefined ? [] : [toEui64(mac)]),

@@ -107,6 +107,8 @@ export interface PickStep extends InNetns {
   readonly target: string
   /** Whether target sends them, or takes them as received. */
   readonly into: Hook
+  /** They go their own way, too. */
+  readonly isCopied?: true
 }
 
 /** Nothing goes out through dev from now on. */

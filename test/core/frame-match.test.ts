@@ -1,7 +1,14 @@
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
-import { ANSWERED, ASKED, fromMac, renderProgram } from '../../core/frame-match.ts'
+import {
+  ANSWERED,
+  ASKED,
+  fromMac,
+  renderProgram,
+  toNeighbourAnswer,
+  toNeighbourQuestion,
+} from '../../core/frame-match.ts'
 import { fromHex } from '../../core/tester/bytes.ts'
 
 const MAC = '02:00:5e:00:53:01'
@@ -28,6 +35,10 @@ function runProgram(text: string, frame: Uint8Array): boolean {
 
 const dhcp4 = (ports: string, head = '4500', fragment = '0000'): string =>
   `ffffffffffff ${MAC} 0800 ${head} 0020 0000 ${fragment} 4011 0000 00000000 ffffffff ${ports} 000c 0000`
+const ROUTER = 'fe80::9:a'
+const neighbour = (type: string, from: string, to: string): string =>
+  `333300000002 ${MAC} 86dd 60000000 0018 3a ff ${from} ${to} ${type}00 0000`
+const [ROUTER_HEX, HOST_HEX] = [`fe80${'0'.repeat(20)}0009000a`, `fe80${'0'.repeat(20)}0009000b`]
 const ipv6 = (next: string, rest: string): string =>
   `333300000002 ${MAC} 86dd 60000000 0008 ${next} ff ${'00'.repeat(32)} ${rest}`
 
@@ -50,6 +61,31 @@ describe('renderProgram()', () => {
     ['a neighbour solicitation', ASKED.router, ipv6('3a', '8700'), false],
     ['UDP that looks like one', ASKED.router, ipv6('11', '8500'), false],
     ['a router advertisement', ANSWERED.router, ipv6('3a', '8600'), true],
+    [
+      "its neighbour's question",
+      toNeighbourQuestion(ROUTER),
+      neighbour('87', ROUTER_HEX, HOST_HEX),
+      true,
+    ],
+    [
+      "another's question",
+      toNeighbourQuestion(ROUTER),
+      neighbour('87', HOST_HEX, ROUTER_HEX),
+      false,
+    ],
+    [
+      "its neighbour's answer",
+      toNeighbourAnswer(ROUTER),
+      neighbour('88', HOST_HEX, ROUTER_HEX),
+      true,
+    ],
+    [
+      'an answer to another',
+      toNeighbourAnswer(ROUTER),
+      neighbour('88', ROUTER_HEX, HOST_HEX),
+      false,
+    ],
+    ['a question to it', toNeighbourAnswer(ROUTER), neighbour('87', HOST_HEX, ROUTER_HEX), false],
     ['what the VM sends', fromMac(MAC, ASKED.router), ipv6('3a', '8500'), true],
     ['what another sends', fromMac('02:00:5e:00:53:02', ASKED.router), ipv6('3a', '8500'), false],
     ['what a third sends', fromMac('03:00:5e:00:53:01', ASKED.router), ipv6('3a', '8500'), false],

@@ -68,15 +68,15 @@ describe('planTap() on a pod link with addresses', () => {
         (address) =>
           `nft add rule netdev l2wire-lws0 input ${address} meta pkttype set host accept`,
       ),
-      ...['ip', 'ipv6', 'ipv6'].flatMap((protocol, at) => [
+      ...['ip', 'ipv6', 'ipv6', 'ipv6'].flatMap((protocol, at) => [
         'tc qdisc replace dev lwp0 clsact',
         `tc filter replace dev lwp0 ingress pref ${at + 1} protocol ${protocol} handle 1 bpf P action mirred egress redirect dev tap0`,
       ]),
       'ip link set dev lwp0 up',
       'ip link set dev lws0 up',
-      ...['ip', 'ipv6', 'ipv6'].flatMap((protocol, at) => [
+      ...['ip', 'ipv6', 'ipv6', 'ipv6'].flatMap((protocol, at) => [
         'tc qdisc replace dev tap0 clsact',
-        `tc filter replace dev tap0 ingress pref ${at + 1} protocol ${protocol} handle 1 bpf P action mirred egress redirect dev lwp0`,
+        `tc filter replace dev tap0 ingress pref ${at + 1} protocol ${protocol} handle 1 bpf P action mirred egress ${at === 3 ? 'mirror dev lwp0 continue' : 'redirect dev lwp0'}`,
       ]),
       'tc qdisc replace dev tap0 clsact',
       'tc filter replace dev tap0 ingress pref 9 protocol all handle 1 matchall action mirred egress redirect dev eth0',
@@ -107,7 +107,7 @@ describe('planTap() on a pod link with addresses', () => {
       ['tap0', ['lwp0', 'eth0']],
       ['eth0', ['tap0']],
     ])
-    expect(listTargets(TAP)[0]?.[1]).to.deep.equal(['lwp0', 'lwp0', 'lwp0', 'eth0'])
+    expect(listTargets(TAP)[0]?.[1]).to.deep.equal(['lwp0', 'lwp0', 'lwp0', 'lwp0', 'eth0'])
     const { lease: __, ...untold } = TAP
     expect(listTargets(untold)[0]?.[1]).to.deep.equal(['eth0'])
     expect(render(planTap(untold, { there: new Set() })).join('\n')).to.not.include('lws0')

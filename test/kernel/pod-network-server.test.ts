@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { after, before, describe, it } from 'mocha'
 
+import { toWords6 } from '../../core/ip.ts'
 import { newNetnsStation } from '../../kernel/netns-station.ts'
 import { run } from '../../kernel/run.ts'
 import { concatBytes, fromHex } from '../../core/tester/bytes.ts'
@@ -20,10 +21,7 @@ const PAYLOAD = fromHex('6c'.repeat(20))
 function newQuestion(from: string, to: string): Uint8Array {
   const hex = `4500 0030 0001 0000 4011 0000 c633644d ${toHex(to)}`
   const header = fromHex(hex)
-  const sum = header.reduce((all, byte, at) => all + (at % 2 === 0 ? byte * 256 : byte), 0)
-  const folded = (sum & 0xffff) + (sum >> 16)
-  const checksum = (~((folded & 0xffff) + (folded >> 16)) & 0xffff).toString(16).padStart(4, '0')
-  header.set(fromHex(checksum), 10)
+  header.set(fromHex(sumWords(header)), 10)
   return concatBytes(
     fromHex(`020000000001 ${from} 0800`),
     header,
@@ -109,4 +107,94 @@ describe("a VM's questions", function () {
     const forwarded = (await capture.stop()).map(describeFrame)
     expect(forwarded.filter((frame) => frame.includes('> 02005e005377'))).to.deep.equal([])
   })
+
+  it('are answered where nothing but neighbour discovery tells who asks', async () => {
+    await using network = await newPodNetwork(node, {
+      plugin: 'bridge',
+      families: [6],
+      isQuiet: true,
+    })
+    await network.add()
+    await using _ = await network.open()
+    const { mac, nic, far } = network
+    const router = (await network.readGateway()).address
+    const routerHex = toHex6(router)
+    await using heard = await nic.startCapture()
+    await using heardFar = await far.startCapture()
+    const solicitation = fromHex(
+      `333300000002 ${mac} 86dd 60000000 0008 3a ff ${PRIVATE_HEX} ${ALL_ROUTERS} ` +
+        withChecksum(PRIVATE_HEX, ALL_ROUTERS, '8500 0000 00000000'),
+    )
+    await nic.send([solicitation])
+    await sleep(300)
+    const answer = fromHex(
+      `020000000009 ${mac} 86dd 60000000 0020 3a ff ${PRIVATE_HEX} ${routerHex} ` +
+        withChecksum(
+          PRIVATE_HEX,
+          routerHex,
+          `8800 0000 60000000 ${PRIVATE_HEX} 0201 ${mac.replaceAll(':', '')}`,
+        ),
+    )
+    await nic.send([answer])
+    await sleep(1000)
+    const frames = (await heard.stop()).map(toIcmpv6)
+    const question = frames.find(({ type, source }) => type === 135 && source === routerHex)
+    expect(question?.body, 'the server asks who this is').to.include(PRIVATE_HEX)
+    const toHost = frames.filter(({ destination }) => destination === PRIVATE_HEX)
+    expect(
+      toHost.map(({ type }) => type),
+      'the router answers',
+    ).to.include(134)
+    // The real gateway may have asked the same.
+    const carried = (await heardFar.stop()).filter((frame) => Buffer.compare(frame, answer) === 0)
+    expect(carried).to.have.length(1)
+  })
+
+  it('of DHCPv6 are answered where the VM shows no MAC in its addresses', async () => {
+    await using network = await newPodNetwork(node, { plugin: 'bridge', families: [6] })
+    const { guest } = network
+    // A question for routers would name its sender's MAC.
+    await guest.run(['sysctl', '-qw', 'net.ipv6.conf.default.router_solicitations=0'])
+    await guest.run(['sysctl', '-qw', 'net.ipv6.conf.default.addr_gen_mode=1'])
+    await network.add()
+    await using _ = await network.open()
+    await guest.run('ip address add fe80::1c3d:5a79:9ab1:d3f5/64 dev nic0'.split(' '))
+    expect((await network.askIpv6('LL')).get('new_ip6_address')).to.equal(
+      network.addresses[0]?.split('/')[0],
+    )
+  })
 })
+
+/** No MAC is in it. */
+const PRIVATE_HEX = 'fe800000000000001c3d5a799ab1d3f5'
+const ALL_ROUTERS = `ff02${'0'.repeat(24)}0002`
+
+function toHex6(address: string): string {
+  return toWords6(address)
+    .map((word) => word.toString(16).padStart(8, '0'))
+    .join('')
+}
+
+function sumWords(bytes: Uint8Array): string {
+  const sum = bytes.reduce((all, byte, at) => all + (at % 2 === 0 ? byte * 256 : byte), 0)
+  const folded = (sum & 0xffff) + (sum >> 16)
+  return (~((folded & 0xffff) + (folded >> 16)) & 0xffff).toString(16).padStart(4, '0')
+}
+
+/** An ICMPv6 message in hex whose own checksum is zero, with the right one. */
+function withChecksum(from: string, to: string, message: string): string {
+  const bytes = message.replaceAll(' ', '')
+  const length = (bytes.length / 2).toString(16).padStart(8, '0')
+  const sum = sumWords(fromHex(`${from}${to}${length}0000003a${bytes}`))
+  return `${bytes.slice(0, 4)}${sum}${bytes.slice(8)}`
+}
+
+function toIcmpv6(frame: Uint8Array) {
+  const hex = Buffer.from(frame).toString('hex')
+  return {
+    type: frame[54],
+    source: hex.slice(44, 76),
+    destination: hex.slice(76, 108),
+    body: hex.slice(108),
+  }
+}
