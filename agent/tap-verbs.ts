@@ -42,6 +42,7 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
     // The wire's own pod link: the VM is told the advertised MTU, the link carries all of maxFrame.
     const wire = await node.state.get({ containerID: args.containerID, ifname: podLink.name })
     const wireEnd = wire?.kind === 'wire' ? wire : undefined
+    if (wireEnd?.isRenewed) refuseRenewed(wireEnd)
     const mtuBytes = wireEnd?.mtuBytes ?? podLink.mtuBytes
     // A cable without addresses has nothing to say anyhow; whatever else has an identity that is the VM's now.
     const isMuted = wireEnd === undefined || (wireEnd.addressing?.ips.length ?? 0) > 0
@@ -209,6 +210,15 @@ async function explainLook<T>(node: Node, args: CniArgs, look: Promise<T>): Prom
   } catch (error) {
     throw await explainAddFailure(node, args.netns, args.ifname, error)
   }
+}
+
+// What it asks for to keep the addresses would be dropped, or a VM's identity used twice; without them it
+// takes the link down.
+function refuseRenewed({ ifname, network }: WireAttachment): never {
+  throw new CniError(
+    CNI_CODE.UNSUPPORTED_FIELD,
+    `Cannot give "${ifname}" of network "${network}" to a VM: its "ipam.type" is "dhcp", whose client goes on asking in the VM's place, expected another IPAM plugin, or none: the VM can ask for itself`,
+  )
 }
 
 function refuseTaken(name: string, args: CniArgs, links: readonly PodLink[]): void {

@@ -52,6 +52,8 @@ export interface WireAttachment extends CommonAttachment {
   readonly subjects?: readonly ObjectRef[]
   /** What it was given by us: for CHECK, since a veth takes it all along when it goes. */
   readonly addressing?: Addressing
+  /** Whoever gave it its addresses goes on asking for them, from within its namespace. */
+  readonly isRenewed?: true
   /** The veth end in the node's namespace. */
   readonly hostDevice: string
 }
@@ -87,6 +89,9 @@ export interface NodeFacts {
   readonly mtuBytes: number
 }
 
+/** The CNI plugins' own DHCP client (containernetworking/plugins, plugins/ipam/dhcp): takes the link down when a lease ends. */
+const RENEWING_IPAM = 'dhcp'
+
 /** What an ADD of type l2wire asks for, as a value; owner is what a cluster knows of its pod. */
 export function toWireAttachment(
   args: CniArgs,
@@ -115,6 +120,7 @@ export function toWireAttachment(
     maxFrameBytes: config.maxFrameBytes,
     ...(config.vni === undefined ? {} : { vni: config.vni }),
     ...(config.carrier === undefined ? {} : { carrier: config.carrier }),
+    ...(config.ipam === RENEWING_IPAM ? { isRenewed: true } : {}),
     ...(pod.name === undefined ? {} : { pod: pod.name }),
     ...(owner === undefined ? {} : { subjects: owner.subjects }),
     hostDevice: toHostDeviceName(args.containerID, args.ifname),

@@ -100,6 +100,13 @@ describe('toWireAttachment()', () => {
     const asked = { ...CONFIG, requestedMac: '02:00:00:00:00:01' }
     expect(toWireAttachment(ARGS, asked, NETNS, NODE).mac).to.equal('02:00:00:00:00:01')
   })
+  it('knows an IPAM plugin that goes on asking', () => {
+    for (const [ipam, isRenewed] of [
+      ['dhcp', true],
+      ['host-local', undefined],
+    ] as const)
+      expect(toWireAttachment(ARGS, { ...CONFIG, ipam }, NETNS, NODE).isRenewed).to.equal(isRenewed)
+  })
 })
 
 describe('decodeAttachment()', () => {

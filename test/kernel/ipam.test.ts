@@ -18,6 +18,12 @@ import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
 
 const CONFIG = { cniVersion: '1.0.0', name: 'w', type: 'l2wire' }
+const BIND = {
+  cniVersion: '1.0.0',
+  name: 'bind',
+  type: 'l2wire-bind',
+  args: { cni: { logicNetworkName: 'default' } },
+}
 const HOST_LOCAL = '/usr/lib/cni/host-local'
 
 describe('IPAM plugins', function () {
@@ -409,6 +415,11 @@ describe('IPAM plugins', function () {
       expect(await a.run(['ip', 'route', 'show', 'default'])).to.include('via 10.77.0.1 dev eth1')
       await a.run(['busybox', 'ping', '-c', '1', '-W', '3', '10.77.0.1'])
       await node.mustCall({ ...config, prevResult: result }, toCall('CHECK', a, 'c1'))
+      const links = await a.run(['ip', '-br', 'link', 'show'])
+      const vm = await node.call(BIND, { ...toCall('ADD', a, 'c1'), ifname: 'net1' })
+      expect(vm.output).to.include({ code: 2 })
+      expect(vm.output?.['msg']).to.include('"ipam.type" is "dhcp"')
+      expect(await a.run(['ip', '-br', 'link', 'show'])).to.equal(links)
       await del(a, 'c1', config)
       const said = await a.run(['cat', log])
       expect(said).to.include('DHCPACK').and.include('DHCPRELEASE')
