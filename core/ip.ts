@@ -101,6 +101,11 @@ export function isLoopbackIp(address: string): boolean {
   return address === '::1' || address.startsWith('127.')
 }
 
+/** Of IPv6, which every interface has by itself. */
+export function isLinkLocal6(address: string): boolean {
+  return /^fe[89ab]/.test(address)
+}
+
 function isUnicast(address: string): boolean {
   if (getFamily(address) === 6) return address !== '::' && !address.startsWith('ff')
   const first = Number(address.split('.')[0])

@@ -5,12 +5,14 @@ import {
   contains,
   getBits,
   getFamily,
+  isLinkLocal6,
   parseCidr,
   renderCidr,
   toNetwork,
   type Family,
 } from './ip.ts'
 import type { NicWish } from './launcher.ts'
+import { toOnLink } from './on-link.ts'
 
 export interface Lease {
   /** Of the VM's NIC; nobody else is answered. */
@@ -97,18 +99,6 @@ function toHostname(name: string): { readonly hostname?: string } {
 
 function isRoutable6(address: string): boolean {
   return getFamily(address) === 6 && !isLinkLocal6(address)
-}
-
-function isLinkLocal6(address: string): boolean {
-  return /^fe[89ab]/.test(address)
-}
-
-// The ptp plugin, for one, gives an address with a network's length, and a route to that network through
-// the gateway: whoever asked the link for its neighbours would get no answer.
-function toOnLink(address: string, routes: readonly NicRoute[]): string {
-  const network = toNetworkText(address)
-  const isThere = routes.some(({ dst, gw }) => dst === network && gw === undefined)
-  return isThere ? address : `${address.split('/')[0]}/${getBits(address)}`
 }
 
 function toNetworkText(address: string): string {

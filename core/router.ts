@@ -2,6 +2,7 @@
 // come from, so that guests send to the real one. Pure.
 import { DecodeError } from './errors.ts'
 import { fromEui64 } from './eui64.ts'
+import { isLinkLocal6 } from './ip.ts'
 import type { Router } from './lease.ts'
 
 /** A device of the node that a pod's gateway may be. */
@@ -72,14 +73,10 @@ export function findRouter(
   neighbours: ReadonlyMap<string, string>,
 ): Router | undefined {
   const has = candidates.find(({ addresses }) => addresses.includes(gateway))
-  if (isLinkLocal(gateway)) {
+  if (isLinkLocal6(gateway)) {
     const mac = has?.mac ?? neighbours.get(gateway) ?? fromEui64(gateway)
     return mac === undefined ? undefined : { linkLocal: gateway, mac }
   }
-  const linkLocal = has?.addresses.find(isLinkLocal)
+  const linkLocal = has?.addresses.find(isLinkLocal6)
   return has === undefined || linkLocal === undefined ? undefined : { linkLocal, mac: has.mac }
-}
-
-function isLinkLocal(address: string): boolean {
-  return /^fe[89ab]/.test(address)
 }

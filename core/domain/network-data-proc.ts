@@ -1,6 +1,6 @@
 // A pod's addresses and routes, out of what the kernel shows to any process in its network namespace: the
 // sidecar may start no other program and open no netlink socket. Pure.
-import { contains, isLoopbackIp, normalizeIp } from '../ip.ts'
+import { contains, isLinkLocal6, isLoopbackIp, normalizeIp } from '../ip.ts'
 import type { PodDns } from '../resolv-conf.ts'
 import { parseResolvConf } from '../resolv-conf.ts'
 
@@ -162,5 +162,5 @@ function countBits(mask: number): number {
 
 // Every IPv6 interface has these by itself.
 function isOfLink(address: string): boolean {
-  return /^(fe[89ab]|ff)/.test(address)
+  return isLinkLocal6(address) || address.startsWith('ff')
 }

@@ -1,6 +1,7 @@
 // What a guest is told by cloud-init about the NICs that take a pod link's place: every address of the link,
 // and the routes that lead out through it. Pure.
-import { contains, getBits, getFamily, parseCidr, renderCidr, toNetwork } from '../ip.ts'
+import { contains, getFamily, isLinkLocal6 } from '../ip.ts'
+import { toOnLink } from '../on-link.ts'
 import type { PodDns } from '../resolv-conf.ts'
 import { NO_DNS } from '../resolv-conf.ts'
 import type { PodNetwork, PodRoute } from './network-data-proc.ts'
@@ -88,22 +89,12 @@ function toOwnNic(nic: VmiNic, links: PodLinks, pod: PodNetwork): GuestNic[] {
   ]
 }
 
-// The ptp plugin, for one, gives an address with a network's length, and a route to that network through
-// the gateway: whoever asked the link for its neighbours would get no answer.
-function toOnLink(address: string, routes: readonly PodRoute[]): string {
-  const cidr = parseCidr(address)
-  if (cidr === undefined) return address
-  const network = renderCidr(toNetwork(cidr))
-  if (routes.some(({ dst, gw }) => dst === network && gw === undefined)) return address
-  return renderCidr({ ...cidr, prefix: getBits(cidr.address) })
-}
-
 // A destination on the link is told only as the network of an address, or as a next hop: some of
 // cloud-init's renderers fail on a route without one.
 function toGuestRoutes(routes: readonly PodRoute[], addresses: readonly string[]): GuestRoute[] {
   return routes.flatMap(({ dst, gw, metric }) => {
     if (gw === undefined || !addresses.some((one) => getFamily(one) === getFamily(dst))) return []
-    const isOnLink = !/^fe[89ab]/.test(gw) && !addresses.some((one) => contains(one, gw))
+    const isOnLink = !isLinkLocal6(gw) && !addresses.some((one) => contains(one, gw))
     const isUsual = metric === 0 || (getFamily(dst) === 6 && metric === USUAL_METRIC6)
     return [{ to: dst, via: gw, isOnLink, metric: isUsual ? undefined : metric }]
   })
