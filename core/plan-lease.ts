@@ -49,13 +49,13 @@ function listExchanges(lease: Lease): readonly Exchange[] {
       : [
           { asked: ASKED.dhcp6, answered: ANSWERED.dhcp6 },
           { asked: ASKED.router, answered: ANSWERED.router },
-          // Here the server asks, which MAC an address of the VM is at, and the VM answers. The gateway has
-          // the server's address and may have asked the same.
+          // Here the server asks which MAC an address of the VM is at, and the VM answers.
           {
             asked: toNeighbourAnswer(linkLocal),
             answered: toNeighbourQuestion(linkLocal),
-            isCopied: true,
-          } as const,
+            // The gateway has the same address, and may have asked the same.
+            ...(lease.router === undefined ? {} : { isCopied: true as const }),
+          },
         ]),
   ]
 }

@@ -113,6 +113,12 @@ describe('planTap() on a pod link with addresses', () => {
     expect(render(planTap(untold, { there: new Set() })).join('\n')).to.not.include('lws0')
   })
 
+  it('shares what the VM answers its neighbours with a gateway that is known, alone', () => {
+    const { router: _, ...lease } = LEASE
+    const steps = render(planTap({ ...TAP, lease }, { there: new Set() })).join('\n')
+    expect(steps).to.include('pref 4 protocol ipv6').and.not.include('mirror')
+  })
+
   it('is taken away again, and the link stays mute', () => {
     expect(render(planUntap(TAP))).to.deep.equal([
       'tc filter del dev eth0 ingress pref 1',

@@ -12,7 +12,7 @@ import { describeFrame } from '../../core/tester/verdict.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { listTraces } from '../../lab/traces.ts'
-import { newPodNetwork } from './fixture-pod-network.ts'
+import { newParent, newPodNetwork } from './fixture-pod-network.ts'
 
 const ELSEWHERE_MAC = '02:00:5e:00:53:77'
 const PAYLOAD = fromHex('6c'.repeat(20))
@@ -150,19 +150,25 @@ describe("a VM's questions", function () {
     expect(carried).to.have.length(1)
   })
 
-  it('of DHCPv6 are answered where the VM shows no MAC in its addresses', async () => {
-    await using network = await newPodNetwork(node, { plugin: 'bridge', families: [6] })
-    const { guest } = network
-    // A question for routers would name its sender's MAC.
-    await guest.run(['sysctl', '-qw', 'net.ipv6.conf.default.router_solicitations=0'])
-    await guest.run(['sysctl', '-qw', 'net.ipv6.conf.default.addr_gen_mode=1'])
-    await network.add()
-    await using _ = await network.open()
-    await guest.run('ip address add fe80::1c3d:5a79:9ab1:d3f5/64 dev nic0'.split(' '))
-    expect((await network.askIpv6('LL')).get('new_ip6_address')).to.equal(
-      network.addresses[0]?.split('/')[0],
-    )
-  })
+  for (const [plugin, router] of [
+    ['bridge', 'known'],
+    ['macvlan', 'unknown'],
+  ] as const)
+    it(`of DHCPv6 are answered where the VM shows no MAC, its router ${router}`, async () => {
+      await using made = new AsyncDisposableStack()
+      if (plugin === 'macvlan') made.use(await newParent())
+      await using network = await newPodNetwork(node, { plugin, families: [6] })
+      const { guest } = network
+      // A question for routers would name its sender's MAC.
+      await guest.run(['sysctl', '-qw', 'net.ipv6.conf.default.router_solicitations=0'])
+      await guest.run(['sysctl', '-qw', 'net.ipv6.conf.default.addr_gen_mode=1'])
+      await network.add()
+      await using _ = await network.open()
+      await guest.run('ip address add fe80::1c3d:5a79:9ab1:d3f5/64 dev nic0'.split(' '))
+      expect((await network.askIpv6('LL')).get('new_ip6_address')).to.equal(
+        network.addresses[0]?.split('/')[0],
+      )
+    })
 })
 
 /** No MAC is in it. */
