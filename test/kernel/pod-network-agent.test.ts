@@ -1,6 +1,6 @@
 // A VM's DHCP server, and its mute pod link, through the life of its agent and of its sandbox: always one, and none left behind.
 import { existsSync } from 'node:fs'
-import { mkdtemp, readFile, readlink, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -13,6 +13,7 @@ import { readConfinement } from '../../lab/agent-confinement.ts'
 import { startDaemon, type Daemon } from '../../lab/daemon.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { listTraces } from '../../lab/traces.ts'
+import { writeJsonFile } from '../../store/json-file.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { newPodNetwork, type PodNetwork } from './fixture-pod-network.ts'
 
@@ -282,6 +283,23 @@ describe("a VM's DHCP server", function () {
     } finally {
       await run(['kill', server])
     }
+  })
+
+  it('waits for no sandbox whose path cannot be looked at', async () => {
+    await using other = await newLabNode()
+    await using network = await newPodNetwork(other, { plugin: 'bridge', families: [4] })
+    await network.add()
+    await other.stopAgent('SIGKILL')
+    const folder = join(other.stateDir, 'attachments')
+    const document = JSON.parse(await readFile(join(folder, 'c1@net1.json'), 'utf8')) as object
+    // A link to itself: ELOOP.
+    const path = join(other.folder, 'loop')
+    await symlink(path, path)
+    const netns = { path, inode: 1, bootId: '' }
+    await writeJsonFile(join(folder, 'c0@net1.json'), { ...document, containerID: 'c0', netns })
+    await other.startAgent()
+    await expectSoon('CHECK says so', async () => (await network.bind('CHECK')).exitCode === 0)
+    expect(other.readLog()).to.include('ELOOP')
   })
 
   it('comes back where the path of its sandbox was away for a while', async () => {
