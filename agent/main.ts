@@ -89,7 +89,9 @@ async function main(): Promise<void> {
       count: options.macvtapDevices,
       podResources: options.devicePlugins === undefined ? undefined : options.podResources,
     },
-    leaseServers: newLeaseServers(log, async (...asked) => prepareTap(node)(...asked)),
+    leaseServers: newLeaseServers(log, async (attachment, isWanted) =>
+      prepareTap(node, attachment, isWanted),
+    ),
     queue: newKeyQueue(),
     log,
   }

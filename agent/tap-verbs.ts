@@ -18,7 +18,6 @@ import { attach } from './attach.ts'
 import { explainAddFailure } from './explain.ts'
 import { readNicWish } from './launcher.ts'
 import { addressServer, readLease } from './lease.ts'
-import type { Prepare } from './lease-servers.ts'
 import { removeLeftovers } from './leftover-tap.ts'
 import {
   findMacvtapFault,
@@ -156,15 +155,18 @@ export async function repairTap(
  * Brings a tap that frames go through to where its ADD left it, frames or not: in its turn, unless a DEL was
  * quicker. False where its sandbox is not there.
  */
-export const prepareTap =
-  (node: Node): Prepare =>
-  async (attachment, isWanted) =>
-    node.queue(`attachment ${toAttachmentKey(attachment)}`, async () => {
-      if (!isWanted() || !(await isSameNetns(attachment.netns))) return false
-      const links = await listPodLinks(node.run, attachment.netns.path)
-      await makeTap(node, attachment, links, undefined)
-      return true
-    })
+export async function prepareTap(
+  node: Node,
+  attachment: TapAttachment,
+  isWanted: () => boolean,
+): Promise<boolean> {
+  return node.queue(`attachment ${toAttachmentKey(attachment)}`, async () => {
+    if (!isWanted() || !(await isSameNetns(attachment.netns))) return false
+    const links = await listPodLinks(node.run, attachment.netns.path)
+    await makeTap(node, attachment, links, undefined)
+    return true
+  })
+}
 
 /** A pod link that a VM has taken over, after an agent that is gone: mute, and the server of its lease runs. */
 export async function resumeTap(node: Node, attachment: TapAttachment): Promise<void> {

@@ -1,5 +1,5 @@
-// VMs by macvtap on real pod links, without a kubelet: the agent numbers the devices itself. test/process
-// has the kubelet's side, test/vm has QEMU behind the device.
+// VMs by macvtap on real pod links, without a kubelet: the agent numbers the devices itself.
+// device-plugin.test.ts has the kubelet's side, test/vm has QEMU behind the device.
 import {
   chmod,
   lstat,
@@ -25,31 +25,13 @@ import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { readLinks } from './fixture-links.ts'
 
 const NETWORK = 'ge0'
 const POD_LINK = toPodLinkName(NETWORK)
 const TAP = toTapName(POD_LINK)
 const WIRE = { cniVersion: '1.1.0', name: 'w', type: 'l2wire', mtu: 1400 }
 const FIRST = 70_000_001
-
-interface Link {
-  readonly ifindex: number
-  readonly ifname: string
-  readonly mtu: number
-  readonly address: string
-  readonly flags: readonly string[]
-  readonly inet6_addr_gen_mode: string
-  readonly qdisc: string
-  readonly linkinfo?: {
-    readonly info_kind: string
-    readonly info_data?: Readonly<Record<string, unknown>>
-  }
-}
-
-async function readLinks(pod: LabNetns): Promise<ReadonlyMap<string, Link>> {
-  const links = JSON.parse(await pod.run(['ip', '-j', '-d', 'link', 'show'])) as Link[]
-  return new Map(links.map((link) => [link.ifname, link]))
-}
 
 /** A device that is as ADD left it. */
 function toWhole(tap: string, index: number): string {

@@ -5,14 +5,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
 import { CommandError } from '../../core/errors.ts'
 import { run } from '../../kernel/run.ts'
 import { readConfinement } from '../../lab/agent-confinement.ts'
 import { startDaemon, type Daemon } from '../../lab/daemon.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { sharesNode } from '../nothing-left.ts'
 import { writeJsonFile } from '../../store/json-file.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { newPodNetwork, type PodNetwork } from './fixture-pod-network.ts'
@@ -71,15 +71,8 @@ async function readLinkNames({ pod }: PodNetwork): Promise<readonly string[]> {
 describe("a VM's DHCP server", function () {
   this.timeout(60_000)
   let node: LabNode
-  let traces: readonly string[]
-
-  before(async () => {
-    traces = await listTraces()
-    node = await newLabNode()
-  })
-  after(async () => {
-    await node[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
+  sharesNode((started) => {
+    node = started
   })
 
   it('runs as nobody, and can do no more than it must', async () => {

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
 import { toWords6 } from '../../core/ip.ts'
 import { newNetnsStation } from '../../kernel/netns-station.ts'
@@ -10,8 +10,8 @@ import { run } from '../../kernel/run.ts'
 import { concatBytes, fromHex } from '../../core/tester/bytes.ts'
 import { describeFrame } from '../../core/tester/verdict.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
-import { newLabNode, type LabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
+import type { LabNode } from '../../lab/node.ts'
+import { sharesNode } from '../nothing-left.ts'
 import { newParent, newPodNetwork } from './fixture-pod-network.ts'
 
 const ELSEWHERE_MAC = '02:00:5e:00:53:77'
@@ -59,15 +59,8 @@ async function readReceived({ path }: LabNetns): Promise<number> {
 describe("a VM's questions", function () {
   this.timeout(60_000)
   let node: LabNode
-  let traces: readonly string[]
-
-  before(async () => {
-    traces = await listTraces()
-    node = await newLabNode()
-  })
-  after(async () => {
-    await node[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
+  sharesNode((started) => {
+    node = started
   })
 
   it('reach the server, and nothing else of the launcher or behind it', async () => {

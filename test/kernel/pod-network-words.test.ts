@@ -1,10 +1,10 @@
 // What a VM's DHCP server is made to say: more than fits, of networks of two addresses, and host names
 // that are words of its own.
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
-import { newLabNode, type LabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
+import type { LabNode } from '../../lab/node.ts'
+import { sharesNode } from '../nothing-left.ts'
 import { newPodNetwork } from './fixture-pod-network.ts'
 
 const DNS = { nameservers: ['10.96.0.10', '10.96.0.11', '10.96.0.12'] }
@@ -13,15 +13,8 @@ const SEARCH = Array.from({ length: 25 }, (_, at) => `zone-${at}.department.corp
 describe("what a VM's DHCP server says", function () {
   this.timeout(60_000)
   let node: LabNode
-  let traces: readonly string[]
-
-  before(async () => {
-    traces = await listTraces()
-    node = await newLabNode()
-  })
-  after(async () => {
-    await node[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
+  sharesNode((started) => {
+    node = started
   })
 
   it('is what there is room for, the first ones, and a log line names the rest', async () => {

@@ -13,6 +13,7 @@ import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { listTraces } from '../../lab/traces.ts'
 import { run } from '../../kernel/run.ts'
+import { readLinks, type Link } from './fixture-links.ts'
 
 const NETWORK = 'ge0'
 const POD_LINK = toPodLinkName(NETWORK)
@@ -20,19 +21,6 @@ const TAP = toTapName(POD_LINK)
 const WIRE = { cniVersion: '1.1.0', name: 'w', type: 'l2wire', mtu: 1400 }
 const BRIDGE_PLUGIN = '/usr/lib/cni/bridge'
 const BRIDGE = { cniVersion: '1.0.0', name: 'other', type: 'bridge', bridge: 'l2wtap0', mtu: 1450 }
-
-interface Link {
-  readonly ifname: string
-  readonly mtu: number
-  readonly address: string
-  readonly flags: readonly string[]
-  readonly inet6_addr_gen_mode: string
-  readonly qdisc: string
-  readonly linkinfo?: {
-    readonly info_kind: string
-    readonly info_data?: Readonly<Record<string, unknown>>
-  }
-}
 
 describe('the binding plugin', function () {
   this.timeout(30_000)
@@ -61,10 +49,6 @@ describe('the binding plugin', function () {
     netns: pod.path,
     ifname,
   })
-  const readLinks = async (): Promise<ReadonlyMap<string, Link>> => {
-    const links = JSON.parse(await pod.run(['ip', '-j', '-d', 'link', 'show'])) as Link[]
-    return new Map(links.map((link) => [link.ifname, link]))
-  }
   const readTarget = async (dev: string): Promise<unknown> => {
     const filters = JSON.parse(
       await pod.run(['tc', '-j', 'filter', 'show', 'dev', dev, 'ingress']),
@@ -76,9 +60,9 @@ describe('the binding plugin', function () {
 
   it('attaches a tap for QEMU to the end of a wire', async () => {
     await node.mustCall(WIRE, { command: 'ADD', ...sandbox(POD_LINK) })
-    expect((await readLinks()).get(POD_LINK)).to.include({ mtu: 1400 })
+    expect((await readLinks(pod)).get(POD_LINK)).to.include({ mtu: 1400 })
     await node.mustCall(bind, { command: 'ADD', ...sandbox('net1') })
-    const links = await readLinks()
+    const links = await readLinks(pod)
     const tap = links.get(TAP)
     expect(tap?.linkinfo?.info_kind).to.equal('tun')
     expect(tap?.linkinfo?.info_data).to.include({
@@ -162,7 +146,7 @@ describe('the binding plugin', function () {
         command: 'DEL',
         ...sandbox(config === bind ? 'net1' : POD_LINK),
       })
-    expect([...(await readLinks()).keys()]).to.deep.equal(['lo'])
+    expect([...(await readLinks(pod)).keys()]).to.deep.equal(['lo'])
   })
 
   for (const cniVersion of CNI_VERSIONS)
@@ -188,9 +172,9 @@ describe('the binding plugin', function () {
         config,
       )
       expect(added.exitCode, added.stdout).to.equal(0)
-      const earlier = (await readLinks()).get(POD_LINK)
+      const earlier = (await readLinks(pod)).get(POD_LINK)
       await node.mustCall(bind, { command: 'ADD', ...sandbox('net1') })
-      const links = await readLinks()
+      const links = await readLinks(pod)
       expect(links.get(POD_LINK)).to.include({ mtu: 1450, address: earlier?.address })
       expect(links.get(TAP)).to.include({ mtu: 1450 })
       const check = JSON.stringify({ ...other, prevResult: added.output })
@@ -200,7 +184,7 @@ describe('the binding plugin', function () {
       ).to.equal(0)
       await node.mustCall(bind, { command: 'DEL', ...sandbox('net1') })
       expect(await readTarget(POD_LINK)).to.deep.equal([])
-      expect((await readLinks()).has(TAP)).to.equal(false)
+      expect((await readLinks(pod)).has(TAP)).to.equal(false)
       await callPlugin(BRIDGE_PLUGIN, { command: 'DEL', ...sandbox(POD_LINK) }, config)
     } finally {
       await run(['ip', 'link', 'del', 'dev', 'l2wtap0'])
@@ -232,7 +216,7 @@ describe('the binding plugin', function () {
       { command: 'DEL', ...sandbox(toPodLinkName('other')) },
     )
     await node.mustCall(WIRE, { command: 'DEL', ...sandbox(POD_LINK) })
-    expect([...(await readLinks()).keys()]).to.deep.equal(['lo'])
+    expect([...(await readLinks(pod)).keys()]).to.deep.equal(['lo'])
   })
 
   it('a failed attempt leaves no tap and no redirect', async () => {
@@ -256,7 +240,7 @@ describe('the binding plugin', function () {
     const answer = await node.call(huge, { command: 'ADD', ...sandbox('net1') })
     expect(answer.output).to.include({ code: 100 })
     expect(answer.output?.['details']).to.include('mtu')
-    expect((await readLinks()).has(toTapName(toPodLinkName('huge')))).to.equal(false)
+    expect((await readLinks(pod)).has(toTapName(toPodLinkName('huge')))).to.equal(false)
     expect(await readTarget(toPodLinkName('huge'))).to.deep.equal([])
     await pod.run(['ip', 'link', 'del', 'dev', 'peer0'])
     await node.mustCall(WIRE, { command: 'DEL', ...sandbox(POD_LINK) })

@@ -2,27 +2,20 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
 import { switchOnIpv6 } from '../../lab/guest-network.ts'
 import { newCalicoShape } from '../../lab/pod-network-calico.ts'
 import { newBridgeNetwork, newMacvlanNetwork, newPtpNetwork } from '../../lab/pod-network-shapes.ts'
 import { newPodVm } from '../../lab/pod-scene.ts'
 import { watchPod } from '../../lab/pod-watch.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { leavesNothing } from '../nothing-left.ts'
 
 const MINUTE_MS = 60_000
 
 describe('A VM on a pod network, for a minute', function () {
   this.timeout(180_000)
-  let traces: readonly string[]
-
-  before(async () => {
-    traces = await listTraces()
-  })
-  after(async () => {
-    expect(await listTraces()).to.deep.equal(traces)
-  })
+  leavesNothing()
 
   const rows = [
     { shape: 'bridge', open: async () => newBridgeNetwork(['ipv4', 'ipv6']), families: ['4', '6'] },

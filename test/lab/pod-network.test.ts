@@ -4,14 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
 import { toPodLinkName } from '../../core/name.ts'
 import { readGuestNic } from '../../lab/guest-network.ts'
 import { newCalicoShape } from '../../lab/pod-network-calico.ts'
 import { newBridgeNetwork, newMacvlanNetwork, newPtpNetwork } from '../../lab/pod-network-shapes.ts'
 import { newPodVm } from '../../lab/pod-scene.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import { expectSoon } from '../expect-soon.ts'
 import {
   ask,
@@ -25,14 +25,7 @@ import {
 
 describe('VMs on pod networks', function () {
   this.timeout(120_000)
-  let traces: readonly string[]
-
-  before(async () => {
-    traces = await listTraces()
-  })
-  after(async () => {
-    expect(await listTraces()).to.deep.equal(traces)
-  })
+  leavesNothing()
 
   it("take their pod's place on a link of ptp, by dhcpcd", async () => {
     await expectTakesPlace(await newPtpNetwork(), 'dhcpcd')

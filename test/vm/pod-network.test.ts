@@ -1,12 +1,12 @@
 // Real VMs straight on pod networks of Debian's bridge plugin, configured by the DHCP client of a stock Debian.
 // Other plugins, and what takes longer, are in test/lab/pod-network.test.ts.
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
 import { readGuestNic, readPodNic, switchOnIpv6 } from '../../lab/guest-network.ts'
 import { newBridgeNetwork } from '../../lab/pod-network-shapes.ts'
 import { newPodVm } from '../../lab/pod-scene.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import { expectSoon } from '../expect-soon.ts'
 import {
   ask,
@@ -20,14 +20,7 @@ import {
 
 describe('VMs on pod networks', function () {
   this.timeout(120_000)
-  let traces: readonly string[]
-
-  before(async () => {
-    traces = await listTraces()
-  })
-  after(async () => {
-    expect(await listTraces()).to.deep.equal(traces)
-  })
+  leavesNothing()
 
   it("take their pod's place by dhclient; the pod itself is mute", async () => {
     await expectTakesPlace(await newBridgeNetwork(), 'dhclient')
