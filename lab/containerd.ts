@@ -19,7 +19,7 @@ export interface LabContainerd extends AsyncDisposable {
 }
 
 const APPLETS = ['sh', 'sleep', 'ip', 'cat']
-const READY_MS = 15_000
+const READY_MS = 60_000
 
 // Their folders in /etc, /opt, /run and /var are not the machine's: they get others in their place, in a
 // mount namespace that ends with containerd.

@@ -20,7 +20,7 @@ export interface GuestNic {
 }
 
 export interface Guest extends AsyncDisposable {
-  /** Runs a shell script; the guest kills it after timeoutMs (default 15,000), which gives code 137. */
+  /** Runs a shell script; the guest kills it after timeoutMs (default 45,000), which gives code 137. */
   exec(script: string, options?: { readonly timeoutMs?: number }): Promise<Answer>
   /** exec(), but any exit code other than 0 throws. Returns standard output. */
   run(script: string, options?: { readonly timeoutMs?: number }): Promise<string>
@@ -52,7 +52,7 @@ export async function connectGuest(
 
 function newGuest(port: Port): Guest {
   const guest: Guest = {
-    async exec(script, { timeoutMs = 15_000 } = {}) {
+    async exec(script, { timeoutMs = 45_000 } = {}) {
       const answer = await ask(script, timeoutMs)
       return { ...answer, stdout: answer.stdout.toString('utf8') }
     },

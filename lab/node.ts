@@ -51,7 +51,7 @@ export interface LabNodeOptions {
   readonly more?: readonly string[]
 }
 
-const READY_MS = 15_000
+const READY_MS = 60_000
 
 export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode> {
   const folder = await mkdtemp(join(tmpdir(), 'l2w-node-'))

@@ -1,7 +1,7 @@
 // What another process does arrives a moment later.
 import { setTimeout as sleep } from 'node:timers/promises'
 
-const PATIENCE_MS = 15_000
+const PATIENCE_MS = 40_000
 const POLL_MS = 25
 
 /** Asks until it is so. Throws when that takes too long, and says what was waited for. */

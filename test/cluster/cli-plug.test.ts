@@ -19,7 +19,7 @@ import { openStore } from './fixture-store.ts'
 const CLAIMS = [newClaim('pod/h1'), newClaim('pod/h2', { node: 'n2' })]
 
 describe('kubectl-l2wire unplug and plug in a cluster', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let api: LabApiServer
   let namespace: string
   let store: WireStore

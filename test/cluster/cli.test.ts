@@ -40,7 +40,7 @@ function expectSentence({ exitCode, stderr }: Ended, words: readonly string[]): 
 }
 
 describe('kubectl-l2wire in a cluster', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let api: LabApiServer
   let namespace: string
   let env: Readonly<Record<string, string>>

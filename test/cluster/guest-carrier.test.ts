@@ -36,7 +36,7 @@ const CONFIG = { cniVersion: '1.1.0', name: 'r1-h1', type: 'l2wire', carrier: 'v
 const SETTLED_MS = 1_500
 
 describe('a VM whose network says "carrier": "vm"', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let api: LabApiServer
   let kubeconfig: string
   let namespace: string

@@ -48,7 +48,7 @@ async function addLink({ run }: LabNetns, name: string, facts: LinkFacts): Promi
 }
 
 describe("Domains of the corpus in KubeVirt's types", function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let traces: readonly string[]
   let pod: LaunchedPod
   const links: string[] = []

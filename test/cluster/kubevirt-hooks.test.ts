@@ -26,7 +26,7 @@ const MACVTAP = { binding: { name: 'l2wire-macvtap' } }
 const tapOf = (nic: string): string => toTapName(toPodLinkName(nic))
 
 describe("KubeVirt's hooks manager and the sidecar", function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let traces: readonly string[]
   let pod: LaunchedPod
 

@@ -33,7 +33,7 @@ const VMI = newVmi({
 const OURS = ['ge0', 'ge1']
 
 describe("KubeVirt's plugin pipeline and the sidecar", function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let traces: readonly string[]
   let pod: LaunchedPod
   let plugin: Manifest

@@ -32,7 +32,7 @@ const RESOLV_CONF =
 const ROLE = 'deploy/base/rbac.yaml'
 
 describe('the launcher of a VM, as an agent sees it', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let api: LabApiServer
   let cluster: LabCluster
   let on: ClusterNode

@@ -37,7 +37,7 @@ async function readIndex({ netns }: LabPod): Promise<number | undefined> {
 }
 
 describe('Multus and devices of macvtaps', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let api: LabApiServer
   let cluster: LabCluster
   let at: ClusterNode

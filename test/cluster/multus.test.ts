@@ -56,7 +56,7 @@ async function readMac({ netns }: LabPod, name: string): Promise<string> {
 }
 
 describe('Multus', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let api: LabApiServer
   let nodes: MultusNodes
   let node: MultusNode

@@ -239,7 +239,7 @@ async function readSocketPath(): Promise<unknown> {
 }
 
 describe("the Plugin's condition, evaluated by KubeVirt", function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
 
   it('holds for VMs with a binding of ours, and no other VM waits for the hook', async () => {
     await using pod = await newLaunchedPod()

@@ -39,7 +39,7 @@ const COMMANDS: Readonly<Record<string, { readonly prints: RegExp } | { readonly
   }
 
 describe("README's commands", function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let api: LabApiServer
   let commands: readonly string[]
   let path: string

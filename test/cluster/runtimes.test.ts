@@ -29,7 +29,7 @@ function toStation(netns: string, ifname: string): Station {
 }
 
 describe('without Multus', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let node: LabNode
   let traces: readonly string[]
 

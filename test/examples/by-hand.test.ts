@@ -11,7 +11,7 @@ import { listTraces } from '../../lab/traces.ts'
 
 describe('docs/by-hand.md', () => {
   it('does what it says, and takes it away again', async function () {
-    this.timeout(60_000)
+    this.timeout(90_000)
     const traces = await listTraces()
     const text = await readFile(join(ROOT, 'docs/by-hand.md'), 'utf8')
     const [make = '', takeAway = ''] = [...text.matchAll(/```sh\n([\s\S]*?)```/g)].map(

@@ -67,7 +67,7 @@ async function callDebian(config: Manifest, call: CniCall): Promise<Manifest> {
 }
 
 describe('addresses', function () {
-  this.timeout(30_000)
+  this.timeout(90_000)
   let node: LabNode
   let a: LabNetns
   let b: LabNetns

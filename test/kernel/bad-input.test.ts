@@ -35,7 +35,7 @@ function expectError(answer: CniAnswer, code: number, words: readonly string[]):
 }
 
 describe('bad input', function () {
-  this.timeout(30_000)
+  this.timeout(90_000)
   let node: LabNode
   let a: LabNetns
   let links: readonly string[]

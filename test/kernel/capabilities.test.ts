@@ -48,7 +48,7 @@ async function newBoundedPath(capabilities: readonly string[]): Promise<string> 
 }
 
 describe("the agent with its DaemonSet's capabilities", function () {
-  this.timeout(30_000)
+  this.timeout(90_000)
   let traces: readonly string[]
   let bind: Manifest
   before(async () => {

@@ -33,7 +33,7 @@ async function addRules(netns: LabNetns, rules: string): Promise<void> {
 }
 
 describe('wires beside packet filters', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let cluster: LabCluster
   let n1: ClusterNode
   let n2: ClusterNode

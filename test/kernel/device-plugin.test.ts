@@ -34,7 +34,7 @@ function getId({ container_path: path }: ContainerDevice): number {
 }
 
 describe("a kubelet's device plugin", function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let node: LabNode
   let kubelet: LabKubelet
   let root: string

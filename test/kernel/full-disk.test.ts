@@ -22,7 +22,7 @@ const CONFIG = { cniVersion: '1.1.0', name: 'w', type: 'l2wire', mtu: 9216 }
 const OTHER = { ...CONFIG, name: 'other' }
 
 describe('a full disk', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let traces: readonly string[]
 
   before(async () => {

@@ -27,7 +27,7 @@ const toCall = (command: string, netns: LabNetns, id: string, ifname: string): C
 })
 
 describe('GC', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let node: LabNode
   let a: LabNetns
   let b: LabNetns

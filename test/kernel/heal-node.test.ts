@@ -26,7 +26,7 @@ import {
 } from './fixture-wall.ts'
 
 describe('a node with cables in the wall', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   const getWall = useWall()
   let cluster: LabCluster
   let store: WireStore

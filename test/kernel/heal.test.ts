@@ -33,7 +33,7 @@ async function readIfindex({ netns }: End): Promise<string> {
 }
 
 describe('a cable in the wall', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   const getWall = useWall()
   let store: WireStore
 

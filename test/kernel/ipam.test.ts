@@ -27,7 +27,7 @@ const BIND = {
 const HOST_LOCAL = '/usr/lib/cni/host-local'
 
 describe('IPAM plugins', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let node: LabNode
   let a: LabNetns
   let b: LabNetns

@@ -39,7 +39,7 @@ function toWhole(tap: string, index: number): string {
 }
 
 describe('the binding plugin by macvtap', function () {
-  this.timeout(30_000)
+  this.timeout(90_000)
   let node: LabNode
   let pod: LabNetns
   let bind: Manifest

@@ -21,7 +21,7 @@ const VMI = {
 const DATA = { DataSource: 'noCloud', UserData: '#cloud-config', NetworkData: '' }
 
 describe('the network data of a VM on a pod network', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let node: LabNode
   let traces: readonly string[]
 

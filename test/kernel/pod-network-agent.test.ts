@@ -69,7 +69,7 @@ async function readLinkNames({ pod }: PodNetwork): Promise<readonly string[]> {
 }
 
 describe("a VM's DHCP server", function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let node: LabNode
   sharesNode((started) => {
     node = started

@@ -57,7 +57,7 @@ async function readReceived({ path }: LabNetns): Promise<number> {
 }
 
 describe("a VM's questions", function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let node: LabNode
   sharesNode((started) => {
     node = started

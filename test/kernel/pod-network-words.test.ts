@@ -11,7 +11,7 @@ const DNS = { nameservers: ['10.96.0.10', '10.96.0.11', '10.96.0.12'] }
 const SEARCH = Array.from({ length: 25 }, (_, at) => `zone-${at}.department.corp.example.com`)
 
 describe("what a VM's DHCP server says", function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let node: LabNode
   sharesNode((started) => {
     node = started

@@ -17,7 +17,7 @@ import { askIpv4, CONTAINER, newParent, newPodNetwork, RANGES } from './fixture-
 const DNS = { nameservers: ['10.96.0.10', 'fd00::10'], search: ['svc.test', 'test'] }
 
 describe('a VM on a pod network', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let node: LabNode
   let traces: readonly string[]
 

@@ -41,7 +41,7 @@ const toNote = (containerID: string, network = 'w', version = 1): string =>
   })
 
 describe('DEL without an agent', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let node: LabNode
   let a: LabNetns
   let b: LabNetns

@@ -30,7 +30,7 @@ const hasCarrier = async (netns: LabNetns): Promise<boolean> =>
   (await netns.run(['ip', '-br', 'link', 'show', 'dev', 'eth1'])).includes('LOWER_UP')
 
 describe('while the store is away', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let folder: string
   let store: string
   let node: LabNode

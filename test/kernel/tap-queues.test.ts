@@ -17,7 +17,7 @@ const TAP = toTapName(POD_LINK)
 const WIRE = { cniVersion: '1.1.0', name: 'w', type: 'l2wire' }
 
 describe('a tap for several queues', function () {
-  this.timeout(30_000)
+  this.timeout(90_000)
   let node: LabNode
   let pod: LabNetns
   let bind: Manifest

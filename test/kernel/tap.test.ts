@@ -23,7 +23,7 @@ const BRIDGE_PLUGIN = '/usr/lib/cni/bridge'
 const BRIDGE = { cniVersion: '1.0.0', name: 'other', type: 'bridge', bridge: 'l2wtap0', mtu: 1450 }
 
 describe('the binding plugin', function () {
-  this.timeout(30_000)
+  this.timeout(90_000)
   let node: LabNode
   let pod: LabNetns
   let bind: Manifest

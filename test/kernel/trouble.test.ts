@@ -31,7 +31,7 @@ function toCall(command: string, netns: LabNetns, id: string, ifname = 'eth1'): 
 }
 
 describe('trouble', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let node: LabNode
   let a: LabNetns
   let b: LabNetns

@@ -38,7 +38,7 @@ async function plug({ run: runInside }: LabNetns): Promise<void> {
 }
 
 describe('a tap of release 0.2.0 on a pod network', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
 
   it('stays as it is through a start of the agent, passes CHECK and goes with its DEL', async () => {
     const traces = await listTraces()

@@ -78,7 +78,7 @@ function toText(frame: Uint8Array): string {
 }
 
 describe('a rolling upgrade', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let made: AsyncDisposableStack
   /** The plugins' folder of a node. */
   let plugins = ''

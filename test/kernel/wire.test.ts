@@ -28,6 +28,7 @@ import { testCable } from '../../kernel/cable-test.ts'
 import { newNetnsStation } from '../../kernel/netns-station.ts'
 import { run } from '../../kernel/run.ts'
 import type { Station } from '../../kernel/station.ts'
+import { expectSoon } from '../expect-soon.ts'
 import { expectTransparent } from '../expect-transparent.ts'
 
 const EXAMPLE = 'examples/vm-and-container'
@@ -48,7 +49,7 @@ async function readLink(netns: LabNetns, ifname: string): Promise<Manifest> {
 }
 
 describe('a wire on one node', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   let node: LabNode
   let a: LabNetns
   let b: LabNetns
@@ -286,7 +287,11 @@ describe('a wire on one node', function () {
     await Promise.all(
       calls.map(async (one) => node.mustCall(one.config, { command: 'DEL', ...one.call })),
     )
-    expect((await listTraces()).filter((line) => line.startsWith('link'))).to.deep.equal([])
+    // Where fifty at once take an agent too long, a DEL leaves it a note and is done.
+    await expectSoon(
+      'no links',
+      async () => !(await listTraces()).some((line) => line.startsWith('link')),
+    )
   })
 
   it('writes the wire down in words on its host end', async () => {

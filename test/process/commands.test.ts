@@ -91,7 +91,7 @@ describe('l2wire-agent', () => {
   })
 
   it('is one per state directory, and the next one starts when it ends, however it ends', async function () {
-    this.timeout(30_000)
+    this.timeout(90_000)
     await using lab = await newLabNode()
     const argv = [
       '--store',

@@ -30,7 +30,7 @@ let folder = ''
 const install = async (): ReturnType<typeof runTool> => runTool('install', '--plugins', folder)
 
 describe('l2wire-node', function () {
-  this.timeout(30_000)
+  this.timeout(90_000)
 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'l2w-plugins-'))

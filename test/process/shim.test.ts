@@ -21,7 +21,7 @@ const FILE = 'c1@eth1.json'
 const YES = '{"protocol":1,"isError":false}'
 
 describe('the CNI plugin without an agent', function () {
-  this.timeout(30_000)
+  this.timeout(90_000)
   let folder: string
   let socket: string
   let servers: Server[]

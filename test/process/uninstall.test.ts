@@ -33,7 +33,7 @@ function toCall(command: string, { pod }: Plug): CniCall {
 }
 
 describe('l2wire-node uninstall', function () {
-  this.timeout(60_000)
+  this.timeout(90_000)
   /** What a node has of ours in folders: plugins, and what its network daemons are told. */
   let folders = { plugins: '', networkManager: '', networkd: '' }
   let made: AsyncDisposableStack
