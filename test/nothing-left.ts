@@ -2,31 +2,32 @@
 import { expect } from 'chai'
 import { after, before } from 'mocha'
 
-import { newLabNode, type LabNode } from '../lab/node.ts'
 import { listTraces } from '../lab/traces.ts'
 
-/** For a suite without hooks of its own, whose tests take away what they make. */
-export function leavesNothing(): void {
-  let traces: readonly string[]
-  before(async () => {
-    traces = await listTraces()
-  })
-  after(async () => {
-    expect(await listTraces()).to.deep.equal(traces)
-  })
+/** Puts what is to go behind the tests on the stack: the last first, and also when it fails half-way. */
+type Make = (made: AsyncDisposableStack) => Promise<void>
+
+const makeNothing: Make = async () => Promise.resolve()
+
+/** For a suite, with what all its tests share. */
+export function leavesNothing(make = makeNothing): void {
+  const { begin, end } = newLook(make)
+  before(begin)
+  after(end)
 }
 
-/** The same with one node for all tests of the suite, which ends before the look at what is left. */
-export function sharesNode(give: (node: LabNode) => void): void {
-  let node: LabNode | undefined
+function newLook(make: Make): { begin: () => Promise<void>; end: () => Promise<void> } {
   let traces: readonly string[]
-  before(async () => {
-    traces = await listTraces()
-    node = await newLabNode()
-    give(node)
-  })
-  after(async () => {
-    await node?.[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
-  })
+  let made: AsyncDisposableStack
+  return {
+    begin: async () => {
+      traces = await listTraces()
+      made = new AsyncDisposableStack()
+      await make(made)
+    },
+    end: async () => {
+      await made.disposeAsync()
+      expect(await listTraces()).to.deep.equal(traces)
+    },
+  }
 }

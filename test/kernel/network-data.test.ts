@@ -1,11 +1,11 @@
 // The network data of a VM on a pod link that Debian's CNI plugins made and the agent took over: mute, and with
 // a DHCP server beside it. What cloud-init is told is what DHCP tells.
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
 import { NETWORK_DATA_ANNOTATION } from '../../core/domain/network-data-vmi.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import { newSidecar } from '../process/sidecar-process.ts'
 import { newPodNetwork, RANGES } from './fixture-pod-network.ts'
 
@@ -23,15 +23,8 @@ const DATA = { DataSource: 'noCloud', UserData: '#cloud-config', NetworkData: ''
 describe('the network data of a VM on a pod network', function () {
   this.timeout(90_000)
   let node: LabNode
-  let traces: readonly string[]
-
-  before(async () => {
-    traces = await listTraces()
-    node = await newLabNode()
-  })
-  after(async () => {
-    await node[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
+  leavesNothing(async (made) => {
+    node = made.use(await newLabNode())
   })
 
   for (const { plugin, isOnLink } of [

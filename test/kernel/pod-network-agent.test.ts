@@ -12,7 +12,7 @@ import { run } from '../../kernel/run.ts'
 import { readConfinement } from '../../lab/agent-confinement.ts'
 import { startDaemon, type Daemon } from '../../lab/daemon.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
-import { sharesNode } from '../nothing-left.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import { writeJsonFile } from '../../store/json-file.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { newPodNetwork, type PodNetwork } from './fixture-pod-network.ts'
@@ -71,8 +71,8 @@ async function readLinkNames({ pod }: PodNetwork): Promise<readonly string[]> {
 describe("a VM's DHCP server", function () {
   this.timeout(90_000)
   let node: LabNode
-  sharesNode((started) => {
-    node = started
+  leavesNothing(async (made) => {
+    node = made.use(await newLabNode())
   })
 
   it('runs as nobody, and can do no more than it must', async () => {

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
 import { concatBytes, fromHex } from '../../core/tester/bytes.ts'
 import { FRAME_ROWS } from '../../core/tester/frames.ts'
@@ -12,7 +12,7 @@ import { testCable } from '../../kernel/cable-test.ts'
 import { run } from '../../kernel/run.ts'
 import type { Station } from '../../kernel/station.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import { newParent, newPodNetwork, type PodNetwork } from './fixture-pod-network.ts'
 
 const STRANGER = '02:00:5e:00:53:99'
@@ -91,15 +91,8 @@ async function speak({ pod }: PodNetwork): Promise<void> {
 describe('a pod link that a VM took over', function () {
   this.timeout(90_000)
   let node: LabNode
-  let traces: readonly string[]
-
-  before(async () => {
-    traces = await listTraces()
-    node = await newLabNode()
-  })
-  after(async () => {
-    await node[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
+  leavesNothing(async (made) => {
+    node = made.use(await newLabNode())
   })
 
   for (const [plugin, dhcp] of [

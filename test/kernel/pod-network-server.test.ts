@@ -10,8 +10,8 @@ import { run } from '../../kernel/run.ts'
 import { concatBytes, fromHex } from '../../core/tester/bytes.ts'
 import { describeFrame } from '../../core/tester/verdict.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
-import type { LabNode } from '../../lab/node.ts'
-import { sharesNode } from '../nothing-left.ts'
+import { newLabNode, type LabNode } from '../../lab/node.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import { newParent, newPodNetwork } from './fixture-pod-network.ts'
 
 const ELSEWHERE_MAC = '02:00:5e:00:53:77'
@@ -59,8 +59,8 @@ async function readReceived({ path }: LabNetns): Promise<number> {
 describe("a VM's questions", function () {
   this.timeout(90_000)
   let node: LabNode
-  sharesNode((started) => {
-    node = started
+  leavesNothing(async (made) => {
+    node = made.use(await newLabNode())
   })
 
   it('reach the server, and nothing else of the launcher or behind it', async () => {

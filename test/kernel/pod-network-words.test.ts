@@ -3,8 +3,8 @@
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
-import type { LabNode } from '../../lab/node.ts'
-import { sharesNode } from '../nothing-left.ts'
+import { newLabNode, type LabNode } from '../../lab/node.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import { newPodNetwork } from './fixture-pod-network.ts'
 
 const DNS = { nameservers: ['10.96.0.10', '10.96.0.11', '10.96.0.12'] }
@@ -13,8 +13,8 @@ const SEARCH = Array.from({ length: 25 }, (_, at) => `zone-${at}.department.corp
 describe("what a VM's DHCP server says", function () {
   this.timeout(90_000)
   let node: LabNode
-  sharesNode((started) => {
-    node = started
+  leavesNothing(async (made) => {
+    node = made.use(await newLabNode())
   })
 
   it('is what there is room for, the first ones, and a log line names the rest', async () => {

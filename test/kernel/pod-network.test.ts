@@ -3,7 +3,7 @@
 import { rm } from 'node:fs/promises'
 
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
 import { toPodLinkName, toTapName } from '../../core/name.ts'
 import { run } from '../../kernel/run.ts'
@@ -11,7 +11,7 @@ import { getNadConfig, readManifest } from '../../lab/manifests.ts'
 import { newLabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { GUEST_NIC, openTap } from '../../lab/tap-opener.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import { askIpv4, CONTAINER, newParent, newPodNetwork, RANGES } from './fixture-pod-network.ts'
 
 const DNS = { nameservers: ['10.96.0.10', 'fd00::10'], search: ['svc.test', 'test'] }
@@ -19,15 +19,8 @@ const DNS = { nameservers: ['10.96.0.10', 'fd00::10'], search: ['svc.test', 'tes
 describe('a VM on a pod network', function () {
   this.timeout(90_000)
   let node: LabNode
-  let traces: readonly string[]
-
-  before(async () => {
-    traces = await listTraces()
-    node = await newLabNode()
-  })
-  after(async () => {
-    await node[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
+  leavesNothing(async (made) => {
+    node = made.use(await newLabNode())
   })
 
   for (const [plugin, mask, routes] of [
