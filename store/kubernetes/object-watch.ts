@@ -33,9 +33,10 @@ export async function watchObjects<T extends KubernetesObject>(
 ): Promise<Disposable> {
   const { client, onError } = watch
   let waitMs = RETRY_FIRST_MS
+  const stopped = new AbortController()
   const informer = new ListWatch<T>(
     watch.path,
-    new TellingWatch(client.config),
+    new TellingWatch(client.config, () => stopped.signal.aborted),
     async () => {
       const { items, resourceVersion } = await watch.list()
       waitMs = RETRY_FIRST_MS
@@ -44,6 +45,8 @@ export async function watchObjects<T extends KubernetesObject>(
     false,
     watch.labelSelector,
     watch.fieldSelector,
+    // Where the API server ends a watch it is asked for anew a while later: no reason to stay.
+    { delayFn: async (ms) => sleep(ms, undefined, { ref: false }) },
   )
   for (const verb of ['add', 'update'] as const)
     informer.on(verb, (object) => {
@@ -51,7 +54,6 @@ export async function watchObjects<T extends KubernetesObject>(
       watch.onSeen(object)
     })
   informer.on('delete', watch.onGone)
-  const stopped = new AbortController()
   const restart = async (): Promise<void> => {
     try {
       await sleep(waitMs * (0.5 + Math.random()), undefined, { signal: stopped.signal })
@@ -78,18 +80,27 @@ export async function watchObjects<T extends KubernetesObject>(
 }
 
 class TellingWatch extends Watch {
-  constructor(config: KubeConfig) {
+  readonly #isStopped: () => boolean
+
+  constructor(config: KubeConfig, isStopped: () => boolean) {
     super(config)
     this['requestTimeoutMs'] = SILENT_MS
+    this.#isStopped = isStopped
   }
 
-  // The library leaves what fails before the request (a token's file that cannot be read) to nobody.
+  // The library leaves what fails before the request (a token's file that cannot be read) to nobody. And
+  // its informer stops only a watch that has been answered: one that it was still listing for, or asking
+  // for, would go on and keep the process.
   override async watch(
     ...[path, query, callback, done]: Parameters<Watch['watch']>
   ): Promise<AbortController> {
+    if (this.#isStopped()) return new AbortController()
     try {
       // Bookmarks keep the version to resume from young, too.
-      return await super.watch(path, { ...query, allowWatchBookmarks: true }, callback, done)
+      const asked = { ...query, allowWatchBookmarks: true }
+      const watching = await super.watch(path, asked, callback, done)
+      if (this.#isStopped()) watching.abort()
+      return watching
     } catch (error) {
       done(error)
       return new AbortController()

@@ -300,6 +300,28 @@ describe('agents with the Kubernetes API as their store', function () {
     await must('DEL', n1, 'h1', a)
     await expectNothingLeft()
   })
+
+  it('an agent that is ended while it asks for its watches does not stay for them', async () => {
+    const { node, netns } = n1
+    const from = node.readLog().length
+    const hasSaid = (what: string): boolean => node.readLog().slice(from).includes(what)
+    await n1.setReachable(false)
+    await expectSoon('its watches are cut off', () => hasSaid('cannot watch the store'))
+    api.pause()
+    try {
+      await n1.setReachable(true)
+      await expectSoon('it asks for them', async () =>
+        (await netns.run('ss -Htn state established'.split(' '))).includes(new URL(api.url).port),
+      )
+      const ended = node.stopAgent('SIGTERM')
+      await expectSoon('it is ending', () => hasSaid('stopping'))
+      api.resume()
+      await ended
+    } finally {
+      api.resume()
+      await node.startAgent()
+    }
+  })
 })
 
 function newRole(verbs: Readonly<Record<string, readonly string[]>>): Manifest {
