@@ -1,6 +1,6 @@
 // Things made from Go modules, once per set of versions, kept in the user's cache.
 import { execFile } from 'node:child_process'
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { access, mkdir, readFile, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -40,7 +40,8 @@ export async function ensureGoProduct(product: GoProduct, say: Say): Promise<str
   const toSeconds = (): number => Math.round((Date.now() - started) / 1000)
   const still = setInterval(() => say(`  still building ${name}, ${toSeconds()} s`), STILL_MS)
   // Two processes may build at once: each its own file, and the last to finish puts the same in place.
-  const temporary = `${target}.${process.pid}`
+  // Theirs may have one process id, in namespaces of their own.
+  const temporary = `${target}.${randomUUID()}`
   try {
     await make(temporary)
     await rename(temporary, target)

@@ -1,5 +1,7 @@
 // A VM whose NICs of ours are on a wire each, with a container's end at the other side.
 import { writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 
 import { expect } from 'chai'
 
@@ -97,7 +99,7 @@ export async function newBoundVm(
     setLinkState: async (network, state) => {
       const name = toDomainName(launcher.vmi)
       const running = await launcher.virsh(['dumpxml', name])
-      const file = `/tmp/l2w-link-${process.pid}.xml`
+      const file = join(tmpdir(), `l2w-link-${process.pid}.xml`)
       await writeFile(file, toUpdate(running, network, state))
       try {
         await launcher.virsh(['update-device', name, file, '--live', '--config'])
