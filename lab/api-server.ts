@@ -60,8 +60,8 @@ export interface LabApiServer extends AsyncDisposable {
 
 const HOST = '127.0.0.1'
 const ADMIN_TOKEN = 'l2w-admin'
-const READY_MS = 60_000
-const KUBECTL_MS = 30_000
+const READY_MS = 180_000
+const KUBECTL_MS = 120_000
 
 export async function newLabApiServer(): Promise<LabApiServer> {
   const kubectlPath = await ensureClusterBinary('kubectl')
@@ -147,7 +147,7 @@ export async function newLabApiServer(): Promise<LabApiServer> {
       const files = (await listCrdFiles()).flatMap((file) => ['-f', file])
       // Server-side: the annotation of a client-side apply is too short for KubeVirt's.
       await kubectl(['apply', '--server-side', ...files])
-      await kubectl(['wait', '--for=condition=Established', '--timeout=20s', ...files])
+      await kubectl(['wait', '--for=condition=Established', '--timeout=120s', ...files])
     },
     pause: () => apiServer?.signal('SIGSTOP'),
     resume: () => apiServer?.signal('SIGCONT'),

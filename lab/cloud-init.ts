@@ -32,7 +32,7 @@ export interface CloudInit {
 }
 
 const USER_KEYS = ['packages', 'write_files', 'runcmd', 'ssh_pwauth', 'chpasswd', 'password']
-const COMMANDS_MS = 60_000
+const COMMANDS_MS = 120_000
 
 /** What the VMI's NoCloud volume says; undefined without one. Throws DecodeError on what is not played. */
 export function readCloudInit(vmi: Vmi): CloudInit | undefined {

@@ -10,8 +10,8 @@ import { run } from '../kernel/run.ts'
 import { ensurePackages } from './debian-packages.ts'
 
 const SCRIPT = fileURLToPath(new URL('container-sandbox.sh', import.meta.url))
-const START_MS = 20_000
-const INIT_CONTAINER_MS = 60_000
+const START_MS = 60_000
+const INIT_CONTAINER_MS = 120_000
 
 /** What containerd and CRI-O give a container that asks for nothing. */
 const DEFAULT_CAPABILITIES = (

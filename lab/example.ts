@@ -19,7 +19,7 @@ import { newPod, type Pod } from './pod.ts'
 import { newVmPod, type VmPod } from './vm-pod.ts'
 
 export const EXAMPLES = 'examples'
-const CHECK_MS = 180_000
+const CHECK_MS = 300_000
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** Every object in the YAML files of an example, in the order in which kubectl applies them. */

@@ -20,7 +20,7 @@ export interface GuestNic {
 }
 
 export interface Guest extends AsyncDisposable {
-  /** Runs a shell script; the guest kills it after timeoutMs (default 45,000), which gives code 137. */
+  /** Runs a shell script; the guest kills it after timeoutMs (default 60,000), which gives code 137. */
   exec(script: string, options?: { readonly timeoutMs?: number }): Promise<Answer>
   /** exec(), but any exit code other than 0 throws. Returns standard output. */
   run(script: string, options?: { readonly timeoutMs?: number }): Promise<string>
@@ -42,7 +42,7 @@ export async function connectGuest(
   await once(socket, 'connect')
   const guest = newGuest(new Port(socket, socketPath))
   try {
-    await guest.run('true', { timeoutMs: options.timeoutMs ?? 60_000 })
+    await guest.run('true', { timeoutMs: options.timeoutMs ?? 180_000 })
     return guest
   } catch (error) {
     guest.close()
@@ -52,7 +52,7 @@ export async function connectGuest(
 
 function newGuest(port: Port): Guest {
   const guest: Guest = {
-    async exec(script, { timeoutMs = 45_000 } = {}) {
+    async exec(script, { timeoutMs = 60_000 } = {}) {
       const answer = await ask(script, timeoutMs)
       return { ...answer, stdout: answer.stdout.toString('utf8') }
     },
@@ -69,11 +69,11 @@ function newGuest(port: Port): Guest {
       }
       if (/\s/.test(path))
         throw new TypeError(`Cannot put "${path}" into the guest: white space in it`)
-      const answer = await port.ask(`put ${bytes.length} ${path}\n`, bytes, 30_000)
+      const answer = await port.ask(`put ${bytes.length} ${path}\n`, bytes, 120_000)
       if (answer.code !== 0) throw newGuestError(`put ${path}`, answer)
     },
     async get(path) {
-      const answer = await ask(`cat ${quote(path)}`, 30_000)
+      const answer = await ask(`cat ${quote(path)}`, 120_000)
       if (answer.code !== 0) throw newGuestError(`get ${path}`, answer)
       return answer.stdout
     },

@@ -22,7 +22,7 @@ import { callOnce } from '../proto/unary-call.ts'
 const PLUGIN = loadService('./kubelet-deviceplugin-v1beta1.proto', 'v1beta1.DevicePlugin')
 const REGISTRATION = loadService('./kubelet-deviceplugin-v1beta1.proto', 'v1beta1.Registration')
 const LISTER = loadService('./kubelet-podresources-v1.proto', 'v1.PodResourcesLister')
-const TIMEOUT_MS = 5_000
+const TIMEOUT_MS = 30_000
 
 export interface Registered {
   readonly version: string

@@ -2,6 +2,7 @@
 // pid namespaces of its own. It keeps nothing outside them, so killing its first process ends it all;
 // that happens on dispose, and by parent-death signals when our own process dies in whatever way.
 import { spawn, type ChildProcess } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { access, cp, mkdir, readdir, readFile, rename } from 'node:fs/promises'
 import path from 'node:path'
@@ -16,7 +17,7 @@ import { LAB_DIRECTORY } from './lab-directory.ts'
 const SCRIPT = fileURLToPath(new URL('launcher-sandbox.sh', import.meta.url))
 /** QEMU's capabilities take libvirt a second to find out; they are the same in each sandbox. */
 const CACHE_DIRECTORY = path.join(LAB_DIRECTORY, 'libvirt-capabilities')
-const START_MS = 20_000
+const START_MS = 60_000
 
 export interface SandboxOptions {
   readonly netnsName: string
@@ -94,7 +95,7 @@ function newHandle(child: ChildProcess, pid: string, readLog: () => string): San
     ],
     virsh: async (argv) =>
       run(['virsh', '--quiet', '-c', `qemu+unix:///system?socket=${socket}`, ...argv], {
-        timeoutMs: 30_000,
+        timeoutMs: 120_000,
       }),
     readLog,
     saveCapabilities: async () => {
@@ -104,8 +105,8 @@ function newHandle(child: ChildProcess, pid: string, readLog: () => string): San
         // libvirt asks QEMU again when the machine's QEMU has changed, and then this differs.
         const known = await readFile(target).catch(() => undefined)
         if (known?.equals(await readFile(path.join(made, name))) === true) continue
-        // Another launcher may be reading at this moment.
-        const temporary = path.join(LAB_DIRECTORY, `tmp-${process.pid}-${name}`)
+        // Another launcher may be reading, or writing, at this moment.
+        const temporary = path.join(LAB_DIRECTORY, `tmp-${randomUUID()}-${name}`)
         await cp(path.join(made, name), temporary)
         await rename(temporary, target)
       }

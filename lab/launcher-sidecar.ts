@@ -10,7 +10,7 @@ import { connect, type HookClient } from '../proto/hook-client.ts'
 import type { Sandbox } from './launcher-sandbox.ts'
 
 const PROJECT_DIRECTORY = fileURLToPath(new URL('..', import.meta.url))
-const START_MS = 10_000
+const START_MS = 60_000
 
 export interface SidecarOptions {
   readonly sandbox: Sandbox

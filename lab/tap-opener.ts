@@ -8,7 +8,7 @@ import type { LabNetns } from './netns.ts'
 
 /** In the guest's namespace. */
 export const GUEST_NIC = 'nic0'
-const OPENED_MS = 10_000
+const OPENED_MS = 60_000
 
 /** mac is the NIC's. Dispose it before the namespaces. */
 export async function openTap(

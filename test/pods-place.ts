@@ -10,7 +10,7 @@ import { newPodVm, type PodVm } from '../lab/pod-scene.ts'
 import { watchPod } from '../lab/pod-watch.ts'
 
 const IPV4 = /^[\d.]+$/
-export const DHCP_MS = 30_000
+export const DHCP_MS = 120_000
 
 export const DHCPCD_LOG = '/tmp/dhcpcd-said'
 
@@ -18,7 +18,7 @@ export const DHCPCD_LOG = '/tmp/dhcpcd-said'
 const CLIENTS = {
   dhclient: (nic: string) => `dhclient -1 ${nic}`,
   dhcpcd: (nic: string) =>
-    `dhcpcd --ipv4only --waitip=4 --timeout 20 --logfile ${DHCPCD_LOG} ${nic}`,
+    `dhcpcd --ipv4only --waitip=4 --timeout 90 --logfile ${DHCPCD_LOG} ${nic}`,
 }
 export type Client = keyof typeof CLIENTS
 

@@ -11,7 +11,7 @@ import { listTraces } from '../../lab/traces.ts'
 
 describe('docs/by-hand.md', () => {
   it('does what it says, and takes it away again', async function () {
-    this.timeout(90_000)
+    this.timeout(180_000)
     const traces = await listTraces()
     const text = await readFile(join(ROOT, 'docs/by-hand.md'), 'utf8')
     const [make = '', takeAway = ''] = [...text.matchAll(/```sh\n([\s\S]*?)```/g)].map(
@@ -19,7 +19,7 @@ describe('docs/by-hand.md', () => {
     )
     try {
       const script = `set -e; cd ${ROOT}\n${make}wait %2 || true\n${takeAway}`
-      const said = await run(['bash', '--norc', '-c', script], { timeoutMs: 40_000 })
+      const said = await run(['bash', '--norc', '-c', script], { timeoutMs: 120_000 })
       expect(said.match(/ {2,}delivered {2,}delivered/g)?.length).to.be.greaterThan(90)
       expect(said, 'what the capture printed').to.match(/ethertype|802\.3/)
     } finally {

@@ -8,9 +8,9 @@ import { after, before, describe, it } from 'mocha'
 import { newExample, type CheckResult, type Example } from '../../lab/example.ts'
 import { listTraces } from '../../lab/traces.ts'
 
-const PATIENCE_SECONDS = 60
+const PATIENCE_SECONDS = 120
 /** A protocol notices by its hold time. */
-const NOTICE_MS = 30_000
+const NOTICE_MS = 120_000
 
 const rows = [
   { name: 'lldp', end: 'h1', cable: 'r1-h1', want: /yes {2}the VM r1 sees the container h1/ },
@@ -24,7 +24,7 @@ const rows = [
 ]
 
 describe('examples, run', function () {
-  this.timeout(180_000)
+  this.timeout(420_000)
   let traces: readonly string[]
 
   before(async () => {

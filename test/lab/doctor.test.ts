@@ -20,7 +20,7 @@ const hasCarrier = async (pod: LabNetns): Promise<boolean> =>
   (await pod.run(['ip', 'link', 'show', 'dev', 'eth1'])).includes('LOWER_UP')
 
 describe('kubectl-l2wire doctor on a machine', function () {
-  this.timeout(90_000)
+  this.timeout(180_000)
   let traces: readonly string[]
   let node: LabNode
   let a: LabNetns

@@ -61,7 +61,7 @@ async function startCapture(argv: readonly string[]): Promise<RunningCommand & A
 }
 
 describe('kubectl-l2wire on a node', function () {
-  this.timeout(90_000)
+  this.timeout(180_000)
   let traces: readonly string[]
   let node: LabNode
   let a: LabNetns
@@ -318,7 +318,7 @@ function newStop(): { readonly signal: AbortSignal; readonly abort: () => void }
 }
 
 describe('kubectl-l2wire across nodes', function () {
-  this.timeout(90_000)
+  this.timeout(180_000)
   let cluster: LabCluster
   const made = new AsyncDisposableStack()
   const at = (index: number): ClusterNode => cluster.nodes[index] as ClusterNode

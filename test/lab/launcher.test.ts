@@ -32,7 +32,7 @@ const IDLE_SECONDS = Number(process.env['IDLE_SECONDS'] ?? 2)
 const SETTLE_MS = 300
 
 describe('newLauncher()', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
 
   it('boots a VM whose NIC loses no frame of any length, either way', async () => {
     await using cable = await newTapCable()

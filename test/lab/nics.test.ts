@@ -20,7 +20,7 @@ async function listModels(): Promise<readonly string[]> {
 }
 
 describe('NICs in VMs', function () {
-  this.timeout(300_000)
+  this.timeout(600_000)
 
   it('of every model are driven by their own driver, and carry frames both ways', async () => {
     const models = await listModels()

@@ -24,7 +24,7 @@ import {
 } from '../pods-place.ts'
 
 describe('VMs on pod networks', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
   leavesNothing()
 
   it("take their pod's place on a link of ptp, by dhcpcd", async () => {

@@ -67,7 +67,7 @@ async function countQueues(vm: VmPod): Promise<{ guest: number; domain: number }
 }
 
 describe('VMs with several queues', function () {
-  this.timeout(180_000)
+  this.timeout(300_000)
   let traces: readonly string[]
   let node: LabNode
 
