@@ -13,13 +13,14 @@ import { expectSoon } from '../expect-soon.ts'
 
 /** A step of test/cluster/kubevirt-hooks/main.go. */
 export interface Step {
-  readonly do: 'collect' | 'define' | 'preCloudInitIso' | 'shutdown'
+  readonly do: 'collect' | 'define' | 'migratable' | 'preCloudInitIso' | 'shutdown'
   readonly sidecars?: number
   readonly timeoutMs?: number
   readonly vmi?: object
   readonly domain?: string
   readonly plugins?: readonly object[]
   readonly context?: 'Boot' | 'MigrationSource' | 'MigrationTarget'
+  readonly bindings?: object
 }
 
 /** What KubeVirt's code returned; "panic": virt-launcher would be gone. */

@@ -1,10 +1,13 @@
 // KubeVirt's own code calls the sidecar: its hooks manager finds the sockets, its types write the domain
 // and read what comes back. Facts come from real links in a network namespace.
+import { join } from 'node:path'
+
 import { expect } from 'chai'
 import { afterEach, beforeEach, describe, it } from 'mocha'
 
 import { NETWORK_DATA_ANNOTATION, NETWORK_DATA_MARK } from '../../core/domain/network-data-vmi.ts'
 import { toPodLinkName, toTapName } from '../../core/name.ts'
+import { getBinding, readManifest, type Manifest } from '../../lab/manifests.ts'
 import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
 import {
@@ -155,6 +158,25 @@ describe("KubeVirt's hooks manager and the sidecar", function () {
     }
   })
 
+  it('lets a VM on cables be migrated, and none whose pod network it has', async () => {
+    const { launcher } = pod
+    const bindings = await readBindings()
+    const onCables = newVmi({ mgmt: { masquerade: {} }, ge0: OURS, ge1: MACVTAP })
+    expect(await launcher.play({ do: 'migratable', vmi: onCables, bindings })).to.eql({
+      result: {},
+    })
+    for (const nic of [OURS, MACVTAP]) {
+      const bound = newVmi({ eth0: nic, ge0: OURS })
+      const [, cable] = bound.spec.networks ?? []
+      const vmi = {
+        ...bound,
+        spec: { ...bound.spec, networks: [{ name: 'eth0', pod: {} }, cable] },
+      }
+      const { error } = await launcher.play({ do: 'migratable', vmi, bindings })
+      expect(error).to.include('cannot migrate')
+    }
+  })
+
   it('ends when virt-launcher does', async () => {
     const { launcher } = pod
     const sidecars = await Promise.all([
@@ -242,6 +264,15 @@ describe("KubeVirt's hooks manager and the sidecar", function () {
     expect(withoutNicText(result.xml, ['ge0'])).to.equal(result.given)
   })
 })
+
+/** As an admin has registered them. */
+async function readBindings(): Promise<Manifest> {
+  const files = ['register-binding.yaml', 'register-binding-macvtap.yaml']
+  const bindings = await Promise.all(
+    files.map(async (file) => getBinding(await readManifest(join('kubevirt-patches', file)))),
+  )
+  return Object.fromEntries(bindings.map(({ name, plugin }) => [name, plugin]))
+}
 
 interface CloudInit {
   readonly before: CloudInitData | null

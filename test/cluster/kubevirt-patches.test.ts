@@ -165,6 +165,18 @@ describe('kubevirt-patches', function () {
     expect(await read()).to.match(/sidecar/)
   })
 
+  it('take back what earlier releases have set: that a binding can migrate', async () => {
+    for (const file of Object.keys(TWINS)) {
+      const { name } = getBinding(await readManifest(join('kubevirt-patches', file)))
+      const binding = { [name]: { domainAttachmentType: 'tap', migration: {} } }
+      const subject = await newSubject(api, { configuration: { network: { binding } } })
+      await subject.patch(file)
+      const spec = await subject.readSpec()
+      const registered = getMapping(spec, 'configuration', 'network', 'binding', name)
+      expect(registered, file).not.to.have.property('migration')
+    }
+  })
+
   it('both bindings stand side by side', async () => {
     const subject = await newSubject(api, OTHERS)
     await subject.patch('register-binding.yaml')

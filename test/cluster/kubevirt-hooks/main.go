@@ -8,6 +8,7 @@
 //	{"do": "collect", "sidecars": 2, "timeoutMs": 5000}
 //	{"do": "define", "vmi": {…}, "domain": "<domain>…", "plugins": [{…}], "context": "Boot"}
 //	{"do": "preCloudInitIso", "vmi": {…}}
+//	{"do": "migratable", "vmi": {…}, "bindings": {"l2wire": {…}}}
 //	{"do": "shutdown"}
 //
 // An answer has one of "result", "error" (what KubeVirt's code returned) and "panic" (virt-launcher would be gone).
@@ -30,6 +31,7 @@ import (
 	kubevirtlog "kubevirt.io/client-go/log"
 	cloudinit "kubevirt.io/kubevirt/pkg/cloud-init"
 	"kubevirt.io/kubevirt/pkg/hooks"
+	"kubevirt.io/kubevirt/pkg/network/vmispec"
 )
 
 type step struct {
@@ -42,10 +44,14 @@ type step struct {
 	Domain  string                           `json:"domain"`
 	Plugins []pluginv1alpha1.Plugin          `json:"plugins"`
 	Context pluginv1alpha1.InvocationContext `json:"context"`
+	// spec.configuration.network.binding of the KubeVirt object.
+	Bindings map[string]v1.InterfaceBindingPlugin `json:"bindings"`
 }
 
 // steps says which need a VMI.
-var steps = map[string]bool{"collect": false, "define": true, "preCloudInitIso": true, "shutdown": false}
+var steps = map[string]bool{
+	"collect": false, "define": true, "migratable": true, "preCloudInitIso": true, "shutdown": false,
+}
 
 type answer struct {
 	Result any    `json:"result,omitempty"`
@@ -112,6 +118,9 @@ func do(one *step) (any, error) {
 		return struct{}{}, manager.Collect(one.Sidecars, time.Duration(one.TimeoutMs)*time.Millisecond)
 	case "define":
 		return define(manager, one)
+	case "migratable":
+		// What virt-handler asks of a VMI's networks (virt-handler/vm.go, calculateLiveMigrationCondition).
+		return struct{}{}, vmispec.VerifyVMIMigratable(one.VMI, one.Bindings)
 	case "preCloudInitIso":
 		return preCloudInitIso(manager, one.VMI)
 	default:
