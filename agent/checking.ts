@@ -2,6 +2,7 @@
 // nobody told us of: a sandbox that went without a word, a device changed while nobody listened.
 import { NO_STRAYS } from '../core/strays.ts'
 import type { Looks } from './looks.ts'
+import { lookAtTaps } from './mend-tap.ts'
 import type { Node } from './node.ts'
 import { resync } from './recover.ts'
 import { honourNotes } from './spool.ts'
@@ -23,7 +24,11 @@ export function newChecking(node: Node, looks: Looks, everySeconds: number): Che
     try {
       // Where the folder was made anew nobody hears of its notes.
       await honourNotes(node)
-      if (node.standing.isOurs()) strays = await resync(node, looks, strays)
+      if (node.standing.isOurs()) {
+        // Whatever the store says, or does not.
+        await lookAtTaps(node)
+        strays = await resync(node, looks, strays)
+      }
     } catch (error) {
       node.log.error({ err: error }, 'cannot look at everything')
     }

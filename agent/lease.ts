@@ -6,11 +6,14 @@ import type { NicWish } from '../core/launcher.ts'
 import { getDefaultHop, toLease, type Lease } from '../core/lease.ts'
 import { toServerNames } from '../core/name.ts'
 import { planServerAddresses } from '../core/plan-lease.ts'
+import type { NetnsObservation } from '../core/netns-observation.ts'
 import type { PodLink } from '../core/pod-link.ts'
+import { listServerSysctls } from '../core/server-sysctls.ts'
+import type { Step } from '../core/step.ts'
 import { observeAddressing } from '../kernel/addresses.ts'
 import { applySteps } from '../kernel/apply.ts'
 import { readRouter } from '../kernel/router.ts'
-import { setServerSysctls } from '../kernel/server-sysctls.ts'
+import { setSysctls } from '../kernel/sysctls.ts'
 import type { Node } from './node.ts'
 
 /** Undefined for a link without addresses. Throws CommandError. */
@@ -44,14 +47,29 @@ export async function readLease(
   return lease
 }
 
-/** Brings the addresses of a lease's server to where they should be; its devices are up. Throws CommandError. */
-export async function addressServer(node: Node, attachment: TapAttachment): Promise<void> {
+/**
+ * Brings the addresses of a lease's server to where they should be; its devices are up. What was seen there
+ * before they were made says what of it need not be done. Throws CommandError.
+ */
+export async function addressServer(
+  node: Node,
+  attachment: TapAttachment,
+  seen?: NetnsObservation,
+  choose: (steps: readonly Step[]) => readonly Step[] = (steps) => steps,
+): Promise<void> {
   const { lease, netns, tap } = attachment
   if (lease === undefined) return
   const { server } = toServerNames(tap)
-  const hasIpv6 = lease.ipv6 !== undefined
-  await setServerSysctls(node.run, node.netSysctls, netns.path, server, hasIpv6)
-  const { addresses } = await observeAddressing(node.run, netns.path, server)
-  const steps = planServerAddresses(attachment, lease, addresses)
-  await applySteps(node.run, node.classifier, steps)
+  const sysctls = listServerSysctls(server, lease.ipv6 !== undefined)
+  if (seen?.sysctls.join() !== sysctls.map(({ value }) => value).join()) {
+    if (seen?.links.has(server))
+      node.log.warn(
+        { tap, server, netns: netns.path },
+        'the sysctls of a DHCP server are set again',
+      )
+    await setSysctls(node.run, node.netSysctls, netns.path, sysctls)
+  }
+  const there =
+    seen?.addresses.get(server) ?? (await observeAddressing(node.run, netns.path, server)).addresses
+  await applySteps(node.run, node.classifier, choose(planServerAddresses(attachment, lease, there)))
 }

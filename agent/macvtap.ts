@@ -27,6 +27,7 @@ import {
 } from '../core/plan-macvtap.ts'
 import type { TapFacts } from '../core/plan-tap.ts'
 import type { PodLink } from '../core/pod-link.ts'
+import type { Step } from '../core/step.ts'
 import { applyRemoval, applySteps } from '../kernel/apply.ts'
 import {
   isMacvtapDevice,
@@ -130,6 +131,7 @@ export async function makeMacvtap(
   node: Node,
   attachment: MacvtapAttachment,
   facts: TapFacts,
+  choose: (steps: readonly Step[]) => readonly Step[],
 ): Promise<void> {
   const { tap, index } = attachment
   const isThere = facts.there.has(tap)
@@ -153,7 +155,7 @@ export async function makeMacvtap(
       )
     await showDevice(node, attachment, number)
   }
-  await applySteps(node.run, node.classifier, planMacvtap(attachment, facts))
+  await applySteps(node.run, node.classifier, choose(planMacvtap(attachment, facts)))
 }
 
 async function showDevice(
@@ -162,8 +164,9 @@ async function showDevice(
   number: DeviceNumber,
 ): Promise<void> {
   const path = toPath(node, attachment)
-  // A newer sandbox has the number now; this one's container is gone.
-  if (attachment.phase !== 'adding' && isShared(node, attachment)) return
+  // A newer sandbox has the number now, or will have: this one's container has its own copy, or is gone.
+  if (attachment.phase !== 'adding' && (isShared(node, attachment) || (await isHandedOut(path))))
+    return
   try {
     await makeCharDevice(node.run, path, number, QEMU_ID)
   } catch (cause) {
@@ -189,6 +192,12 @@ export async function hideDevice(node: Node, attachment: MacvtapAttachment): Pro
   const number = await readCharDevice(path)
   if (number === undefined || number === 'other' || isNull(number)) return
   await rm(path, { force: true })
+}
+
+/** Whether a kubelet has given the number away, and no ADD has come for it since. */
+async function isHandedOut(path: string): Promise<boolean> {
+  const number = await readCharDevice(path)
+  return number !== undefined && number !== 'other' && isNull(number)
 }
 
 /** Removes files whose attachment was lost: what they lead to may be another pod's by now. */

@@ -31,7 +31,7 @@ import { newCniServer } from './serve.ts'
 import { honourNotes, watchNotes } from './spool.ts'
 import { newStanding } from './stand-down.ts'
 import { takeStateLock } from './state-lock.ts'
-import { prepareTap } from './tap-verbs.ts'
+import { prepareTap } from './mend-tap.ts'
 import { newAttachmentState } from './state.ts'
 import { newSweeping } from './sweeping.ts'
 

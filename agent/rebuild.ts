@@ -7,8 +7,8 @@ import { planEnd } from '../core/plan.ts'
 import { toAttachmentKey, toWireKey } from '../core/wire.ts'
 import { applySteps } from '../kernel/apply.ts'
 import { enableIpv6 } from '../kernel/ipv6.ts'
+import { rejoinTaps } from './mend-tap.ts'
 import type { Node } from './node.ts'
-import { rejoinTaps } from './tap-verbs.ts'
 
 /** Runs under the wire's queue. Throws CommandError where the sandbox refuses it. */
 export async function rebuildEnd(

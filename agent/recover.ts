@@ -13,10 +13,10 @@ import { isSameNetns } from '../kernel/netns.ts'
 import { observeNode } from '../kernel/observe-node.ts'
 import { leave } from './detach.ts'
 import type { Looks } from './looks.ts'
+import { resumeTap } from './mend-tap.ts'
 import { areGuestsHeard } from './guest-carrier.ts'
 import type { Node } from './node.ts'
 import { reconcileWire } from './reconcile.ts'
-import { resumeTap } from './tap-verbs.ts'
 
 /** Before anything is served. One attachment's trouble is logged and does not keep the others waiting. */
 export async function recover(node: Node, looks: Looks, learn: () => Promise<void>): Promise<void> {

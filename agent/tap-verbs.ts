@@ -6,10 +6,9 @@ import type { CniArgs } from '../core/cni/env.ts'
 import { NETWORK_DATA_MARK } from '../core/domain/network-data-vmi.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
 import { isMacvtap } from '../core/plan-macvtap.ts'
-import { listTargets, planTap, planUntap } from '../core/plan-tap.ts'
+import { listTargets, planUntap } from '../core/plan-tap.ts'
 import { findPodLink, getPodLink, type PodLink, type VmiNetwork } from '../core/pod-link.ts'
 import type { Step } from '../core/step.ts'
-import { toAttachmentKey } from '../core/wire.ts'
 import { listDefaultDevices } from '../kernel/addresses.ts'
 import { applyRemoval, applySteps } from '../kernel/apply.ts'
 import { listPodLinks, readMuteFault, readRedirects } from '../kernel/links.ts'
@@ -17,15 +16,10 @@ import { isSameNetns, openNetns } from '../kernel/netns.ts'
 import { attach } from './attach.ts'
 import { explainAddFailure } from './explain.ts'
 import { readNicWish } from './launcher.ts'
-import { addressServer, readLease } from './lease.ts'
+import { readLease } from './lease.ts'
 import { removeLeftovers } from './leftover-tap.ts'
-import {
-  findMacvtapFault,
-  makeMacvtap,
-  toMacvtapAttachment,
-  unmakeMacvtap,
-  withMacvtapTurn,
-} from './macvtap.ts'
+import { findMacvtapFault, toMacvtapAttachment, unmakeMacvtap, withMacvtapTurn } from './macvtap.ts'
+import { makeTap } from './mend-tap.ts'
 import type { Node } from './node.ts'
 
 export async function addTap(node: Node, args: CniArgs, config: BindConfig): Promise<void> {
@@ -62,7 +56,7 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
         make: async () => {
           // Without a sidecar the guest is told the pod link's MTU, so that one stays as advertised.
           const maxFrameBytes = config.hasSidecar ? wireEnd?.maxFrameBytes : undefined
-          await makeTap(node, attachment, left, maxFrameBytes)
+          await makeTap(node, attachment, { links: left, maxFrameBytes })
           if (wish.wantsNetworkData) await markForSidecar(node, attachment)
           if (lease !== undefined) await node.leaseServers.start(attachment)
           return attachment
@@ -89,21 +83,6 @@ async function choosePodLink(
   )
 }
 
-/** Tap, join, and the devices of a lease's server, whatever of them there is. */
-async function makeTap(
-  node: Node,
-  attachment: TapAttachment,
-  links: readonly PodLink[],
-  maxFrameBytes: number | undefined,
-): Promise<void> {
-  const there = new Set(links.map(({ name }) => name))
-  const isShared = links.find(({ name }) => name === attachment.podLink)?.isShared ?? false
-  const facts = { maxFrameBytes, there, isShared }
-  if (isMacvtap(attachment)) await makeMacvtap(node, attachment, facts)
-  else await applySteps(node.run, node.classifier, planTap(attachment, facts))
-  await addressServer(node, attachment)
-}
-
 /** For sidecar/facts.ts, which looks before KubeVirt tells the sidecar of its VM. */
 async function markForSidecar(node: Node, { netns, tap }: TapAttachment): Promise<void> {
   const mark: Step = { op: 'set-link', netns: netns.path, dev: tap, alias: NETWORK_DATA_MARK }
@@ -116,61 +95,6 @@ export async function untap(node: Node, attachment: TapAttachment): Promise<void
   if (isMacvtap(attachment)) await unmakeMacvtap(node, attachment)
   else if (await isSameNetns(attachment.netns))
     await applyRemoval(node.run, node.classifier, planUntap(attachment))
-}
-
-/** Joins a sandbox's taps to a pod link that was made again. */
-export async function rejoinTaps(
-  node: Node,
-  { containerID, ifname, maxFrameBytes }: WireAttachment,
-): Promise<void> {
-  const taps = node.state
-    .listAll()
-    .filter(
-      (one) => one.kind === 'tap' && one.containerID === containerID && one.podLink === ifname,
-    )
-  for (const tap of taps) await repairTap(node, tap as TapAttachment, maxFrameBytes)
-}
-
-/**
- * Brings a tap to where its ADD left it; one that is gone is made again, for the launcher's next QEMU:
- * one that runs has the old one open, and must be started anew.
- */
-export async function repairTap(
-  node: Node,
-  attachment: TapAttachment,
-  maxFrameBytes: number | undefined,
-): Promise<void> {
-  const { netns, tap, podLink } = attachment
-  const links = await listPodLinks(node.run, netns.path)
-  if (!links.some(({ name }) => name === podLink)) return
-  const isThere = links.some(({ name }) => name === tap)
-  node.log.warn(
-    { tap, podLink, netns: netns.path, isThere },
-    'a tap is joined to its pod link again',
-  )
-  await makeTap(node, attachment, links, maxFrameBytes)
-}
-
-/**
- * Brings a tap that frames go through to where its ADD left it, frames or not: in its turn, unless a DEL was
- * quicker. False where its sandbox is not there.
- */
-export async function prepareTap(
-  node: Node,
-  attachment: TapAttachment,
-  isWanted: () => boolean,
-): Promise<boolean> {
-  return node.queue(`attachment ${toAttachmentKey(attachment)}`, async () => {
-    if (!isWanted() || !(await isSameNetns(attachment.netns))) return false
-    const links = await listPodLinks(node.run, attachment.netns.path)
-    await makeTap(node, attachment, links, undefined)
-    return true
-  })
-}
-
-/** A pod link that a VM has taken over, after an agent that is gone: mute, and the server of its lease runs. */
-export async function resumeTap(node: Node, attachment: TapAttachment): Promise<void> {
-  if (attachment.isMuted === true) await node.leaseServers.keep(attachment)
 }
 
 /** Throws CniError 105 when the tap, its pod link or their join is not as ADD left it. */

@@ -1,6 +1,7 @@
 // Steps spelled for iproute2's batch mode. Always "dev X" and "name X": a bare name may be read as
 // an abbreviated keyword.
 import type { NicRoute } from './addressing.ts'
+import { MATCH_ALL_PROGRAM, MUTE_PROGRAM, PLACE } from './filter-place.ts'
 import { renderProgram } from './frame-match.ts'
 import { getFamily } from './ip.ts'
 import type { Step, TakeAllStep } from './step.ts'
@@ -27,17 +28,15 @@ export function renderClassifier(classifier: Classifier): string {
     case 'matchall':
       return 'matchall'
     case 'bpf':
-      return 'bpf bytecode "1,6 0 0 4294967295,"'
+      return `bpf bytecode "${MATCH_ALL_PROGRAM}"`
     case 'u32':
       // Without "at -12" u32 looks four bytes behind the header and drops 14-byte runts.
       return 'u32 match u32 0 0 at -12'
   }
 }
 
-// One redirect of ours per device, before anybody else's filters; on a tap that frames are picked from,
-// behind those.
-const FIRST = 'pref 1'
-const BEHIND_PICKS = 'pref 9'
+const FIRST = `pref ${PLACE.first}`
+const BEHIND_PICKS = `pref ${PLACE.behindPicks}`
 
 function renderStep(step: Step, options: RenderOptions): Batch {
   switch (step.op) {
@@ -156,8 +155,8 @@ function renderStep(step: Step, options: RenderOptions): Batch {
         netns: step.netns,
         lines: [
           renderIngress(step.dev),
-          // A program that says TC_ACT_SHOT itself: the action "drop" is a module that not every kernel has.
-          `filter replace dev ${step.dev} egress pref 2 protocol all handle 1 bpf da bytecode "1,6 0 0 2,"`,
+          `filter replace dev ${step.dev} egress pref ${step.place ?? PLACE.mute} protocol all handle 1 ` +
+            `bpf da bytecode "${MUTE_PROGRAM}"`,
         ],
       }
     case 'let-through':
@@ -203,6 +202,16 @@ function renderStep(step: Step, options: RenderOptions): Batch {
         netns: step.netns,
         lines: [`filter del dev ${step.dev} ingress ${FIRST}`],
       }
+    case 'del-filters': {
+      const { dev, hook, place, one } = step
+      const which =
+        one === undefined ? '' : ` protocol ${one.protocol} handle ${one.handle} ${one.kind}`
+      return {
+        tool: 'tc',
+        netns: step.netns,
+        lines: [`filter del dev ${dev} ${hook} pref ${place}${which}`],
+      }
+    }
     case 'del-link':
       return { tool: 'ip', netns: step.netns, lines: [`link del dev ${step.dev}`] }
   }

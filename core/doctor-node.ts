@@ -30,6 +30,7 @@ export function findAttachmentFaults(
   ]
 }
 
+const MENDED = 'the agent there mends it at its next look; else let it start again'
 const RESTART = 'the agent there forgets it at its next look; else let it start again'
 
 function findOneFault(
@@ -81,7 +82,7 @@ function findOneFault(
   }
   if (muteFault === null || muteFault === undefined) return []
   const what = `Beside the ${who} on ${node}: ${muteFault}`
-  return [newFinding('not-mute', what, 'let the agent on that node start again', place)]
+  return [newFinding('not-mute', what, MENDED, place)]
 }
 
 function findEndFaults(

@@ -1,6 +1,7 @@
 // A VM's attachment to a pod link, as steps: what QEMU opens, joined to the link inside the launcher's
 // namespace. Pure. Silent before up, mute before joined.
 import type { TapAttachment } from './attachment.ts'
+import type { FilterPlace } from './filter.ts'
 import { countPicks, planQuestions, planServer, planUnserve, TAP_SIDE } from './plan-lease.ts'
 import { QEMU_ID } from './macvtap.ts'
 import { toServerNames } from './name.ts'
@@ -96,6 +97,22 @@ export function listTargets(attachment: TapAttachment): readonly (readonly [stri
   return [
     [tap, [...picks, podLink]],
     [podLink, [tap]],
+  ]
+}
+
+/** Where an attachment has filters. */
+export function listHooks({
+  tap,
+  podLink,
+  attach,
+  lease,
+  isMuted,
+}: TapAttachment): readonly FilterPlace[] {
+  return [
+    { dev: podLink, hook: 'ingress' },
+    ...(isMuted ? [{ dev: podLink, hook: 'egress' } as const] : []),
+    { dev: tap, hook: attach === 'macvtap' ? 'egress' : 'ingress' },
+    ...(lease === undefined ? [] : [{ dev: toServerNames(tap).peer, hook: 'ingress' } as const]),
   ]
 }
 

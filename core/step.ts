@@ -115,6 +115,8 @@ export interface PickStep extends InNetns {
 export interface MuteStep extends InNetns {
   readonly op: 'mute'
   readonly dev: string
+  /** Among the filters of that hook; default: right behind what is let through. */
+  readonly place?: number
 }
 
 /** What comes from source by a redirect goes out through a mute dev all the same. */
@@ -162,6 +164,15 @@ export interface DelQueueStep extends InNetns {
 export interface DelRedirectStep extends InNetns {
   readonly op: 'del-redirect'
   readonly dev: string
+}
+
+/** Removes what has a place among the filters of a hook: all of it, or the one that is named. */
+export interface DelFiltersStep extends InNetns {
+  readonly op: 'del-filters'
+  readonly dev: string
+  readonly hook: Hook
+  readonly place: number
+  readonly one?: { readonly protocol: string; readonly kind: string; readonly handle: string }
 }
 
 export interface DelLinkStep extends InNetns {
@@ -224,4 +235,5 @@ export type Step =
   | SetNeighbourStep
   | DelQueueStep
   | DelRedirectStep
+  | DelFiltersStep
   | DelLinkStep
