@@ -22,6 +22,7 @@ async function forget(node: Node, end: WireAttachment): Promise<void> {
   await node.store.update(end.wire, (wire) => releaseEnd(wire, end))
   node.owners.delete(end.hostDevice)
   node.wantedUp.delete(end.hostDevice)
+  node.leads.forget(end.hostDevice)
   forgetGuest(node, end)
   await node.state.del(end)
   // Its taps went with the same namespace, and macvtaps leave a file on the node.

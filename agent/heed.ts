@@ -49,8 +49,10 @@ export async function heedKernel(
     // Renamed: it is missed under its old name.
     if (before !== undefined && before !== name) suspect(before)
     if (node.state.findWire(name) === undefined) return
-    if (isDeleted) node.owners.delete(name)
-    else hostEnds.set(ifindex, name)
+    if (isDeleted) {
+      node.owners.delete(name)
+      node.leads.forget(name)
+    } else hostEnds.set(ifindex, name)
     suspect(name)
   }
   const hearPods = ({ peer, isUp, isDeleted }: LinkEvent): void => {
@@ -72,9 +74,13 @@ export async function heedKernel(
       if (event.nsid === 'current') hearOurs(event)
       else hearPods(event)
     },
-    onFilterLoss: look,
+    onFilterLoss: (dev) => {
+      node.leads.forget(dev)
+      look(dev)
+    },
     onGap: (reason) => {
       node.owners.clear()
+      node.leads.forgetAll()
       // What cannot be learnt is learnt from events; the look is what matters.
       void learn()
         .catch((error: unknown) => node.log.error({ err: error }, 'cannot learn our devices'))

@@ -20,6 +20,7 @@ import { heedKernel } from './heed.ts'
 import { sweepDevices } from './macvtap.ts'
 import { newKeyQueue } from './key-queue.ts'
 import { readIdentity } from './identity.ts'
+import { newLeads } from './leads.ts'
 import { newLeaseServers } from './lease-servers.ts'
 import { listen } from './listen.ts'
 import { newLooks } from './looks.ts'
@@ -82,6 +83,7 @@ async function main(): Promise<void> {
     owners: new Map(),
     lookedAt: new Map(),
     wantedUp: new Map(),
+    leads: newLeads(),
     releasedFolder: toReleasedFolder(options.socketPath),
     leaving: new Set(),
     macvtaps: {

@@ -13,6 +13,7 @@ import type { Launcher } from '../core/launcher.ts'
 import type { CarrierShown } from '../core/wire.ts'
 import type { WireStore } from '../store/wire-store.ts'
 import type { KeyQueue } from './key-queue.ts'
+import type { Leads } from './leads.ts'
 import type { LeaseServers } from './lease-servers.ts'
 import type { MacvtapPool } from './macvtap.ts'
 import type { OwnerStates } from './owner.ts'
@@ -71,6 +72,7 @@ export interface Node extends NodeFacts {
   readonly lookedAt: Map<string, string>
   /** Our devices, and whether each should be up, as of the last look at its wire. */
   readonly wantedUp: Map<string, boolean>
+  readonly leads: Leads
   /** Where plugins leave release notes. */
   readonly releasedFolder: string
   /** Keys of attachments whose devices are gone while the store is still to be told. */

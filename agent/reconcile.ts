@@ -4,7 +4,7 @@ import type { WireAttachment } from '../core/attachment.ts'
 import { CommandError } from '../core/errors.ts'
 import { toTunnelDeviceName } from '../core/name.ts'
 import type { ObservedLinks } from '../core/observed.ts'
-import { planWire, type WireGoal } from '../core/plan.ts'
+import { listLeads, planWire, type WireGoal } from '../core/plan.ts'
 import { toClaimAddress, toPeerKey, type Tunnel } from '../core/tunnel.ts'
 import {
   changeEnd,
@@ -32,7 +32,7 @@ import { rebuildEnd } from './rebuild.ts'
 import { report, toReport } from './report.ts'
 import { giveBackTunnel, prepareTunnel } from './tunnel.ts'
 
-/** How well to look: at links only, where what is about to be changed is known; at all, where it may be anything. */
+/** How well to look: at links, and what is known of where they lead; or at all, where it may be anything. */
 export type Depth = 'links' | 'redirects'
 
 const TRIES = 3
@@ -137,7 +137,9 @@ async function observe(
 ): Promise<ObservedLinks> {
   const devices = [...ends, ...lost, ...shutOut].map(({ hostDevice }) => hostDevice)
   const names = [...devices, toTunnelDeviceName(toWireKey(id))]
-  return depth === 'links' ? observeLinks(names) : observeRedirects(node.run, names)
+  return depth === 'links'
+    ? node.leads.fillIn(await observeLinks(names))
+    : observeRedirects(node.run, names)
 }
 
 interface Look {
@@ -165,8 +167,12 @@ async function bringAbout(
   const peers = depth === 'links' ? undefined : await readPeers(node, tunnel, observed)
   const { steps, removals } = planWire(goal, observed, peers)
   noteWanted(node, goal)
+  const leads = listLeads(goal)
+  // Of what fails halfway nothing is known.
+  for (const { dev } of leads) node.leads.forget(dev)
   await applySteps(node.run, node.classifier, steps)
   await applyRemoval(node.run, node.classifier, removals)
+  await node.leads.note(leads)
   if (far === undefined) await giveBackTunnel(node, id, wire, observed.get(device))
   await tellStore(node, id, wire, owners)
   if (far !== undefined && !mayOpen) return undefined

@@ -131,6 +131,7 @@ async function removeDevices(
 ): Promise<void> {
   const devices = [attachment, ...others].map((end) => end.hostDevice)
   const steps = planUnplug(attachment, others, await observeLinks(devices))
+  for (const dev of devices) node.leads.forget(dev)
   await applyRemoval(node.run, node.classifier, steps)
 }
 

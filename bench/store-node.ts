@@ -3,6 +3,7 @@
 import { pino } from 'pino'
 
 import { newKeyQueue } from '../agent/key-queue.ts'
+import { newLeads } from '../agent/leads.ts'
 import { newLeaseServers } from '../agent/lease-servers.ts'
 import type { Node } from '../agent/node.ts'
 import { report, toReport } from '../agent/report.ts'
@@ -124,6 +125,7 @@ function newNode(at: number, store: WireStore): Node {
     owners: new Map(),
     lookedAt: new Map(),
     wantedUp: new Map(),
+    leads: newLeads(),
     releasedFolder: '/nonexistent',
     leaving: new Set(),
     leaseServers: newLeaseServers(log, async () => true),

@@ -65,16 +65,14 @@ export function planWire(
   observed: ObservedLinks,
   peers?: ReadonlySet<string>,
 ): WirePlan {
-  const { tunnel, closing, isJoined } = goal
-  const devices = goal.ends.map(({ end }) => end.hostDevice)
-  const [a, b = tunnel?.device] = devices
-  const cable = isJoined && a !== undefined && b !== undefined ? ([a, b] as const) : undefined
+  const { tunnel, closing } = goal
+  const cable = toCable(goal)
   const before = tunnel === undefined ? undefined : observed.get(tunnel.device)
   const tunnelSteps = tunnel === undefined ? [] : planTunnel(tunnel, before, peers)
   // One that is made anew has nothing of what was seen of it, and what led to the old one leads nowhere.
   const isNew = tunnelSteps.some(({ op }) => op === 'add-vxlan')
   const seen = isNew ? undefined : before
-  const alone = cable === undefined ? devices : []
+  const alone = cable === undefined ? listDevices(goal) : []
   return {
     steps: [
       ...goal.ends.flatMap(({ end, hasCarrier }) =>
@@ -89,6 +87,40 @@ export function planWire(
     ],
     removals: [...planIdle(goal.detached, alone, observed), ...planClosing(closing, observed)],
   }
+}
+
+function listDevices({ ends }: WireGoal): readonly string[] {
+  return ends.map(({ end }) => end.hostDevice)
+}
+
+/** The two devices that are to lead to each other. */
+function toCable(goal: WireGoal): readonly [string, string] | undefined {
+  const [a, b = goal.tunnel?.device] = listDevices(goal)
+  return goal.isJoined && a !== undefined && b !== undefined ? [a, b] : undefined
+}
+
+/** What comes in at dev goes to target; undefined: nowhere. */
+export interface Lead {
+  readonly dev: string
+  readonly target: string | undefined
+}
+
+/** How everything leads once a goal is reached. */
+export function listLeads(goal: WireGoal): readonly Lead[] {
+  const [a, b] = toCable(goal) ?? []
+  const idle = [
+    ...goal.detached.map(({ hostDevice }) => hostDevice),
+    ...(a === undefined ? listDevices(goal) : []),
+  ]
+  return [
+    ...(a === undefined || b === undefined
+      ? []
+      : [
+          { dev: a, target: b },
+          { dev: b, target: a },
+        ]),
+    ...idle.map((dev) => ({ dev, target: undefined })),
+  ]
 }
 
 function planJoint([a, b]: readonly [string, string], observed: ObservedLinks): readonly Step[] {

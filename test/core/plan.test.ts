@@ -4,6 +4,7 @@ import { describe, it } from 'mocha'
 import { renderBatches, toArgv } from '../../core/argv.ts'
 import { toWireAttachment, type TapAttachment, type WireAttachment } from '../../core/attachment.ts'
 import {
+  listLeads,
   planDetach,
   planEnd,
   planUnplug,
@@ -301,6 +302,48 @@ describe('planWire()', () => {
       expect(renderPlan(planWire(goal, across, new Set(['192.0.2.2 7'])))).to.deep.equal([])
     })
   })
+})
+
+describe('listLeads()', () => {
+  const C = newEnd('c3')
+  const tunnel: Tunnel = {
+    device: 'lx0',
+    wireKey: 'default/w',
+    vni: 7,
+    local: '192.0.2.1',
+    remote: '192.0.2.2',
+    port: 14789,
+    mtuBytes: 9216,
+  }
+  const cases: readonly { name: string; goal: WireGoal; leads: readonly string[] }[] = [
+    {
+      name: 'two ends to each other, and one that lost its place nowhere',
+      goal: toGoal([A, B], { detached: [C] }),
+      leads: [
+        `${A.hostDevice} to ${B.hostDevice}`,
+        `${B.hostDevice} to ${A.hostDevice}`,
+        `${C.hostDevice} to nowhere`,
+      ],
+    },
+    {
+      name: 'an end and its tunnel to each other',
+      goal: toGoal([A], { isJoined: true, tunnel }),
+      leads: [`${A.hostDevice} to lx0`, `lx0 to ${A.hostDevice}`],
+    },
+    { name: 'an end alone nowhere', goal: toGoal([A]), leads: [`${A.hostDevice} to nowhere`] },
+    {
+      name: 'both ends of a cable that is out nowhere',
+      goal: toGoal([A, B], { isJoined: false }),
+      leads: [`${A.hostDevice} to nowhere`, `${B.hostDevice} to nowhere`],
+    },
+  ]
+  for (const { name, goal, leads } of cases)
+    it(`has ${name}`, () => {
+      const listed = listLeads(goal)
+      expect(listed.map(({ dev, target = 'nowhere' }) => `${dev} to ${target}`)).to.deep.equal(
+        leads,
+      )
+    })
 })
 
 describe('planUnplug()', () => {

@@ -27,6 +27,12 @@ async function readLink({ netns }: End): Promise<string> {
   return line.split(/\s+/).slice(2).join(' ')
 }
 
+/** The numbers of the host end's redirects: one that is set again has another. */
+async function readRedirectNumbers(end: End): Promise<readonly string[]> {
+  const argv = ['tc', '-s', 'filter', 'show', 'dev', toHostEnd(end), 'ingress']
+  return [...(await end.on.netns.run(argv)).matchAll(/index (\d+)/g)].map(([, index = '']) => index)
+}
+
 /** The number the kernel gave the interface: another one is another interface. */
 async function readIfindex({ netns }: End): Promise<string> {
   return (await netns.run(['ip', '-o', 'link', 'show', 'dev', 'eth1'])).split('@')[0] ?? ''
@@ -97,6 +103,18 @@ describe('a cable in the wall', function () {
         await disconnect()
       })
 
+      it('does not set again what leads where it should', async () => {
+        await connect()
+        const before = await readRedirectNumbers(a)
+        expect(before).to.have.length(1)
+        await setOwner(b, 'down')
+        await expectSoon('a has no carrier', async () => !(await hasCarrier(a)))
+        await setOwner(b, 'up')
+        await expectConnected()
+        expect(await readRedirectNumbers(a)).to.deep.equal(before)
+        await disconnect()
+      })
+
       it('can be taken out and put back, without touching a pod', async () => {
         await connect()
         const before = [await readIfindex(a), await readIfindex(b)]
@@ -147,9 +165,10 @@ describe('a cable in the wall', function () {
         await plug(a, asked)
         await plug(b)
         await expectConnected()
+        // The kernel takes its time to find its own link-local address unused.
         const read = async (): Promise<string> =>
           (await a.netns.run(['ip', '-o', 'address', 'show', 'dev', 'eth1'])).replaceAll(
-            /^\d+: /gm,
+            /^\d+: | tentative/gm,
             '',
           )
         const link = await readLink(a)
