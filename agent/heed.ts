@@ -1,6 +1,7 @@
 // Heeds the kernel: whatever happens to a device of ours, or to the pod's side of one, is a look at its
 // wire. Events are hints; what is true is read when looking.
 import type { LinkEvent } from '../core/kernel-event.ts'
+import { toWireKey } from '../core/wire.ts'
 import { observeLinks, readIfindex } from '../kernel/links.ts'
 import { watchKernel } from '../kernel/monitor.ts'
 import type { Looks } from './looks.ts'
@@ -23,9 +24,9 @@ export async function heedKernel(
   // By the kernel's number: what a pod's side of a veth names its other end by.
   const hostEnds = new Map<number, string>()
 
-  const look = (dev: string): void => {
+  const look = (dev: string, afterMs = SETTLE_MS): void => {
     const wire = node.state.findWire(dev)
-    if (wire !== undefined) looks.seldom(wire, 'redirects', SETTLE_MS)
+    if (wire !== undefined) looks.seldom(wire, 'redirects', afterMs)
   }
   const suspects = new Set<string>()
   // Most of what happens to our devices is our own doing: what is as it should be once it has settled
@@ -35,12 +36,14 @@ export async function heedKernel(
     suspects.add(dev)
     const check = async (): Promise<void> => {
       suspects.delete(dev)
-      const wanted = node.wantedUp.get(dev)
       const link = (await observeLinks([dev])).get(dev)
-      if (link === undefined || link.isUp !== wanted) look(dev)
+      if (link === undefined || link.isUp !== node.wantedUp.get(dev)) look(dev)
     }
     setTimeout(() => {
-      check().catch(() => look(dev))
+      const wire = node.state.findWire(dev)
+      // In the wire's turn: what is wanted by a look that is under way is not done yet.
+      const checked = wire === undefined ? check() : node.queue(toWireKey(wire), check)
+      checked.catch(() => look(dev))
     }, SETTLE_MS).unref()
   }
   const hearOurs = ({ name, ifindex, isDeleted }: LinkEvent): void => {
@@ -55,10 +58,26 @@ export async function heedKernel(
     } else hostEnds.set(ifindex, name)
     suspect(name)
   }
+  // By host end, what its pod's side has last said of itself while that differs, or did, from what is known.
+  const unsettled = new Map<string, boolean>()
+  const settle = (name: string): void => {
+    const isUp = unsettled.get(name)
+    unsettled.delete(name)
+    if (isUp === undefined || node.owners.get(name) === isUp) return
+    node.owners.delete(name)
+    look(name, 0)
+  }
   const hearPods = ({ peer, isUp, isDeleted }: LinkEvent): void => {
     const name = peer === undefined ? undefined : hostEnds.get(peer.ifindex)
-    if (name === undefined || (!isDeleted && node.owners.get(name) === isUp)) return
-    // What was read inside the pod is out of date.
+    if (name === undefined) return
+    const known = node.owners.get(name)
+    if (!isDeleted && typeof known === 'boolean') {
+      if (!unsettled.has(name) && known !== isUp) setTimeout(() => settle(name), SETTLE_MS).unref()
+      if (unsettled.has(name) || known !== isUp) unsettled.set(name, isUp)
+      return
+    }
+    // What was read inside the pod, or is being read, is out of date.
+    unsettled.delete(name)
     node.owners.delete(name)
     look(name)
   }

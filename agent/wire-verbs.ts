@@ -48,7 +48,9 @@ export async function addWire(
     make: async () => {
       await onWire(async () => {
         const left = await observeLinks([hostDevice])
+        // What the kernel says of its making is no news.
         node.owners.set(hostDevice, true)
+        node.wantedUp.set(hostDevice, false)
         await applySteps(node.run, node.classifier, planEnd(attachment, left))
         displaced = await claim(node, attachment)
         await reconcileWire(node, wire, 'links')
