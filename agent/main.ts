@@ -12,6 +12,7 @@ import { getOverheadBytes } from '../core/tunnel.ts'
 import { applySteps } from '../kernel/apply.ts'
 import { probeClassifier } from '../kernel/probe.ts'
 import { runMortal } from '../kernel/run.ts'
+import { shareTc } from '../kernel/share-tc.ts'
 import { isLoopback, readUnderlayMtu } from '../kernel/underlay.ts'
 import { sweepTemporaryFiles } from '../store/json-file.ts'
 import { newChecking } from './checking.ts'
@@ -72,7 +73,7 @@ async function main(): Promise<void> {
             (await readUnderlayMtu(runMortal, address)) - getOverheadBytes(address),
           ),
     underlay,
-    run: runMortal,
+    run: shareTc(runMortal),
     netSysctls: options.netSysctls,
     resolvConf: { own: options.resolvConf, node: options.nodeResolvConf },
     classifier,
