@@ -1,5 +1,6 @@
 // What a VM that takes over a pod link is told, and by whom: read from the link as its CNI plugin left it,
 // answered by a server in the launcher.
+import type { ObservedAddressing } from '../core/addressing.ts'
 import type { TapAttachment } from '../core/attachment.ts'
 import { listUntold } from '../core/dhcp-room.ts'
 import type { NicWish } from '../core/launcher.ts'
@@ -16,15 +17,19 @@ import { readRouter } from '../kernel/router.ts'
 import { setSysctls } from '../kernel/sysctls.ts'
 import type { Node } from './node.ts'
 
+export interface LeaseOrder {
+  readonly addressing: ObservedAddressing
+  readonly podLink: PodLink
+  readonly mtuBytes: number
+  readonly wish: NicWish
+}
+
 /** Undefined for a link without addresses. Throws CommandError. */
 export async function readLease(
   node: Node,
   netnsPath: string,
-  podLink: PodLink,
-  mtuBytes: number,
-  wish: NicWish,
+  { addressing, podLink, mtuBytes, wish }: LeaseOrder,
 ): Promise<Lease | undefined> {
-  const addressing = await observeAddressing(node.run, netnsPath, podLink.name)
   const { mac } = podLink
   const { lease, others } = toLease({ addressing, mac, mtuBytes, wish })
   const facts = { netns: netnsPath, podLink: podLink.name }

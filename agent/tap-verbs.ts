@@ -5,11 +5,12 @@ import type { BindConfig } from '../core/cni/bind-config.ts'
 import type { CniArgs } from '../core/cni/env.ts'
 import { NETWORK_DATA_MARK } from '../core/domain/network-data-vmi.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
+import { toToldMtu } from '../core/lease.ts'
 import { isMacvtap } from '../core/plan-macvtap.ts'
 import { listTargets, planUntap } from '../core/plan-tap.ts'
 import { findPodLink, getPodLink, type PodLink, type VmiNetwork } from '../core/pod-link.ts'
 import type { Step } from '../core/step.ts'
-import { listDefaultDevices } from '../kernel/addresses.ts'
+import { listDefaultDevices, observeAddressing } from '../kernel/addresses.ts'
 import { applyRemoval, applySteps } from '../kernel/apply.ts'
 import { listPodLinks, readMuteFault, readRedirects } from '../kernel/links.ts'
 import { isSameNetns, openNetns } from '../kernel/netns.ts'
@@ -36,12 +37,16 @@ export async function addTap(node: Node, args: CniArgs, config: BindConfig): Pro
     const wire = await node.state.get({ containerID: args.containerID, ifname: podLink.name })
     const wireEnd = wire?.kind === 'wire' ? wire : undefined
     if (wireEnd?.isRenewed) refuseRenewed(wireEnd)
-    const mtuBytes = wireEnd?.mtuBytes ?? podLink.mtuBytes
+    const linkMtuBytes = wireEnd?.mtuBytes ?? podLink.mtuBytes
     // A cable without addresses has nothing to say anyhow; whatever else has an identity that is the VM's now.
     const isMuted = wireEnd === undefined || (wireEnd.addressing?.ips.length ?? 0) > 0
+    const addressing = isMuted
+      ? await explain(observeAddressing(node.run, args.netns, podLink.name))
+      : undefined
+    const mtuBytes = addressing === undefined ? linkMtuBytes : toToldMtu(linkMtuBytes, addressing)
     const lease =
-      isMuted && config.hasDhcp
-        ? await explain(readLease(node, args.netns, podLink, mtuBytes, wish))
+      addressing !== undefined && config.hasDhcp
+        ? await explain(readLease(node, args.netns, { addressing, podLink, mtuBytes, wish }))
         : undefined
     const own = { podLink: podLink.name, mtuBytes, isMuted, lease }
     const wanted = toTapAttachment(args, config, netns, own, wish)

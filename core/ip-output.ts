@@ -34,6 +34,7 @@ interface IpRoute extends IpHop {
   readonly dst?: string
   readonly table?: string
   readonly metric?: number
+  readonly metrics?: readonly { readonly mtu?: number }[]
   readonly nexthops?: readonly IpHop[]
 }
 
@@ -45,16 +46,18 @@ interface IpHop {
 /** The routes through one interface in the output of `ip -N -j route show table all` of a family. */
 export function parseRoutes(json: string, dev: string, family: Family): readonly NicRoute[] {
   const list = parseList(json) as readonly IpRoute[]
-  return list.flatMap((route) =>
-    (route.nexthops ?? [route])
+  return list.flatMap((route) => {
+    const mtu = route.metrics?.flatMap((metrics) => metrics.mtu ?? [])[0]
+    return (route.nexthops ?? [route])
       .filter((hop) => hop.dev === dev)
       .map((hop) => ({
         dst: normalizeDestination(route.dst ?? '', family),
         ...(hop.gateway === undefined ? {} : { gw: hop.gateway }),
+        ...(mtu === undefined ? {} : { mtu }),
         ...(route.table === undefined ? {} : { table: Number(route.table) }),
         priority: route.metric ?? 0,
-      })),
-  )
+      }))
+  })
 }
 
 /** The devices of the routes in the output of `ip -j route show`. */

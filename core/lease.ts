@@ -58,12 +58,13 @@ const TABLE_MAIN = 254
 /** What a pod link has, as its VM is to have it. The IPv6 router is found by others. */
 export function toLease({ addressing, mac, mtuBytes, wish }: LeaseFacts): LeaseFinding {
   const { addresses } = addressing
-  const routes = addressing.routes.filter(({ table = TABLE_MAIN }) => table === TABLE_MAIN)
+  const routes = listMain(addressing)
   const [first4, ...more4] = addresses.filter((address) => getFamily(address) === 4)
-  // What a router advertises the guest hears for itself, and asks that router for.
-  const [first6, ...more6] = addresses.filter(
-    (address) => isRoutable6(address) && !addressing.learnt.includes(address),
-  )
+  // What a router advertises the guest hears for itself, and asks that router for. The kernel lists the
+  // newest first; a CNI plugin has set its first one first, which is the pod's own.
+  const [first6, ...more6] = addresses
+    .filter((address) => isRoutable6(address) && !addressing.learnt.includes(address))
+    .toReversed()
   const others = [...more4, ...more6]
   if (first4 === undefined && first6 === undefined) return { lease: undefined, others }
   const ipv4 = first4 === undefined ? undefined : toOnLink(first4, routes)
@@ -82,6 +83,19 @@ export function toLease({ addressing, mac, mtuBytes, wish }: LeaseFacts): LeaseF
       searches: wish.dns.searches,
     },
   }
+}
+
+function listMain({ routes }: ObservedAddressing): readonly NicRoute[] {
+  return routes.filter(({ table = TABLE_MAIN }) => table === TABLE_MAIN)
+}
+
+/**
+ * What a VM in the place of the pod's stack is told: the link's MTU, or less where a default route says
+ * so. Some CNI plugins (Cilium) leave the device its own and put their tunnel's on the routes.
+ */
+export function toToldMtu(linkMtuBytes: number, addressing: ObservedAddressing): number {
+  const defaults = listMain(addressing).filter(({ dst }) => Object.values(DEFAULT).includes(dst))
+  return Math.min(linkMtuBytes, ...defaults.flatMap(({ mtu }) => mtu ?? []))
 }
 
 /** The next hop of a family's default route. */

@@ -139,12 +139,12 @@ describe('the output of iproute2', () => {
   })
   it('has routes through one interface, in one spelling', () => {
     const routes = [
-      { dst: 'default', gateway: '10.0.0.1', dev: 'eth1', flags: [] },
+      { dst: 'default', gateway: '10.0.0.1', dev: 'eth1', flags: [], metrics: [{ mtu: 1400 }] },
       { dst: 'default', gateway: '10.244.0.1', dev: 'eth0', flags: [] },
       { dst: '10.9.1.1', dev: 'eth1', metric: 5, table: '100' },
     ]
     expect(parseRoutes(JSON.stringify(routes), 'eth1', 4)).to.deep.equal([
-      { dst: '0.0.0.0/0', gw: '10.0.0.1', priority: 0 },
+      { dst: '0.0.0.0/0', gw: '10.0.0.1', mtu: 1400, priority: 0 },
       { dst: '10.9.1.1/32', table: 100, priority: 5 },
     ])
     const shared = [

@@ -3,7 +3,7 @@ import { describe, it } from 'mocha'
 
 import type { NicRoute } from '../../core/addressing.ts'
 import type { NicWish } from '../../core/launcher.ts'
-import { getDefaultHop, toLease, type LeaseFinding } from '../../core/lease.ts'
+import { getDefaultHop, toLease, toToldMtu, type LeaseFinding } from '../../core/lease.ts'
 import { NO_DNS } from '../../core/resolv-conf.ts'
 
 const WISH: NicWish = { hostname: 'r1', dns: NO_DNS, mac: undefined, isMultiQueue: false }
@@ -110,8 +110,9 @@ describe('toLease()', () => {
       expect(lease).to.include(wantAddresses)
     })
 
-  it('has the first address of each family, and names the others', () => {
-    const addresses = ['10.0.0.2/24', '10.0.0.3/24', 'fd00::2/64', 'fd00::3/64']
+  it('has the address of each family that was set first, and names the others', () => {
+    // The kernel puts a new IPv6 address before the others of its scope, and IPv4's behind.
+    const addresses = ['10.0.0.2/24', '10.0.0.3/24', 'fd00::3/64', 'fd00::2/64', 'fe80::2/64']
     const { lease, others } = find(addresses)
     expect(lease).to.include({ ipv4: '10.0.0.2/32', ipv6: 'fd00::2/128' })
     expect(others).to.deep.equal(['10.0.0.3/24', 'fd00::3/64'])
@@ -147,4 +148,25 @@ describe('toLease()', () => {
     expect(getDefaultHop(lease, 6)).to.equal('fe80::1')
     expect(getDefaultHop(lease, 4)).to.equal(undefined)
   })
+})
+
+describe('toToldMtu()', () => {
+  for (const [name, routes, want] of [
+    ["is the link's", [{ dst: '0.0.0.0/0', gw: '10.0.0.1' }], 1450],
+    ["is a default route's", [{ dst: '0.0.0.0/0', gw: '10.0.0.1', mtu: 1400 }], 1400],
+    [
+      'is the least of both families',
+      [
+        { dst: '0.0.0.0/0', mtu: 1400 },
+        { dst: '::/0', gw: 'fe80::1', mtu: 1390 },
+      ],
+      1390,
+    ],
+    ["is no more than the link's", [{ dst: '::/0', gw: 'fe80::1', mtu: 9000 }], 1450],
+    ["is not another route's", [{ dst: '10.9.0.0/16', gw: '10.0.0.1', mtu: 1300 }], 1450],
+    ["is not another table's", [{ dst: '0.0.0.0/0', gw: '10.0.0.1', mtu: 1300, table: 100 }], 1450],
+  ] as const)
+    it(name, () => {
+      expect(toToldMtu(1450, { addresses: [], learnt: [], routes })).to.equal(want)
+    })
 })

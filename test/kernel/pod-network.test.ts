@@ -1,11 +1,13 @@
 // A VM straight on a pod link with addresses, made by Debian's CNI plugins and host-local: what a stock
 // DHCP client behind the tap is told, and by whom it is heard.
 import { rm } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
 import { toPodLinkName, toTapName } from '../../core/name.ts'
+import { concatBytes, fromHex } from '../../core/tester/bytes.ts'
 import { run } from '../../kernel/run.ts'
 import { getNadConfig, readManifest } from '../../lab/manifests.ts'
 import { newLabNetns } from '../../lab/netns.ts'
@@ -100,6 +102,58 @@ describe('a VM on a pod network', function () {
     await using _ = await network.open()
     expect((await network.askIpv4()).get('ip')).to.equal(network.addresses[0]?.split('/')[0])
     expect(node.readLog()).to.match(/"others":\["203.0.113.5\/24"\].*one address of each family/)
+  })
+
+  it('is told the first of several IPv6 addresses as their CNI plugin counts', async () => {
+    const subnets = ['fd00:9::/64', 'fd00:a::/64', RANGES[4].subnet]
+    const ipam = {
+      type: 'host-local',
+      dataDir: `${node.folder}/several`,
+      ranges: subnets.map((subnet) => [{ subnet }]),
+    }
+    await using network = await newPodNetwork(node, {
+      plugin: 'bridge',
+      families: [4, 6],
+      more: { ipam, isGateway: false },
+    })
+    const [first = '', second = ''] = network.addresses
+    expect([first, second]).to.deep.equal(['fd00:9::2/64', 'fd00:a::2/64'])
+    await network.add()
+    await using _ = await network.open()
+    expect((await network.askIpv6('LL')).get('new_ip6_address')).to.equal(first.split('/')[0])
+    expect(node.readLog()).to.match(/"others":\["fd00:a::2\/64"\].*one address of each family/)
+  })
+
+  it('is told the MTU of the default routes, as Cilium gives it, and hears longer frames all the same', async () => {
+    await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4, 6] })
+    const { pod, far, nic, mac } = network
+    for (const words of [
+      `-4 route change default via ${RANGES[4].gateway} mtu 1400`,
+      `-6 route change default via ${RANGES[6].gateway} mtu 1390`,
+    ])
+      await pod.run(['ip', ...words.split(' ')])
+    await network.add()
+    const readMtu = async (dev: string): Promise<string | undefined> =>
+      / mtu (\d+) /.exec(await pod.run(['ip', 'link', 'show', 'dev', dev]))?.[1]
+    // The guest's NIC has the tap's; the link stays as its plugin made it.
+    expect([await readMtu('tap0'), await readMtu('eth0')]).to.deep.equal(['1390', '1450'])
+    await using _ = await network.open()
+    expect((await network.askIpv4()).get('mtu')).to.equal('1390')
+    await network.readRouter()
+    expect(
+      (await network.guest.run(['cat', '/proc/sys/net/ipv6/conf/nic0/mtu'])).trim(),
+      'as advertised',
+    ).to.equal('1390')
+    for (const [one, other, frame] of [
+      [far, nic, newLongFrame(mac, '02005e005301')],
+      [nic, far, newLongFrame('02005e005301', mac)],
+    ] as const) {
+      await using capture = await other.startCapture()
+      await one.send([frame])
+      await sleep(500)
+      const heard = await capture.stop()
+      expect(heard.filter((each) => Buffer.compare(each, frame) === 0)).to.have.length(1)
+    }
   })
 
   it('is told routes through a gateway that no network of the link has, as Calico gives them', async () => {
@@ -233,6 +287,10 @@ describe('a VM on a pod network', function () {
     await node.mustCall(wire, { command: 'DEL', ...at('eth0') })
   })
 })
+
+function newLongFrame(to: string, from: string): Uint8Array {
+  return concatBytes(fromHex(`${to} ${from} 88b5`), fromHex('6c'.repeat(1450)))
+}
 
 async function readServers(): Promise<string> {
   return run(['sh', '-c', 'pgrep -x dnsmasq || :'])
