@@ -9,9 +9,9 @@ import {
 } from '../../core/attachment.ts'
 import type { CniArgs } from '../../core/cni/env.ts'
 import type { WireConfig } from '../../core/cni/config.ts'
-import type { BindConfig } from '../../core/cni/bind-config.ts'
 import { NO_DNS } from '../../core/resolv-conf.ts'
 import { DecodeError } from '../../core/errors.ts'
+import { BIND_CONFIG } from './samples.ts'
 
 const NETNS = { path: '/run/netns/a', inode: 4711, bootId: 'b' }
 const NODE = { name: 'n1', mtuBytes: 1450 }
@@ -111,23 +111,9 @@ describe('toWireAttachment()', () => {
 
 describe('decodeAttachment()', () => {
   const wire = toWireAttachment(ARGS, CONFIG, NETNS, NODE)
-  const bind: BindConfig = {
-    cniVersion: '1.1.0',
-    name: 'bind',
-    type: 'l2wire-bind',
-    prevResult: undefined,
-    unknownKeys: [],
-    attach: 'tap',
-    logicNetworkName: 'ge0',
-    hasSidecar: true,
-    hasDhcp: true,
-    dns: undefined,
-    isMultiQueue: undefined,
-    deviceID: undefined,
-  }
   const tap = toTapAttachment(
     ARGS,
-    bind,
+    BIND_CONFIG,
     NETNS,
     { podLink: 'pod16477688c0e', mtuBytes: 1500, isMuted: false, lease: undefined },
     { hostname: undefined, dns: NO_DNS, mac: undefined, isMultiQueue: false },

@@ -5,29 +5,26 @@ import { summarizeCarrier } from '../../core/carrier-summary.ts'
 import { reportGuest, type EndClaim, type GuestReport, type Wire } from '../../core/wire.ts'
 import { toWireObject, type WireObject } from '../../core/wire-object.ts'
 import { newClaim } from './view/samples.ts'
+import { newWire } from './samples.ts'
 
 const R1 = newClaim(1, { holder: 'vm/r1' })
 const R2 = newClaim(2, { holder: 'vm/r2' })
 const H2 = newClaim(2)
 const NOW = new Date('2026-01-02T03:04:05Z')
 
-function newWire(ends: readonly EndClaim[], guests: readonly Partial<GuestReport>[] = []): Wire {
+function newReported(
+  ends: readonly EndClaim[],
+  guests: readonly Partial<GuestReport>[] = [],
+): Wire {
   const reported = (node: string): readonly GuestReport[] =>
     guests.flatMap((guest, at) => {
       const end = ends[at]
       if (end?.node !== node || guest.reason === undefined) return []
       return [{ end: `${end.containerID}@${end.ifname}`, reason: guest.reason, ...guest }]
     })
-  return {
-    namespace: 'lab',
-    name: 'w',
-    ends,
-    isUnplugged: false,
-    displaced: [],
-    vni: undefined,
-    tunnelNodes: [],
+  return newWire(ends, {
     reports: ends.map(({ node }) => ({ node, state: 'joined', ends: [], guests: reported(node) })),
-  }
+  })
 }
 
 const shown = { reason: 'Shown' }
@@ -35,40 +32,40 @@ const forbidden = { reason: 'Forbidden', message: 'no rights' }
 
 describe('summarizeCarrier()', () => {
   const rows = [
-    { name: 'two pods', wire: newWire([newClaim(1), H2]), want: undefined },
+    { name: 'two pods', wire: newReported([newClaim(1), H2]), want: undefined },
     {
       name: 'a VM nobody has reported on',
-      wire: newWire([R1, H2]),
+      wire: newReported([R1, H2]),
       want: { status: 'Unknown', reason: 'Pending' },
       word: 'vm/r1 eth1: node n1 has not said yet',
     },
     {
       name: 'a VM and a pod',
-      wire: newWire([R1, H2], [shown]),
+      wire: newReported([R1, H2], [shown]),
       want: { status: 'True', reason: 'Shown' },
       word: 'the guest of vm/r1 eth1 is shown the carrier',
     },
     {
       name: 'two VMs',
-      wire: newWire([R1, R2], [shown, shown]),
+      wire: newReported([R1, R2], [shown, shown]),
       want: { status: 'True', reason: 'Shown' },
       word: 'vm/r1 eth1 is shown the carrier; the guest of vm/r2',
     },
     {
       name: 'one of two VMs',
-      wire: newWire([R1, R2], [shown, forbidden]),
+      wire: newReported([R1, R2], [shown, forbidden]),
       want: { status: 'False', reason: 'Forbidden' },
       word: 'the guest of vm/r2 eth1 is not shown the carrier: no rights',
     },
     {
       name: 'one refused, one not heard of',
-      wire: newWire([R1, R2], [{}, forbidden]),
+      wire: newReported([R1, R2], [{}, forbidden]),
       want: { status: 'False', reason: 'Forbidden' },
       word: 'has not said yet whether its guest is shown the carrier; the guest of vm/r2',
     },
     {
       name: 'a reason without words',
-      wire: newWire([R1], [{ reason: 'NotAsked' }]),
+      wire: newReported([R1], [{ reason: 'NotAsked' }]),
       want: { status: 'False', reason: 'NotAsked' },
       word: 'not shown the carrier: NotAsked',
     },
@@ -93,16 +90,16 @@ describe('the condition CarrierShown', () => {
       { ends: [R1, H2], want: ['Connected', 'CarrierShown'] },
     ]
     for (const { ends, want } of rows) {
-      const types = listConditions(toWireObject(newWire(ends), undefined, NOW))
+      const types = listConditions(toWireObject(newReported(ends), undefined, NOW))
       expect(types.map(({ type }) => type)).to.deep.equal(want)
     }
   })
 
   it('keeps its time while it says the same, and each condition its own', () => {
-    const first = toWireObject(newWire([R1], [shown]), undefined, NOW)
+    const first = toWireObject(newReported([R1], [shown]), undefined, NOW)
     const later = new Date('2026-01-02T04:00:00Z')
     const listTimes = (guest: Partial<GuestReport>): readonly unknown[] =>
-      listConditions(toWireObject(newWire([R1], [guest]), first, later)).map(
+      listConditions(toWireObject(newReported([R1], [guest]), first, later)).map(
         ({ lastTransitionTime }) => lastTransitionTime,
       )
     const then = '2026-01-02T03:04:05Z'
@@ -112,7 +109,7 @@ describe('the condition CarrierShown', () => {
 })
 
 describe('reportGuest()', () => {
-  const wire = newWire([R1, R2], [shown, shown])
+  const wire = newReported([R1, R2], [shown, shown])
   const guest = { end: 'c1@eth1', ...forbidden }
 
   it("replaces what the end's node said of it", () => {

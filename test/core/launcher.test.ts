@@ -5,21 +5,8 @@ import type { BindConfig } from '../../core/cni/bind-config.ts'
 import { DecodeError } from '../../core/errors.ts'
 import { toNicWish, type NicWish } from '../../core/launcher.ts'
 import { NO_DNS } from '../../core/resolv-conf.ts'
+import { BIND_CONFIG } from './samples.ts'
 
-const CONFIG: BindConfig = {
-  cniVersion: '1.1.0',
-  name: 'bind',
-  type: 'l2wire-bind',
-  prevResult: undefined,
-  unknownKeys: [],
-  attach: 'tap',
-  logicNetworkName: 'ge0',
-  hasSidecar: true,
-  hasDhcp: true,
-  dns: undefined,
-  isMultiQueue: undefined,
-  deviceID: undefined,
-}
 const OWN = {
   nameservers: ['10.96.0.10'],
   searches: ['l2wire.svc.cluster.local', 'svc.cluster.local', 'cluster.local'],
@@ -43,7 +30,7 @@ function newVmi({ nic = {}, devices = {}, domain = {}, status = {} }: VmiParts):
 }
 
 function wish(vmi: unknown, config: Partial<BindConfig> = {}, spec: object = {}): NicWish {
-  return toNicWish(REF, { ...CONFIG, ...config }, SOURCES, { pod: { spec }, vmi })
+  return toNicWish(REF, { ...BIND_CONFIG, ...config }, SOURCES, { pod: { spec }, vmi })
 }
 
 function running(queueCount: number, infoSource = 'domain, guest-agent'): object {
@@ -165,7 +152,7 @@ describe('toNicWish() of a launcher', () => {
     expect(wish(undefined, {}, { hostname: 'r1' }).hostname).to.equal('r1')
     expect(wish(undefined).hostname).to.equal('virt-launcher-r1-x7k2p')
     const long = { ...REF, name: `${'r'.repeat(62)}-x7k2p` }
-    expect(toNicWish(long, CONFIG, SOURCES).hostname).to.equal('r'.repeat(62))
+    expect(toNicWish(long, BIND_CONFIG, SOURCES).hostname).to.equal('r'.repeat(62))
   })
 
   it('has the DNS of its pod, unless the configuration says another', () => {
@@ -178,13 +165,17 @@ describe('toNicWish() of a launcher', () => {
 
 describe('toNicWish() without a cluster', () => {
   it('knows the name of the pod, and what the machine is told of DNS', () => {
-    expect(toNicWish(REF, CONFIG, SOURCES)).to.deep.equal({
+    expect(toNicWish(REF, BIND_CONFIG, SOURCES)).to.deep.equal({
       hostname: REF.name,
       dns: OWN,
       mac: undefined,
       isMultiQueue: false,
     })
-    expect(toNicWish({ ...REF, name: undefined }, CONFIG, SOURCES).hostname).to.equal(undefined)
-    expect(toNicWish(REF, { ...CONFIG, isMultiQueue: true }, SOURCES).isMultiQueue).to.equal(true)
+    expect(toNicWish({ ...REF, name: undefined }, BIND_CONFIG, SOURCES).hostname).to.equal(
+      undefined,
+    )
+    expect(toNicWish(REF, { ...BIND_CONFIG, isMultiQueue: true }, SOURCES).isMultiQueue).to.equal(
+      true,
+    )
   })
 })

@@ -2,8 +2,8 @@ import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
 import { renderBatches } from '../../core/argv.ts'
-import type { Attachment, TapAttachment } from '../../core/attachment.ts'
-import { CniError, DecodeError } from '../../core/errors.ts'
+import type { Attachment } from '../../core/attachment.ts'
+import { DecodeError } from '../../core/errors.ts'
 import {
   decodeMacvtapId,
   leadsTo,
@@ -26,30 +26,15 @@ import {
   planUnmacvtap,
   type MacvtapAttachment,
 } from '../../core/plan-macvtap.ts'
+import { catchRefusal, newTap } from './samples.ts'
 
-const TAP: TapAttachment = {
-  version: 1,
-  kind: 'tap',
-  containerID: 'c1',
-  ifname: 'net1',
+const TAP = newTap({
   netns: { path: '/run/netns/p', inode: 4_026_531_999, bootId: 'b' },
   network: 'l2wire-bind-macvtap',
-  phase: 'adding',
   podLink: 'pod6446d58d6df',
   tap: 'tap6446d58d6df',
-  mtuBytes: 1500,
-}
+})
 const MACVTAP: MacvtapAttachment = { ...TAP, attach: 'macvtap', index: 70_000_001 }
-
-function getCode(action: () => unknown): number {
-  try {
-    action()
-  } catch (error) {
-    if (error instanceof CniError) return error.code
-    throw error
-  }
-  throw new Error('It was not refused')
-}
 
 function given(...deviceIds: string[]): PodDevices {
   return { resourceName: 'l2wire.dev/macvtap', deviceIds }
@@ -112,15 +97,15 @@ describe('macvtap devices', () => {
     })
 
   it('a NIC for which the pod has none is refused', () => {
-    expect(getCode(() => pickOfPod([], new Set(), 20))).to.equal(113)
+    expect(catchRefusal(() => pickOfPod([], new Set(), 20)).code).to.equal(113)
     const one = [given('70000007')]
-    expect(getCode(() => pickOfPod(one, new Set([70_000_007]), 20))).to.equal(113)
+    expect(catchRefusal(() => pickOfPod(one, new Set([70_000_007]), 20)).code).to.equal(113)
   })
 
   it('without a kubelet it gets the first that is free on the node', () => {
     expect(pickFree(new Set(), 2)).to.equal(70_000_001)
     expect(pickFree(new Set([70_000_001]), 2)).to.equal(70_000_002)
-    expect(getCode(() => pickFree(new Set(listIndices(2)), 2))).to.equal(113)
+    expect(catchRefusal(() => pickFree(new Set(listIndices(2)), 2)).code).to.equal(113)
   })
 
   it('a kubelet had best give those whose last sandbox has gone', () => {

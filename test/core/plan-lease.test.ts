@@ -2,11 +2,11 @@ import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
 import { renderBatches } from '../../core/argv.ts'
-import type { TapAttachment } from '../../core/attachment.ts'
 import type { Lease } from '../../core/lease.ts'
 import { planServerAddresses } from '../../core/plan-lease.ts'
 import { listTargets, planTap, planUntap } from '../../core/plan-tap.ts'
 import type { Step } from '../../core/step.ts'
+import { newTap } from './samples.ts'
 
 const LEASE: Lease = {
   mac: '02:00:00:00:00:01',
@@ -18,20 +18,7 @@ const LEASE: Lease = {
   nameservers: [],
   searches: [],
 }
-const TAP: TapAttachment = {
-  version: 1,
-  kind: 'tap',
-  containerID: 'c1',
-  ifname: 'net1',
-  netns: { path: '/run/netns/c1', inode: 1, bootId: 'b' },
-  network: 'bind',
-  phase: 'adding',
-  podLink: 'eth0',
-  tap: 'tap0',
-  mtuBytes: 1450,
-  isMuted: true,
-  lease: LEASE,
-}
+const TAP = newTap({ mtuBytes: 1450, isMuted: true, lease: LEASE })
 
 /** Programs and their length are core/frame-match.ts' own. */
 function render(steps: readonly Step[]): readonly string[] {

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
 import { renderBatches, toArgv } from '../../core/argv.ts'
-import { toWireAttachment, type TapAttachment, type WireAttachment } from '../../core/attachment.ts'
+import { toWireAttachment, type WireAttachment } from '../../core/attachment.ts'
 import {
   listLeads,
   planDetach,
@@ -17,6 +17,7 @@ import { planTap, planUntap } from '../../core/plan-tap.ts'
 import type { ObservedLink, ObservedLinks } from '../../core/observed.ts'
 import type { Step } from '../../core/step.ts'
 import type { Tunnel } from '../../core/tunnel.ts'
+import { newTap } from './samples.ts'
 
 function newEnd(containerID: string): WireAttachment {
   return toWireAttachment(
@@ -52,18 +53,7 @@ function newEnd(containerID: string): WireAttachment {
 
 const A = newEnd('c1')
 const B = newEnd('c2')
-const TAP: TapAttachment = {
-  version: 1,
-  kind: 'tap',
-  containerID: 'c1',
-  ifname: 'net1',
-  netns: { path: '/run/netns/c1', inode: 1, bootId: 'b' },
-  network: 'bind',
-  phase: 'adding',
-  podLink: 'pod1',
-  tap: 'tap1',
-  mtuBytes: 1500,
-}
+const TAP = newTap({ podLink: 'pod1', tap: 'tap1' })
 
 function observe(
   ends: readonly WireAttachment[],

@@ -1,7 +1,6 @@
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
-import { CniError } from '../../core/errors.ts'
 import { findTroubles } from '../../core/trouble.ts'
 import { listFreeVnis } from '../../core/vni.ts'
 import { claimEnd } from '../../core/wire.ts'
@@ -15,25 +14,20 @@ import {
   toHost,
   TUNNEL,
 } from './view/samples.ts'
+import { catchRefusal } from './samples.ts'
 
 const [a, b] = [newClaim(1), newClaim(2)]
 const near = newClaim(2, { node: 'n1' })
 const across = newFacts([a, b])
 const local = newFacts([a, near])
 
-/** What an agent says when it fails so: the rule must know the words that are really used. */
-function sayOf(fail: () => unknown): string {
-  try {
-    fail()
-  } catch (error) {
-    if (error instanceof CniError) return error.message
-    throw error
-  }
-  throw new Error('It did not fail')
-}
-
-const thirdEnd = sayOf(() => claimEnd(across.wire, across.wire, newClaim(1, { holder: 'pod/h3' })))
-const exhausted = sayOf(() => listFreeVnis({ first: 5, last: 5 }, new Set([5])).next())
+// What an agent says when it fails so: the rule must know the words that are really used.
+const thirdEnd = catchRefusal(() =>
+  claimEnd(across.wire, across.wire, newClaim(1, { holder: 'pod/h3' })),
+).message
+const exhausted = catchRefusal(() =>
+  listFreeVnis({ first: 5, last: 5 }, new Set([5])).next(),
+).message
 
 function withReport(facts: WireFacts, node: string, message: string): WireFacts {
   const reports = facts.wire.reports.map((report) =>

@@ -2,13 +2,14 @@ import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
 import type { WireAttachment } from '../../core/attachment.ts'
-import { toHostDeviceName, toTunnelDeviceName } from '../../core/name.ts'
+import { toTunnelDeviceName } from '../../core/name.ts'
 import type { ObservedLink } from '../../core/observed.ts'
 import { toAlias } from '../../core/plan.ts'
 import { listEndKeys } from '../../core/wire-summary.ts'
 import { isSettled, toWireGoal, type SettledFacts } from '../../core/wire-goal.ts'
 import { claimEnd, type EndClaim, type NodeReport, type Wire } from '../../core/wire.ts'
 import { toWirePart } from '../../core/wire-part.ts'
+import { newWireAttachment } from './samples.ts'
 
 const ID = { namespace: 'lab', name: 'w' }
 const TUNNEL = toTunnelDeviceName('lab/w')
@@ -19,26 +20,7 @@ function newClaim(containerID: string, node: string): EndClaim {
   return { holder: `pod/${containerID}`, containerID, ifname: 'eth1', node, address, ...rest }
 }
 
-function newAttachment(containerID: string): WireAttachment {
-  return {
-    version: 1,
-    kind: 'wire',
-    containerID,
-    ifname: 'eth1',
-    netns: { path: '/run/netns/x', inode: 1, bootId: 'b' },
-    network: 'w',
-    phase: 'ready',
-    wire: ID,
-    holder: `pod/${containerID}`,
-    node: 'n1',
-    mac: '02:00:00:00:00:01',
-    mtuBytes: 1500,
-    maxFrameBytes: 9216,
-    hostDevice: toHostDeviceName(containerID, 'eth1'),
-  }
-}
-
-const [A, B] = [newAttachment('a'), newAttachment('b')]
+const [A, B] = [newWireAttachment('a'), newWireAttachment('b')]
 
 function newWire(claims: readonly EndClaim[], state: NodeReport['state'], more = {}): Wire {
   const wire = claims.reduce<Wire | undefined>((so, one) => claimEnd(so, ID, one), undefined)

@@ -4,28 +4,14 @@ import { describe, it } from 'mocha'
 import type { WireAttachment } from '../../core/attachment.ts'
 import type { EndClaim, Wire } from '../../core/wire.ts'
 import { toWirePart, type WirePart } from '../../core/wire-part.ts'
+import { newWire, newWireAttachment } from './samples.ts'
 
 function newAttachment(
   containerID: string,
   holder: string,
   phase: WireAttachment['phase'] = 'ready',
 ): WireAttachment {
-  return {
-    version: 1,
-    kind: 'wire',
-    containerID,
-    ifname: 'eth1',
-    netns: { path: '/run/netns/x', inode: 1, bootId: 'b' },
-    network: 'w',
-    phase,
-    wire: { namespace: 'lab', name: 'w' },
-    holder,
-    node: 'n1',
-    mac: '02:00:00:00:00:01',
-    mtuBytes: 1500,
-    maxFrameBytes: 9216,
-    hostDevice: `lw-${containerID}`,
-  }
+  return newWireAttachment(containerID, { holder, phase })
 }
 
 function newClaim(containerID: string, holder: string, node = 'n1'): EndClaim {
@@ -38,19 +24,6 @@ function newClaim(containerID: string, holder: string, node = 'n1'): EndClaim {
     mtuBytes: 1500,
     pod: undefined,
     isUp: true,
-  }
-}
-
-function newWire(ends: readonly EndClaim[], displaced: Wire['displaced'] = []): Wire {
-  return {
-    namespace: 'lab',
-    name: 'w',
-    ends,
-    isUnplugged: false,
-    displaced,
-    vni: undefined,
-    tunnelNodes: [],
-    reports: [],
   }
 }
 
@@ -88,7 +61,7 @@ describe('toWirePart()', () => {
     },
     {
       name: 'an end that moved to another node, and was unplugged there since',
-      wire: newWire([], [{ containerID: 'c1', ifname: 'eth1', node: 'n1' }]),
+      wire: newWire([], { displaced: [{ containerID: 'c1', ifname: 'eth1', node: 'n1' }] }),
       attachments: [C1],
       want: { lost: 'c1' },
     },
@@ -124,7 +97,9 @@ describe('toWirePart()', () => {
     },
     {
       name: 'an end that was taken, or moved away, while its ADD was under way',
-      wire: newWire([newClaim('c3', 'pod/a')], [{ containerID: 'c2', ifname: 'eth1', node: 'n1' }]),
+      wire: newWire([newClaim('c3', 'pod/a')], {
+        displaced: [{ containerID: 'c2', ifname: 'eth1', node: 'n1' }],
+      }),
       attachments: [
         newAttachment('c1', 'pod/a', 'adding'),
         newAttachment('c2', 'pod/b', 'adding'),

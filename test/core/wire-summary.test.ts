@@ -5,6 +5,7 @@ import { CNI_CODE, CniError } from '../../core/errors.ts'
 import { listNotices, toRefusal } from '../../core/notice.ts'
 import type { EndClaim, NodeReport, Wire } from '../../core/wire.ts'
 import { listEndKeys, summarizeWire } from '../../core/wire-summary.ts'
+import { newWire } from './samples.ts'
 
 function newEnd(holder: string, node: string, mtuBytes = 1500): EndClaim {
   const containerID = `c-${holder.replace('/', '-')}`
@@ -22,17 +23,8 @@ function newEnd(holder: string, node: string, mtuBytes = 1500): EndClaim {
 
 const [R1, H1] = [newEnd('vm/r1', 'n1'), newEnd('pod/h1', 'n2')]
 
-function newWire(ends: readonly EndClaim[], reports: readonly NodeReport[] = []): Wire {
-  return {
-    namespace: 'lab',
-    name: 'w',
-    ends,
-    isUnplugged: false,
-    displaced: [],
-    vni: 7,
-    tunnelNodes: ['n1', 'n2'],
-    reports,
-  }
+function newTunnelled(ends: readonly EndClaim[], reports: readonly NodeReport[] = []): Wire {
+  return newWire(ends, { vni: 7, tunnelNodes: ['n1', 'n2'], reports })
 }
 
 function newReport(
@@ -40,7 +32,7 @@ function newReport(
   state: NodeReport['state'],
   more: Partial<NodeReport> = {},
 ): NodeReport {
-  return { node, state, ends: listEndKeys(newWire([R1, H1])), ...more }
+  return { node, state, ends: listEndKeys(newTunnelled([R1, H1])), ...more }
 }
 
 const JOINED = [newReport('n1', 'joined'), newReport('n2', 'joined')]
@@ -88,13 +80,13 @@ describe('summarizeWire()', () => {
   ]
   for (const { name, ends, reports, state, word } of rows)
     it(`${name}: ${state}`, () => {
-      const summary = summarizeWire(newWire(ends, reports))
+      const summary = summarizeWire(newTunnelled(ends, reports))
       expect(summary.state).to.equal(state)
       expect(summary.message).to.include(word)
     })
 
   it('names each node and MTU once', () => {
-    const wire = newWire([R1, { ...H1, node: 'n1' }])
+    const wire = newTunnelled([R1, { ...H1, node: 'n1' }])
     expect(summarizeWire(wire)).to.include({
       nodes: 'n1',
       mtu: '1500',
@@ -109,11 +101,11 @@ function listReasons(wire: Wire, report: NodeReport): readonly string[] {
 
 describe('listNotices()', () => {
   it('tells of a connection, of a failure, of MTUs that differ, and of waiting nothing', () => {
-    const wire = newWire([R1, H1])
+    const wire = newTunnelled([R1, H1])
     expect(listReasons(wire, newReport('n1', 'waiting'))).to.deep.equal([])
     expect(listReasons(wire, newReport('n1', 'joined'))).to.deep.equal(['Normal WireConnected'])
     expect(listReasons(wire, newReport('n1', 'failed'))).to.deep.equal(['Warning WireFailed'])
-    const mixed = newWire([R1, { ...H1, mtuBytes: 9000 }])
+    const mixed = newTunnelled([R1, { ...H1, mtuBytes: 9000 }])
     expect(listReasons(mixed, newReport('n1', 'joined'))).to.deep.equal([
       'Normal WireConnected',
       'Warning WireMtuMismatch',

@@ -10,7 +10,7 @@ import {
 } from '../../../core/cni/config.ts'
 import type { CniArgs } from '../../../core/cni/env.ts'
 import { CNI_VERSIONS } from '../../../core/cni/version.ts'
-import { CniError } from '../../../core/errors.ts'
+import { catchRefusal } from '../samples.ts'
 
 const ARGS: CniArgs = {
   command: 'ADD',
@@ -28,20 +28,10 @@ const BIND = {
   args: { cni: { logicNetworkName: 'ge0' } },
 }
 
-function getCode(action: () => unknown): { code: number; message: string } {
-  try {
-    action()
-  } catch (error) {
-    if (error instanceof CniError) return error
-    throw error
-  }
-  throw new Error('Nothing was thrown, expected a CniError')
-}
-
 describe('parseConfig()', () => {
   for (const text of ['', '  \n', '{', 'null', '[]', '"x"', '{"a":1}}', '\0'])
     it(`refuses ${JSON.stringify(text)} with error 6`, () => {
-      const { code, message } = getCode(() => parseConfig(text))
+      const { code, message } = catchRefusal(() => parseConfig(text))
       expect(code).to.equal(6)
       expect(message).to.include('expected a JSON object').and.not.include('\n')
     })
@@ -54,7 +44,7 @@ describe('decodeCniVersion()', () => {
     })
   for (const version of [undefined, '0.1.0', '0.3.0', '2.0.0', 1, null])
     it(`refuses ${JSON.stringify(version)} with error 1`, () => {
-      const { code, message } = getCode(() =>
+      const { code, message } = catchRefusal(() =>
         decodeCniVersion({ cniVersion: version }, CNI_VERSIONS),
       )
       expect(code).to.equal(1)
@@ -69,7 +59,7 @@ describe('decodeSocket()', () => {
   })
   for (const socket of ['', 'x', 7, `/${'x'.repeat(107)}`])
     it(`refuses ${JSON.stringify(socket).slice(0, 20)} with error 7`, () => {
-      expect(getCode(() => decodeSocket({ socket })).code).to.equal(7)
+      expect(catchRefusal(() => decodeSocket({ socket })).code).to.equal(7)
     })
 })
 
@@ -245,7 +235,7 @@ describe('decodePluginConfig() of l2wire', () => {
   ]
   for (const { name, config, code, words } of refused)
     it(`refuses ${name} with error ${code ?? 7}`, () => {
-      const error = getCode(() => decodePluginConfig({ ...WIRE, ...config }, ARGS))
+      const error = catchRefusal(() => decodePluginConfig({ ...WIRE, ...config }, ARGS))
       expect(error.code).to.equal(code ?? 7)
       for (const word of words) expect(error.message).to.include(word)
       expect(error.message).to.not.include('\n')
@@ -281,7 +271,7 @@ describe('requested addresses', () => {
       expect(decodePluginConfig({ ...WIRE, ...config }, withIp)).to.deep.include({ addresses })
     })
   it('are refused by name when CNI_ARGS has a wrong one', () => {
-    const error = getCode(() => decodePluginConfig(WIRE, { ...ARGS, args: 'IP=10.0.0.1' }))
+    const error = catchRefusal(() => decodePluginConfig(WIRE, { ...ARGS, args: 'IP=10.0.0.1' }))
     expect(error).to.include({ code: 7 })
     expect(error.message).to.include('"CNI_ARGS IP[0]"').and.include('10.0.0.1')
   })
@@ -296,7 +286,7 @@ describe('decodeIpam()', () => {
       expect(decodeIpam({ ipam })).to.equal(undefined)
     })
   it('throws error 7', () => {
-    expect(getCode(() => decodeIpam({ ipam: 7 })).code).to.equal(7)
+    expect(catchRefusal(() => decodeIpam({ ipam: 7 })).code).to.equal(7)
   })
 })
 
@@ -343,6 +333,8 @@ describe('decodePluginConfig() of l2wire-bind', () => {
   ]
   for (const { name, config, code } of refused)
     it(`refuses ${name} with error ${code}`, () => {
-      expect(getCode(() => decodePluginConfig({ ...BIND, ...config }, ARGS)).code).to.equal(code)
+      expect(catchRefusal(() => decodePluginConfig({ ...BIND, ...config }, ARGS)).code).to.equal(
+        code,
+      )
     })
 })

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
 import { decodeEnv, decodePodRef, parseCniArgs } from '../../../core/cni/env.ts'
-import { CniError } from '../../../core/errors.ts'
+import { catchRefusal } from '../samples.ts'
 
 const GOOD = {
   CNI_COMMAND: 'ADD',
@@ -11,16 +11,6 @@ const GOOD = {
   CNI_IFNAME: 'eth1',
   CNI_ARGS: 'IgnoreUnknown=true;K8S_POD_NAME=h1',
   CNI_PATH: '/opt/cni/bin',
-}
-
-function getError(action: () => unknown): CniError {
-  try {
-    action()
-  } catch (error) {
-    if (error instanceof CniError) return error
-    throw error
-  }
-  throw new Error('Nothing was thrown, expected a CniError')
 }
 
 describe('decodeEnv()', () => {
@@ -96,7 +86,7 @@ describe('decodeEnv()', () => {
   ]
   for (const { name, env, words } of refused)
     it(`refuses ${name} with error 4`, () => {
-      const error = getError(() => decodeEnv(env))
+      const error = catchRefusal(() => decodeEnv(env))
       expect(error.code).to.equal(4)
       for (const word of words) expect(error.message).to.include(word)
     })
@@ -121,7 +111,7 @@ describe('decodePodRef()', () => {
   })
   for (const args of ['K8S_POD_NAMESPACE=../..', 'K8S_POD_NAMESPACE=a.b', 'K8S_POD_NAME=a"b'])
     it(`refuses ${args} with error 4`, () => {
-      const error = getError(() => decodePodRef(args))
+      const error = catchRefusal(() => decodePodRef(args))
       expect(error.code).to.equal(4)
       expect(error.message)
         .to.include(args.split('=')[0])
