@@ -5,6 +5,7 @@ import { connect, type Server, type Socket } from 'node:net'
 import { once } from 'node:events'
 
 import type { LabApiServer } from './api-server.ts'
+import { joinSockets } from './join-sockets.ts'
 import type { LabNetns } from './netns.ts'
 
 // A socket belongs to the namespace it was made in, whoever holds it: a child listens inside and hands
@@ -20,20 +21,7 @@ export async function reachApi(api: LabApiServer, netns: LabNetns): Promise<Asyn
   const server = await listenInside(netns, Number(port), hostname)
   const sockets = new Set<Socket>()
   server.on('connection', (inside: Socket) => {
-    const outside = connect(Number(port), hostname)
-    for (const [from, to] of [
-      [inside, outside],
-      [outside, inside],
-    ] as const) {
-      sockets.add(from)
-      // Either side may be cut off at any time; the other then is, too.
-      from.on('error', () => undefined)
-      from.on('close', () => {
-        sockets.delete(from)
-        to.destroy()
-      })
-      from.pipe(to)
-    }
+    joinSockets(inside, connect(Number(port), hostname), sockets)
   })
   return {
     [Symbol.asyncDispose]: async () => {

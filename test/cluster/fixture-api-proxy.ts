@@ -5,6 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 
 import type { LabApiServer } from '../../lab/api-server.ts'
+import { joinSockets } from '../../lab/join-sockets.ts'
 
 export interface ApiProxy extends AsyncDisposable {
   readonly url: string
@@ -34,20 +35,9 @@ export async function newApiProxy(api: LabApiServer): Promise<ApiProxy> {
       return
     }
     const outside = connect(Number(port), hostname)
-    for (const [from, to] of [
-      [inside, outside],
-      [outside, inside],
-    ] as const) {
-      sockets.add(from)
-      // What is measured behind it is not to wait for acknowledgements.
-      from.setNoDelay()
-      from.on('error', () => undefined)
-      from.on('close', () => {
-        sockets.delete(from)
-        to.destroy()
-      })
-      from.pipe(to)
-    }
+    // What is measured behind it is not to wait for acknowledgements.
+    for (const socket of [inside, outside]) socket.setNoDelay()
+    joinSockets(inside, outside, sockets)
   })
   server.listen(0, hostname)
   await once(server, 'listening')
