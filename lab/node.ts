@@ -27,6 +27,7 @@ export interface LabNode extends AsyncDisposable {
   readonly stopAgent: (signal: NodeJS.Signals) => Promise<void>
   /** With these options on top, this time. */
   readonly startAgent: (more?: readonly string[]) => Promise<void>
+  readonly isRunning: () => boolean
   /** The agent's process. Throws while none runs. */
   readonly readPid: () => number
   readonly readLog: () => string
@@ -103,16 +104,17 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
       await sleep(10)
     }
   }
+  const isRunning = (): boolean =>
+    agent?.pid !== undefined && agent.exitCode === null && agent.signalCode === null
   const stopAgent = async (signal: NodeJS.Signals): Promise<void> => {
-    if (agent === undefined || agent.exitCode !== null || agent.signalCode !== null) return
+    if (agent === undefined || !isRunning()) return
     const ended = once(agent, 'exit')
     agent.kill(signal)
     await ended
   }
   const readPid = (): number => {
     // One process all along: each command before the agent becomes the next.
-    if (agent?.pid === undefined || agent.exitCode !== null || agent.signalCode !== null)
-      throw new Error('The agent does not run')
+    if (agent?.pid === undefined || !isRunning()) throw new Error('The agent does not run')
     return agent.pid
   }
   const call = async (config: Manifest, cniCall: CniCall): Promise<CniAnswer> => {
@@ -135,6 +137,7 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
     mustCall,
     stopAgent,
     startAgent,
+    isRunning,
     readPid,
     readLog: () => log,
     listDocuments: async () => [

@@ -1,8 +1,9 @@
 // Suites that leave the machine as they found it.
 import { expect } from 'chai'
-import { after, before } from 'mocha'
+import { after, afterEach, before, beforeEach } from 'mocha'
 
 import { listTraces } from '../lab/traces.ts'
+import { expectSoon } from './expect-soon.ts'
 
 /** Puts what is to go behind the tests on the stack: the last first, and also when it fails half-way. */
 type Make = (made: AsyncDisposableStack) => Promise<void>
@@ -16,6 +17,13 @@ export function leavesNothing(make = makeNothing): void {
   after(end)
 }
 
+/** For each test of a suite, with what it has for itself. */
+export function eachLeavesNothing(make = makeNothing): void {
+  const { begin, end } = newLook(make)
+  beforeEach(begin)
+  afterEach('leaves nothing', end)
+}
+
 function newLook(make: Make): { begin: () => Promise<void>; end: () => Promise<void> } {
   let traces: readonly string[]
   let made: AsyncDisposableStack
@@ -27,7 +35,20 @@ function newLook(make: Make): { begin: () => Promise<void>; end: () => Promise<v
     },
     end: async () => {
       await made.disposeAsync()
+      // The kernel takes the links of a namespace that has ended away behind our backs.
+      await expectSoon('no more links than before', async () =>
+        (await listLinks()).every((link) => traces.includes(link)),
+      )
       expect(await listTraces()).to.deep.equal(traces)
     },
   }
+}
+
+/** For suites whose tests take out all that they plug in. */
+export async function expectNoLinks(): Promise<void> {
+  expect(await listLinks()).to.deep.equal([])
+}
+
+async function listLinks(): Promise<readonly string[]> {
+  return (await listTraces()).filter((line) => line.startsWith('link'))
 }

@@ -2,7 +2,7 @@
 // the API says no, or nothing at all. The agents have the permissions of deploy/base and no more.
 
 import { expect } from 'chai'
-import { after, before, beforeEach, describe, it } from 'mocha'
+import { before, beforeEach, describe, it } from 'mocha'
 
 import { FRAME_ROWS } from '../../core/tester/frames.ts'
 import { newNetnsStation } from '../../kernel/netns-station.ts'
@@ -13,11 +13,11 @@ import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/clus
 import type { CniAnswer } from '../../lab/cni.ts'
 import { getMapping, type Manifest } from '../../lab/manifests.ts'
 import type { LabNetns } from '../../lab/netns.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { getApi } from './fixture-api.ts'
 import { callForPod, mustCallForPod, newPod as newApiPod } from './fixture-pod.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { expectTransparent } from '../expect-transparent.ts'
+import { leavesNothing } from '../nothing-left.ts'
 
 const CONFIG = { cniVersion: '1.1.0', name: 'r1-h1', type: 'l2wire' }
 const ACCOUNT = { namespace: 'l2wire', name: 'l2wire-agent' }
@@ -46,19 +46,15 @@ describe('agents with the Kubernetes API as their store', function () {
   let n1: ClusterNode
   let n2: ClusterNode
   let namespace: string
-  let traces: readonly string[]
 
   before(async () => {
     api = await getApi()
-    traces = await listTraces()
+  })
+  leavesNothing(async (made) => {
     await api.kubectl(['apply', '-f', 'deploy/base/namespace.yaml', '-f', 'deploy/base/rbac.yaml'])
     kubeconfig = await api.newServiceAccountKubeconfig(ACCOUNT.namespace, ACCOUNT.name)
-    cluster = await newLabCluster({ api, kubeconfig, prefix: 'agent-test-' })
+    cluster = made.use(await newLabCluster({ api, kubeconfig, prefix: 'agent-test-' }))
     ;[n1, n2] = cluster.nodes as [ClusterNode, ClusterNode]
-  })
-  after(async () => {
-    await cluster[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
   })
   beforeEach(async () => {
     namespace = await api.newNamespace('agents')

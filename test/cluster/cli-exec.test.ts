@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { before, describe, it } from 'mocha'
 
 import { toHostDeviceName } from '../../core/name.ts'
 import { decodePcap } from '../../core/tester/pcap.ts'
@@ -14,12 +14,12 @@ import type { LabApiServer } from '../../lab/api-server.ts'
 import { newLabCluster, type LabCluster } from '../../lab/cluster.ts'
 import { runCommand, startCommand, type Ended } from '../../lab/command.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { newFileStore } from '../../store/file-store.ts'
 import { decodeFileUrl } from '../../store/file-url.ts'
 import { getApi } from './fixture-api.ts'
 import { newExecStandIn } from './fixture-exec.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import { openStore } from './fixture-store.ts'
 
 describe("kubectl-l2wire on a cluster's nodes, with a stand-in for kubectl exec", function () {
@@ -29,16 +29,15 @@ describe("kubectl-l2wire on a cluster's nodes, with a stand-in for kubectl exec"
   let namespace: string
   let folder: string
   let env: Readonly<Record<string, string>>
-  let traces: readonly string[]
   const pods: LabNetns[] = []
-  const made = new AsyncDisposableStack()
 
   const cli = async (command: string, ...argv: readonly string[]): Promise<Ended> =>
     runCommand('kubectl-l2wire', [command, 'a-b', '-n', namespace, ...argv], { env })
 
   before(async () => {
     api = await getApi()
-    traces = await listTraces()
+  })
+  leavesNothing(async (made) => {
     namespace = await api.newNamespace('exec')
     cluster = made.use(await newLabCluster())
     const standIn = made.use(await newExecStandIn(api, cluster))
@@ -59,10 +58,6 @@ describe("kubectl-l2wire on a cluster's nodes, with a stand-in for kubectl exec"
       )
     }
     await publish()
-  })
-  after(async () => {
-    await made.disposeAsync()
-    expect(await listTraces()).to.deep.equal(traces)
   })
 
   // The emulated nodes cannot reach the API server: what their agents wrote is put there for them.

@@ -4,17 +4,17 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { before, describe, it } from 'mocha'
 
 import type { LabApiServer } from '../../lab/api-server.ts'
 import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
 import type { Manifest } from '../../lab/manifests.ts'
 import type { LabNetns } from '../../lab/netns.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { listFolder } from '../../store/json-file.ts'
 import { getApi } from './fixture-api.ts'
 import { callForPod, mustCallForPod, newPod, type PodCall } from './fixture-pod.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { leavesNothing } from '../nothing-left.ts'
 
 const CONFIG = { cniVersion: '1.1.0', name: 'r1-h1', type: 'l2wire' }
 
@@ -24,17 +24,13 @@ describe('DEL without the Kubernetes API', function () {
   let cluster: LabCluster
   let n1: ClusterNode
   let n2: ClusterNode
-  let traces: readonly string[]
 
   before(async () => {
     api = await getApi()
-    traces = await listTraces()
-    cluster = await newLabCluster({ api, prefix: 'del-test-' })
-    ;[n1, n2] = cluster.nodes as [ClusterNode, ClusterNode]
   })
-  after(async () => {
-    await cluster[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
+  leavesNothing(async (made) => {
+    cluster = made.use(await newLabCluster({ api, prefix: 'del-test-' }))
+    ;[n1, n2] = cluster.nodes as [ClusterNode, ClusterNode]
   })
 
   const absences = [

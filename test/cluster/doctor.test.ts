@@ -9,8 +9,8 @@ import type { LabApiServer } from '../../lab/api-server.ts'
 import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
 import { runCommand, type Ended } from '../../lab/command.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import { newApi } from './fixture-api.ts'
 import { newExecStandIn, type ExecStandIn } from './fixture-exec.ts'
 
@@ -28,9 +28,7 @@ describe('kubectl-l2wire doctor', function () {
   let cluster: LabCluster
   let standIn: ExecStandIn
   let namespace: string
-  let traces: readonly string[]
   const pods: LabNetns[] = []
-  const made = new AsyncDisposableStack()
 
   const at = (index: number): ClusterNode => cluster.nodes[index] as ClusterNode
   const cli = async (...argv: readonly string[]): Promise<Ended> =>
@@ -76,8 +74,7 @@ describe('kubectl-l2wire doctor', function () {
     })
   }
 
-  before(async () => {
-    traces = await listTraces()
+  leavesNothing(async (made) => {
     // Of its own: it looks at all there is, and other suites leave wires.
     api = made.use(await newApi())
     namespace = await api.newNamespace('doctor')
@@ -93,10 +90,6 @@ describe('kubectl-l2wire doctor', function () {
       const said = await api.kubectl(['get', 'wire', 'a-b', '-n', namespace, '--no-headers'])
       return said.includes('Connected')
     })
-  })
-  after(async () => {
-    await made.disposeAsync()
-    expect(await listTraces()).to.deep.equal(traces)
   })
 
   it('says of two nodes that all is as it should be, and measures both ways', async () => {

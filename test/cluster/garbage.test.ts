@@ -1,15 +1,15 @@
 // What pods, nodes and namespaces leave when they go without a word: nobody is kept out by it, and it
 // does not stay.
 import { expect } from 'chai'
-import { after, before, beforeEach, describe, it } from 'mocha'
+import { beforeEach, describe, it } from 'mocha'
 
 import { toTunnelDeviceName } from '../../core/name.ts'
 import type { LabApiServer } from '../../lab/api-server.ts'
 import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
 import type { CniAnswer } from '../../lab/cni.ts'
 import type { LabNetns } from '../../lab/netns.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import { newApi } from './fixture-api.ts'
 import { callForPod, mustCallForPod, newPod as newApiPod } from './fixture-pod.ts'
 
@@ -33,24 +33,17 @@ describe('what goes without a word', function () {
   let n2: ClusterNode
   let n3: ClusterNode
   let namespace: string
-  let traces: readonly string[]
 
-  before(async () => {
-    traces = await listTraces()
+  leavesNothing(async (made) => {
     // Of its own: its agents sweep all there is.
-    api = await newApi()
+    api = made.use(await newApi())
     await api.kubectl(['apply', '-f', 'deploy/base/namespace.yaml', '-f', 'deploy/base/rbac.yaml'])
     const kubeconfig = await api.newServiceAccountKubeconfig(ACCOUNT.namespace, ACCOUNT.name)
     for (const at of [1, 2, 3])
       await api.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: `${PREFIX}${at}` } })
     const more = ['--check-seconds', '1']
-    cluster = await newLabCluster({ api, kubeconfig, prefix: PREFIX, count: 3, more })
+    cluster = made.use(await newLabCluster({ api, kubeconfig, prefix: PREFIX, count: 3, more }))
     ;[n1, n2, n3] = cluster.nodes as [ClusterNode, ClusterNode, ClusterNode]
-  })
-  after(async () => {
-    await cluster[Symbol.asyncDispose]()
-    await api[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
   })
   beforeEach(async () => {
     namespace = await api.newNamespace('garbage')

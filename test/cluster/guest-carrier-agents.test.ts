@@ -1,15 +1,14 @@
 // A VM's end and a container's on two nodes with real agents: what the container's owner does to its
 // interface arrives at the VirtualMachine. KubeVirt, who takes it on to the guest, is not there.
-import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { before, describe, it } from 'mocha'
 
 import { toPodLinkName } from '../../core/name.ts'
 import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
 import type { LabApiServer } from '../../lab/api-server.ts'
 import { getMapping, type Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import { getApi } from './fixture-api.ts'
 
 const RIGHTS = ['namespace.yaml', 'rbac.yaml'].flatMap((file) => ['-f', `deploy/base/${file}`])
@@ -26,21 +25,19 @@ describe("a VM's guest and the far end of its cable, on two nodes", function () 
   let n1: ClusterNode
   let n2: ClusterNode
   let namespace: string
-  let traces: readonly string[]
 
   before(async () => {
     api = await getApi()
-    traces = await listTraces()
+  })
+  leavesNothing(async (made) => {
+    made.defer(
+      async () => void (await api.kubectl(['delete', '--ignore-not-found', '-f', COMPONENT])),
+    )
     await api.kubectl(['apply', ...RIGHTS, '-f', COMPONENT])
     const kubeconfig = await api.newServiceAccountKubeconfig('l2wire', 'l2wire-agent')
-    cluster = await newLabCluster({ api, kubeconfig, prefix: 'guest-test-' })
+    cluster = made.use(await newLabCluster({ api, kubeconfig, prefix: 'guest-test-' }))
     ;[n1, n2] = cluster.nodes as [ClusterNode, ClusterNode]
     namespace = await api.newNamespace('guest-agents')
-  })
-  after(async () => {
-    await api.kubectl(['delete', '--ignore-not-found', '-f', COMPONENT])
-    await cluster[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
   })
 
   const create = async (

@@ -9,6 +9,7 @@ import { claimEnd, openTunnel, releaseEnd, reportWire, type WireId } from '../..
 import type { LabApiServer } from '../../lab/api-server.ts'
 import type { WireStore } from '../../store/wire-store.ts'
 import { describeWireStore, newClaim } from '../process/wire-store-suite.ts'
+import { expectSoon } from '../expect-soon.ts'
 import { getApi } from './fixture-api.ts'
 import { openStore } from './fixture-store.ts'
 
@@ -217,7 +218,7 @@ describe('the Kubernetes store, as Kubernetes sees it', () => {
     }
     await mine.update(id, (wire) => claimEnd(wire, id, newClaim('vm/r1', { node })))
     await store.update(id, (wire) => claimEnd(wire, id, newClaim('pod/h1', { node: 'n2' })))
-    for (let wait = 0; heard.length === 0 && wait < 300; wait += 1) await sleep(10)
+    await expectSoon('it hears', () => heard.length > 0)
     expect(heard).to.deep.equal(['r1-r2'])
     await mine.update(id, (wire) => releaseEnd(wire, newClaim('vm/r1', { node })))
     await sleep(200)

@@ -5,11 +5,11 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { expect } from 'chai'
-import { after, afterEach, before, describe, it } from 'mocha'
+import { afterEach, describe, it } from 'mocha'
 
 import { ROOT } from '../../lab/manifests.ts'
 import type { LabNetns } from '../../lab/netns.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import {
   COLLECT_MS,
   newLaunchedPod,
@@ -49,13 +49,11 @@ async function addLink({ run }: LabNetns, name: string, facts: LinkFacts): Promi
 
 describe("Domains of the corpus in KubeVirt's types", function () {
   this.timeout(90_000)
-  let traces: readonly string[]
   let pod: LaunchedPod
   const links: string[] = []
 
-  before(async () => {
-    traces = await listTraces()
-    pod = await newLaunchedPod()
+  leavesNothing(async (made) => {
+    pod = made.use(await newLaunchedPod())
     await pod.launcher.newSidecar({ binding: 'l2wire', index: 0 })
     await pod.launcher.newSidecar({ binding: 'l2wire-macvtap', index: 1 })
     await pod.launcher.play({ do: 'collect', sidecars: 2, timeoutMs: COLLECT_MS })
@@ -63,11 +61,6 @@ describe("Domains of the corpus in KubeVirt's types", function () {
 
   afterEach(async () => {
     for (const link of links.splice(0)) await pod.netns.run(['ip', 'link', 'del', 'dev', link])
-  })
-
-  after(async () => {
-    await pod[Symbol.asyncDispose]()
-    expect(await listTraces()).to.eql(traces)
   })
 
   for (const name of NAMES) {

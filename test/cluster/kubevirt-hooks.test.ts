@@ -3,12 +3,12 @@
 import { join } from 'node:path'
 
 import { expect } from 'chai'
-import { afterEach, beforeEach, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
 import { NETWORK_DATA_ANNOTATION, NETWORK_DATA_MARK } from '../../core/domain/network-data-vmi.ts'
 import { toPodLinkName, toTapName } from '../../core/name.ts'
 import { getBinding, readManifest, type Manifest } from '../../lab/manifests.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { eachLeavesNothing } from '../nothing-left.ts'
 import { expectSoon } from '../expect-soon.ts'
 import {
   addPodLink,
@@ -30,17 +30,10 @@ const tapOf = (nic: string): string => toTapName(toPodLinkName(nic))
 
 describe("KubeVirt's hooks manager and the sidecar", function () {
   this.timeout(90_000)
-  let traces: readonly string[]
   let pod: LaunchedPod
 
-  beforeEach(async () => {
-    traces = await listTraces()
-    pod = await newLaunchedPod()
-  })
-
-  afterEach(async () => {
-    await pod[Symbol.asyncDispose]()
-    expect(await listTraces()).to.eql(traces)
+  eachLeavesNothing(async (made) => {
+    pod = made.use(await newLaunchedPod())
   })
 
   it('collects the sidecars of two bindings, and each plugs its own NICs in and nothing else', async () => {

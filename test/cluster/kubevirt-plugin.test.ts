@@ -1,11 +1,11 @@
 // KubeVirt's own code calls the domain hook: its plugin pipeline waits for the socket, prints the domain by
 // libvirtxml and reads what comes back. Facts come from real links in a network namespace.
 import { expect } from 'chai'
-import { afterEach, before, beforeEach, describe, it } from 'mocha'
+import { before, describe, it } from 'mocha'
 
 import { toPodLinkName, toTapName } from '../../core/name.ts'
 import { getMapping, readManifest, type Manifest } from '../../lab/manifests.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { eachLeavesNothing } from '../nothing-left.ts'
 import {
   addPodLink,
   COLLECT_MS,
@@ -34,7 +34,6 @@ const OURS = ['ge0', 'ge1']
 
 describe("KubeVirt's plugin pipeline and the sidecar", function () {
   this.timeout(90_000)
-  let traces: readonly string[]
   let pod: LaunchedPod
   let plugin: Manifest
 
@@ -42,16 +41,10 @@ describe("KubeVirt's plugin pipeline and the sidecar", function () {
     plugin = await readManifest(PLUGIN)
   })
 
-  beforeEach(async () => {
-    traces = await listTraces()
-    pod = await newLaunchedPod()
+  eachLeavesNothing(async (made) => {
+    pod = made.use(await newLaunchedPod())
     await addPodLink(pod.netns, { nic: 'ge0', mac: '02:00:00:00:01:00', isMultiQueue: true })
     await addPodLink(pod.netns, { nic: 'ge1', mac: '02:00:00:00:01:01' })
-  })
-
-  afterEach(async () => {
-    await pod[Symbol.asyncDispose]()
-    expect(await listTraces()).to.eql(traces)
   })
 
   const define = async (

@@ -1,11 +1,10 @@
 // What an agent reads of a launcher in a real API server, with KubeVirt's own schemas: its pod, its
 // VirtualMachineInstance, and what becomes of an ADD when one of them is not there.
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { expect } from 'chai'
-import { after, before, beforeEach, describe, it } from 'mocha'
+import { before, beforeEach, describe, it } from 'mocha'
 
 import { NETWORK_DATA_ANNOTATION, NETWORK_DATA_MARK } from '../../core/domain/network-data-vmi.ts'
 import { toPodLinkName, toTapName } from '../../core/name.ts'
@@ -14,9 +13,10 @@ import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/clus
 import type { CniAnswer } from '../../lab/cni.ts'
 import { getMapping, getNadConfig, readManifest, type Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { newTemporaryFolder } from '../../lab/temporary-folder.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { hasQueues } from '../has-queues.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import { getApi } from './fixture-api.ts'
 
 const { newKubeClient } = await import('../../store/kubernetes/client.ts')
@@ -39,28 +39,25 @@ describe('the launcher of a VM, as an agent sees it', function () {
   let folder: string
   let namespace: string
   let bind: Manifest
-  let traces: readonly string[]
 
   before(async () => {
     api = await getApi()
-    traces = await listTraces()
+  })
+  leavesNothing(async (made) => {
     await api.kubectl(['apply', '-f', 'deploy/base/namespace.yaml', '-f', ROLE])
     const kubeconfig = await api.newServiceAccountKubeconfig('l2wire', 'l2wire-agent')
-    folder = await mkdtemp(join(tmpdir(), 'l2w-launcher-'))
+    folder = made.use(await newTemporaryFolder('launcher')).path
     const resolvConf = join(folder, 'resolv.conf')
     await writeFile(resolvConf, RESOLV_CONF)
     const more = ['--resolv-conf', resolvConf]
-    cluster = await newLabCluster({ api, kubeconfig, count: 1, prefix: 'launcher-test-', more })
+    cluster = made.use(
+      await newLabCluster({ api, kubeconfig, count: 1, prefix: 'launcher-test-', more }),
+    )
     ;[on] = cluster.nodes as [ClusterNode]
     bind = {
       ...getNadConfig(await readManifest('deploy/base/binding-nad.yaml')),
       args: { cni: { logicNetworkName: NETWORK } },
     }
-  })
-  after(async () => {
-    await cluster[Symbol.asyncDispose]()
-    await rm(folder, { recursive: true })
-    expect(await listTraces()).to.deep.equal(traces)
   })
   beforeEach(async () => {
     namespace = await api.newNamespace('launchers')

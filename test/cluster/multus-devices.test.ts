@@ -1,11 +1,10 @@
 // The real Multus hands devices on: the kubelet's, which the test plays, to the networks that are annotated
 // with their resource.
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { before, describe, it } from 'mocha'
 import { parseAllDocuments } from 'yaml'
 
 import { toPodLinkName, toTapName } from '../../core/name.ts'
@@ -14,8 +13,9 @@ import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/clus
 import { newLabKubelet, type LabKubelet } from '../../lab/kubelet.ts'
 import { getMapping, getNadConfig, readManifest, ROOT, type Manifest } from '../../lab/manifests.ts'
 import { newLabMultus, type LabMultus, type LabPod } from '../../lab/multus.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { newTemporaryFolder } from '../../lab/temporary-folder.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import { getApi } from './fixture-api.ts'
 import { newNad, newPluggedPod } from './fixture-multus.ts'
 
@@ -45,27 +45,20 @@ describe('Multus and devices of macvtaps', function () {
   let multus: LabMultus
   let root: string
   let bind: Manifest
-  let traces: readonly string[]
 
   before(async () => {
     api = await getApi()
-    traces = await listTraces()
-    root = await mkdtemp(join(tmpdir(), 'l2w-kubelet-'))
-    kubelet = await newLabKubelet(root)
-    cluster = await newLabCluster({ count: 1, api, prefix: PREFIX })
+  })
+  leavesNothing(async (made) => {
+    root = made.use(await newTemporaryFolder('kubelet')).path
+    kubelet = made.use(await newLabKubelet(root))
+    cluster = made.use(await newLabCluster({ count: 1, api, prefix: PREFIX }))
     const [first] = cluster.nodes
     if (first === undefined) throw new Error('A node was asked for')
     at = first
-    multus = await newLabMultus(api, at.netns, dirname(kubelet.podResources))
+    multus = made.use(await newLabMultus(api, at.netns, dirname(kubelet.podResources)))
     const nad = await readManifest('deploy/base/binding-nad-macvtap.yaml')
     bind = { ...getNadConfig(nad), socket: at.node.socket }
-  })
-  after(async () => {
-    await multus[Symbol.asyncDispose]()
-    await cluster[Symbol.asyncDispose]()
-    await kubelet[Symbol.asyncDispose]()
-    await rm(root, { recursive: true })
-    expect(await listTraces()).to.deep.equal(traces)
   })
 
   const startAgent = async (podResources: string): Promise<void> => {

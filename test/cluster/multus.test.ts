@@ -1,9 +1,7 @@
 // The real Multus calls our plugins: pods and cables are objects of a real API server, sandboxes are
 // namespaces of this machine, eth0 is Debian's bridge plugin.
-import { setTimeout as sleep } from 'node:timers/promises'
-
 import { expect } from 'chai'
-import { after, afterEach, before, describe, it } from 'mocha'
+import { afterEach, before, describe, it } from 'mocha'
 
 import { toPodLinkName, toTapName } from '../../core/name.ts'
 import type { LabApiServer } from '../../lab/api-server.ts'
@@ -15,12 +13,13 @@ import { newLauncher } from '../../lab/launcher.ts'
 import { getNadConfig, readManifest, type Manifest } from '../../lab/manifests.ts'
 import { newLabPod, readNetworkStatus, type LabPod } from '../../lab/multus.ts'
 import type { LabNetns } from '../../lab/netns.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { newNetnsStation } from '../../kernel/netns-station.ts'
 import { run } from '../../kernel/run.ts'
 import type { Station } from '../../kernel/station.ts'
 import { getApi } from './fixture-api.ts'
 import { expectTransparent } from '../expect-transparent.ts'
+import { startListening } from '../listening.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import {
   newMultusNodes,
   newNad,
@@ -33,7 +32,6 @@ import { expectSoon } from '../expect-soon.ts'
 /** Room for the tester's longest frame at a container's end. */
 const MTU = 9216
 const FRAMES = 50
-const SETTLE_MS = 500
 
 const toStation = (pod: LabPod, ifname = 'eth1'): Station =>
   newNetnsStation(run, { label: pod.name, netns: pod.netns.path, ifname })
@@ -62,20 +60,16 @@ describe('Multus', function () {
   let node: MultusNode
   let far: MultusNode
   let namespace: string
-  let traces: readonly string[]
 
   before(async () => {
     api = await getApi()
-    traces = await listTraces()
-    nodes = await newMultusNodes(api, 2)
+  })
+  leavesNothing(async (made) => {
+    nodes = made.use(await newMultusNodes(api, 2))
     const [first, second] = nodes.list
     if (first === undefined || second === undefined) throw new Error('Two nodes were asked for')
     node = first
     far = second
-  })
-  after(async () => {
-    await nodes[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
   })
   afterEach('leaves nothing', async () => {
     // The far node takes its tunnel down when it hears of it.
@@ -148,20 +142,20 @@ describe('Multus', function () {
 
   it('gives each namespace its own cable of the same name', async () => {
     await using pods = new AsyncDisposableStack()
-    const stations: (readonly [Station, Station])[] = []
+    const cables: (readonly [LabPod, LabPod])[] = []
     for (const label of ['one', 'two']) {
       namespace = await api.newNamespace(label)
       await newCable(node)
       const [a, b] = [pods.use(await plug(node, 'a')), pods.use(await plug(node, 'b'))]
-      stations.push([toStation(a), toStation(b)])
+      cables.push([a, b])
     }
-    const [[a1, b1], [a2, b2]] = stations as [[Station, Station], [Station, Station]]
-    const captures = [b1, a2, b2].map(async (station) => station.startCapture())
-    const [near, ...others] = await Promise.all(captures)
+    const [[a1, b1], [a2, b2]] = cables as [[LabPod, LabPod], [LabPod, LabPod]]
+    const captures = [a2, b2].map(async (pod) => toStation(pod).startCapture())
+    const others = await Promise.all(captures)
+    await using near = await startListening(b1.netns.path, 'eth1')
     const frames = newCountedFrames(FRAMES)
-    await a1.send(frames)
-    await sleep(SETTLE_MS)
-    expect(await near?.stop()).to.deep.equal(frames)
+    await toStation(a1).send(frames)
+    expect(await near.stopAfter(FRAMES)).to.deep.equal(frames)
     for (const capture of others) expect(await capture.stop()).to.deep.equal([])
   })
 
@@ -193,13 +187,13 @@ describe('Multus', function () {
     await using old = await plug(node, 'launcher-1', end)
     await using b = await plug(node, 'b')
     await using young = await plug(node, 'launcher-2', end)
-    const capture = await toStation(b).startCapture()
+    await using capture = await startListening(b.netns.path, 'eth1')
     const frames = newCountedFrames(FRAMES)
     await toStation(young).send(frames)
-    await sleep(SETTLE_MS)
-    expect(await capture.stop(), 'the newest sandbox of the end has the cable').to.deep.equal(
-      frames,
-    )
+    expect(
+      await capture.stopAfter(FRAMES),
+      'the newest sandbox of the end has the cable',
+    ).to.deep.equal(frames)
     expect(await old.netns.run(['ip', 'link', 'show', 'dev', 'eth1'])).to.include('NO-CARRIER')
   })
 

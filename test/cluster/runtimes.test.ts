@@ -14,11 +14,11 @@ import { newLabContainerd } from '../../lab/containerd.ts'
 import { ROOT, type Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { newNetnsStation } from '../../kernel/netns-station.ts'
 import { run } from '../../kernel/run.ts'
 import type { Station } from '../../kernel/station.ts'
 import { expectTransparent } from '../expect-transparent.ts'
+import { leavesNothing } from '../nothing-left.ts'
 
 /** Room for the tester's longest frame. */
 const MTU = 9216
@@ -31,15 +31,9 @@ function toStation(netns: string, ifname: string): Station {
 describe('without Multus', function () {
   this.timeout(90_000)
   let node: LabNode
-  let traces: readonly string[]
 
-  before(async () => {
-    traces = await listTraces()
-    node = await newLabNode()
-  })
-  after(async () => {
-    await node[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
+  leavesNothing(async (made) => {
+    node = made.use(await newLabNode())
   })
   afterEach('leaves nothing', async () => {
     expect(await node.listDocuments()).to.deep.equal([])

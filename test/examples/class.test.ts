@@ -10,7 +10,7 @@ import { run } from '../../kernel/run.ts'
 import { newExample, type Example } from '../../lab/example.ts'
 import { newLabNode } from '../../lab/node.ts'
 import type { Pod } from '../../lab/pod.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { leavesNothing } from '../nothing-left.ts'
 
 const LABS = 30
 const ARRIVE_MS = 60_000
@@ -29,32 +29,27 @@ function getPods(labs: readonly Example[], name: string): readonly Pod[] {
 
 describe('class-of-30, run', function () {
   this.timeout(300_000)
+  leavesNothing()
 
   it('thirty labs on one node share no wire, and nothing of them stays', async () => {
-    const traces = await listTraces()
+    await using node = await newLabNode()
     {
-      await using node = await newLabNode()
-      {
-        await using plugged = new AsyncDisposableStack()
-        const labs: Example[] = []
-        for (let number = 1; number <= LABS; number += 1) {
-          const namespace = `student-${String(number).padStart(2, '0')}`
-          labs.push(plugged.use(await newExample('class-of-30', { node, namespace })))
-        }
-        await expectOwnPartner(getPods(labs, 'pc1'), getPods(labs, 'pc2'))
-        const results = await Promise.all(labs.map(async (lab) => lab.check(60)))
-        for (const { exitCode, output } of results) expect(exitCode, output).to.equal(0)
-        expect(await node.listDocuments(), 'a wire, and two ends, for each').to.have.length(
-          3 * LABS,
-        )
-        // One lab loses its cable, and only that one notices.
-        await labs[6]?.pods['pc2']?.pull('pc1-pc2')
-        expect((await labs[6]?.check(0))?.exitCode).to.equal(1)
-        expect((await labs[7]?.check(0))?.exitCode).to.equal(0)
+      await using plugged = new AsyncDisposableStack()
+      const labs: Example[] = []
+      for (let number = 1; number <= LABS; number += 1) {
+        const namespace = `student-${String(number).padStart(2, '0')}`
+        labs.push(plugged.use(await newExample('class-of-30', { node, namespace })))
       }
-      expect(await node.listDocuments()).to.deep.equal([])
+      await expectOwnPartner(getPods(labs, 'pc1'), getPods(labs, 'pc2'))
+      const results = await Promise.all(labs.map(async (lab) => lab.check(60)))
+      for (const { exitCode, output } of results) expect(exitCode, output).to.equal(0)
+      expect(await node.listDocuments(), 'a wire, and two ends, for each').to.have.length(3 * LABS)
+      // One lab loses its cable, and only that one notices.
+      await labs[6]?.pods['pc2']?.pull('pc1-pc2')
+      expect((await labs[6]?.check(0))?.exitCode).to.equal(1)
+      expect((await labs[7]?.check(0))?.exitCode).to.equal(0)
     }
-    expect(await listTraces()).to.deep.equal(traces)
+    expect(await node.listDocuments()).to.deep.equal([])
   })
 })
 

@@ -3,10 +3,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
 import { newExample, type CheckResult, type Example } from '../../lab/example.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { leavesNothing } from '../nothing-left.ts'
 
 const PATIENCE_SECONDS = 120
 /** A protocol notices by its hold time. */
@@ -25,14 +25,8 @@ const rows = [
 
 describe('examples, run', function () {
   this.timeout(420_000)
-  let traces: readonly string[]
 
-  before(async () => {
-    traces = await listTraces()
-  })
-  after(async () => {
-    expect(await listTraces()).to.deep.equal(traces)
-  })
+  leavesNothing()
 
   for (const { name, end, cable, want } of rows)
     it(`${name}: the check passes, and fails when ${end} is off ${cable}`, async () => {

@@ -12,7 +12,7 @@ import { callPlugin, type CniAnswer, type CniCall } from '../../lab/cni.ts'
 import type { Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { expectNoLinks, leavesNothing } from '../nothing-left.ts'
 
 const CONFIG = {
   cniVersion: '1.0.0',
@@ -71,23 +71,15 @@ describe('addresses', function () {
   let node: LabNode
   let a: LabNetns
   let b: LabNetns
-  let traces: readonly string[]
 
-  before(async () => {
-    traces = await listTraces()
-    node = await newLabNode()
+  leavesNothing(async (made) => {
+    node = made.use(await newLabNode())
     // Their stacks have IPv6 switched off for new interfaces: who asks for an address gets it all the same.
-    a = await newLabNetns('a')
-    b = await newLabNetns('b')
-  })
-  after(async () => {
-    await b[Symbol.asyncDispose]()
-    await a[Symbol.asyncDispose]()
-    await node[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
+    a = made.use(await newLabNetns('a'))
+    b = made.use(await newLabNetns('b'))
   })
   afterEach('leaves nothing', async () => {
-    expect((await listTraces()).filter((line) => line.startsWith('link'))).to.deep.equal([])
+    await expectNoLinks()
     expect(await node.listDocuments()).to.deep.equal([])
   })
 

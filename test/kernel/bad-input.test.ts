@@ -1,15 +1,16 @@
 // What must not work, told in the spec's words and leaving nothing half-made.
 import { connect } from 'node:net'
-import { join } from 'node:path'
 
 import { expect } from 'chai'
-import { after, afterEach, before, describe, it } from 'mocha'
+import { afterEach, describe, it } from 'mocha'
 
-import { callPlugin, execPlugin, type CniAnswer, type CniCall } from '../../lab/cni.ts'
-import { ROOT, type Manifest } from '../../lab/manifests.ts'
+import type { CniAnswer, CniCall } from '../../lab/cni.ts'
+import type { Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { listTraces } from '../../lab/traces.ts'
+import { expectNoLinks, leavesNothing } from '../nothing-left.ts'
+import { expectError } from './fixture-refusal.ts'
 
 const CONFIG = { cniVersion: '1.1.0', name: 'w', type: 'l2wire' }
 const BIND = {
@@ -23,37 +24,19 @@ function toPodCall(name: string): Partial<CniCall> {
   return { containerID: name, args: `K8S_POD_NAMESPACE=lab;K8S_POD_NAME=${name}` }
 }
 
-/** A refusal as the spec has it: code, one sentence, no stack trace, exit code not 0. */
-function expectError(answer: CniAnswer, code: number, words: readonly string[]): void {
-  expect(answer.exitCode, answer.stdout).to.equal(1)
-  expect(answer.stderr).to.equal('')
-  expect(answer.output, answer.stdout).to.include({ code })
-  const message = String(answer.output?.['msg'])
-  expect(message).to.not.match(/\n|\bat .*\.(ts|mjs|js):/)
-  for (const word of words) expect(message).to.include(word)
-  expect(JSON.stringify(answer.output)).to.not.match(/\bat \S+ \(|\.ts:\d|\.mjs:\d/)
-}
-
 describe('bad input', function () {
   this.timeout(90_000)
   let node: LabNode
   let a: LabNetns
   let links: readonly string[]
-  let traces: readonly string[]
 
-  before(async () => {
-    traces = await listTraces()
-    node = await newLabNode()
-    a = await newLabNetns('a')
+  leavesNothing(async (made) => {
+    node = made.use(await newLabNode())
+    a = made.use(await newLabNetns('a'))
     links = await listLinks()
   })
-  after(async () => {
-    await a[Symbol.asyncDispose]()
-    await node[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
-  })
   afterEach('leaves no half-made device behind', async () => {
-    expect((await listTraces()).filter((line) => line.startsWith('link'))).to.deep.equal([])
+    await expectNoLinks()
     expect(await listLinks()).to.deep.equal(links)
   })
 
@@ -292,129 +275,6 @@ describe('bad input', function () {
     for (const line of ['\n', 'x\n', '{"protocol":9}\n', '{"protocol":1,"args":{},"config":{}}\n'])
       expect(await exchange(node.socket, line)).to.include({ protocol: 1, isError: true })
     expect((await call(CONFIG, { command: 'STATUS' })).exitCode).to.equal(0)
-  })
-})
-
-describe('bad input to the plugin itself', () => {
-  const plugin = join(ROOT, 'dist/bin/l2wire')
-  const add = { command: 'ADD', containerID: 'c1', netns: '/run/netns/x', ifname: 'eth1' }
-  const refusals: readonly {
-    name: string
-    call: CniCall
-    stdin: string | Uint8Array
-    code: number
-    words: readonly string[]
-  }[] = [
-    { name: 'empty standard input', call: add, stdin: '', code: 6, words: ['empty'] },
-    { name: 'half of a JSON', call: add, stdin: '{"cniVersion":', code: 6, words: ['JSON'] },
-    {
-      name: 'bytes that are no text',
-      call: add,
-      stdin: Uint8Array.from([0, 255, 254, 10]),
-      code: 6,
-      words: ['JSON'],
-    },
-    { name: 'a list', call: add, stdin: '[]', code: 6, words: ['[]'] },
-    {
-      name: 'a configuration of 3 MB',
-      call: add,
-      stdin: `"${'x'.repeat(3e6)}"`,
-      code: 6,
-      words: ['3000002 bytes'],
-    },
-    {
-      name: 'no variables',
-      call: { command: 'ADD' },
-      stdin: '{}',
-      code: 4,
-      words: ['CNI_CONTAINERID', 'CNI_NETNS', 'CNI_IFNAME'],
-    },
-    {
-      name: 'an ifname of 16 bytes',
-      call: { ...add, ifname: 'abcdefghijklmnop' },
-      stdin: '{}',
-      code: 4,
-      words: ['CNI_IFNAME', '15'],
-    },
-    {
-      name: 'an ifname with a quote',
-      call: { ...add, ifname: 'a"b' },
-      stdin: '{}',
-      code: 4,
-      words: ['CNI_IFNAME'],
-    },
-    {
-      name: 'a containerID with a newline',
-      call: { ...add, containerID: 'a\nb' },
-      stdin: '{}',
-      code: 4,
-      words: ['CNI_CONTAINERID'],
-    },
-    {
-      name: 'no cniVersion',
-      call: add,
-      stdin: '{"name":"w","type":"l2wire"}',
-      code: 1,
-      words: ['cniVersion', 'missing'],
-    },
-    {
-      name: 'a CHECK of 0.3.1',
-      call: { ...add, command: 'CHECK' },
-      stdin: '{"cniVersion":"0.3.1"}',
-      code: 1,
-      words: ['CHECK', '0.4.0'],
-    },
-    {
-      name: 'a STATUS of 1.0.0',
-      call: { command: 'STATUS' },
-      stdin: '{"cniVersion":"1.0.0"}',
-      code: 1,
-      words: ['STATUS', '1.1.0'],
-    },
-    {
-      name: 'a socket that is a number',
-      call: add,
-      stdin: '{"cniVersion":"1.0.0","socket":5}',
-      code: 7,
-      words: ['socket', '5'],
-    },
-    {
-      name: 'a socket nobody listens on',
-      call: add,
-      stdin: '{"cniVersion":"1.0.0","socket":"/nowhere.sock"}',
-      code: 11,
-      words: ['/nowhere.sock'],
-    },
-  ]
-  for (const { name, call: cniCall, stdin, code, words } of refusals)
-    it(`${name}: error ${code}`, async () => {
-      expectError(await callPlugin(plugin, cniCall, stdin), code, words)
-    })
-
-  it('an answer carries the version it was asked in', async () => {
-    const answer = await callPlugin(plugin, add, '{"cniVersion":"0.4.0","socket":"/nowhere.sock"}')
-    expect(answer.output).to.include({ cniVersion: '0.4.0' })
-  })
-
-  for (const name of ['l2wire', 'l2wire-bind'])
-    it(`${name} says what it is when no verb asks for more`, async () => {
-      const answer = await execPlugin([join(ROOT, 'dist/bin', name)], {}, '')
-      expect(answer).to.include({ exitCode: 0, stdout: '' })
-      const [about, versions] = answer.stderr.split('\n')
-      expect(about).to.match(new RegExp(`^CNI ${name} plugin v\\d+\\.\\d+\\.\\d+$`))
-      expect(versions).to.equal('CNI protocol versions supported: 0.3.1, 0.4.0, 1.0.0, 1.1.0')
-    })
-
-  it('VERSION needs nothing, under either name', async () => {
-    for (const name of ['l2wire', 'l2wire-bind']) {
-      const answer = await callPlugin(join(ROOT, 'dist/bin', name), { command: 'VERSION' }, '')
-      expect(answer.output?.['supportedVersions']).to.deep.equal([
-        '0.3.1',
-        '0.4.0',
-        '1.0.0',
-        '1.1.0',
-      ])
-    }
   })
 })
 

@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { before, describe, it } from 'mocha'
 
 import { toPodLinkName, toTapName } from '../../core/name.ts'
 import { getMapping, getNadConfig, readManifest, type Manifest } from '../../lab/manifests.ts'
 import { newLabNetns } from '../../lab/netns.ts'
 import { newLabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { leavesNothing } from '../nothing-left.ts'
 
 const NETWORK = 'ge0'
 const POD_LINK = toPodLinkName(NETWORK)
@@ -49,17 +49,13 @@ async function newBoundedPath(capabilities: readonly string[]): Promise<string> 
 
 describe("the agent with its DaemonSet's capabilities", function () {
   this.timeout(90_000)
-  let traces: readonly string[]
   let bind: Manifest
+  leavesNothing()
   before(async () => {
-    traces = await listTraces()
     bind = {
       ...getNadConfig(await readManifest('deploy/base/binding-nad-macvtap.yaml')),
       args: { cni: { logicNetworkName: NETWORK } },
     }
-  })
-  after(async () => {
-    expect(await listTraces()).to.deep.equal(traces)
   })
 
   /** What an ADD of a VM by macvtap answers, and its CHECK. */

@@ -1,18 +1,20 @@
 // Wires beside other people's packet filters: what the node's own firewall must let in, and what passes
 // it by on purpose. What is claimed here stands in docs/coexistence.md.
 import { expect } from 'chai'
-import { afterEach, beforeEach, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { newNetnsStation } from '../../kernel/netns-station.ts'
 import { run } from '../../kernel/run.ts'
 import type { Station } from '../../kernel/station.ts'
-import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
+import { newLabCluster, type ClusterNode } from '../../lab/cluster.ts'
 import type { CniCall } from '../../lab/cni.ts'
 import { newCountedFrames } from '../../lab/counted-frames.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { expectTransparent } from '../expect-transparent.ts'
+import { eachLeavesNothing } from '../nothing-left.ts'
+import { hasCarrier } from './fixture-links.ts'
 
 const CONFIG = { cniVersion: '1.1.0', name: 'w', type: 'l2wire', mtu: 9216 }
 
@@ -24,31 +26,22 @@ function toStation(netns: LabNetns): Station {
   return newNetnsStation(run, { label: netns.name, netns: netns.path, ifname: 'eth1' })
 }
 
-async function hasCarrier(netns: LabNetns): Promise<boolean> {
-  return (await netns.run(['ip', '-br', 'link', 'show', 'dev', 'eth1'])).includes('LOWER_UP')
-}
-
 async function addRules(netns: LabNetns, rules: string): Promise<void> {
   await run(['nsenter', `--net=${netns.path}`, 'nft', '-f', '-'], { input: rules })
 }
 
 describe('wires beside packet filters', function () {
   this.timeout(90_000)
-  let cluster: LabCluster
   let n1: ClusterNode
   let n2: ClusterNode
   let a: LabNetns
   let b: LabNetns
 
-  beforeEach(async () => {
-    cluster = await newLabCluster()
+  eachLeavesNothing(async (made) => {
+    const cluster = made.use(await newLabCluster())
     ;[n1, n2] = cluster.nodes as [ClusterNode, ClusterNode]
-    a = await newLabNetns('a')
-    b = await newLabNetns('b')
-  })
-  afterEach(async () => {
-    for (const pod of [a, b]) await pod[Symbol.asyncDispose]()
-    await cluster[Symbol.asyncDispose]()
+    a = made.use(await newLabNetns('a'))
+    b = made.use(await newLabNetns('b'))
   })
 
   const plug = async (farNode: ClusterNode): Promise<void> => {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 
 import { status } from '@grpc/grpc-js'
 import { expect } from 'chai'
-import { after, afterEach, before, beforeEach, describe, it } from 'mocha'
+import { afterEach, beforeEach, describe, it } from 'mocha'
 
 import { toPodLinkName, toTapName } from '../../core/name.ts'
 import { run } from '../../kernel/run.ts'
@@ -14,8 +14,8 @@ import { newLabKubelet, type ContainerDevice, type LabKubelet } from '../../lab/
 import { getNadConfig, readManifest, type Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { leavesNothing } from '../nothing-left.ts'
 
 const RESOURCE = 'l2wire.dev/macvtap'
 const COUNT = 20
@@ -39,14 +39,12 @@ describe("a kubelet's device plugin", function () {
   let kubelet: LabKubelet
   let root: string
   let bind: Manifest
-  let traces: readonly string[]
   let options: readonly string[]
 
-  before(async () => {
-    traces = await listTraces()
+  leavesNothing(async (made) => {
     bind = getNadConfig(await readManifest('deploy/base/binding-nad-macvtap.yaml'))
     // Its folder is one of the kubelet's, which is not there yet: the agent comes first.
-    node = await newLabNode()
+    node = made.use(await newLabNode())
     root = join(node.folder, 'kubelet')
     options = [
       '--device-plugins',
@@ -60,12 +58,9 @@ describe("a kubelet's device plugin", function () {
     await node.startAgent(options)
     await expectSoon('it waits', () => node.readLog().includes('waiting for a kubelet'))
     kubelet = await newLabKubelet(root)
+    // The one that is there by then.
+    made.defer(async () => kubelet[Symbol.asyncDispose]())
     await expectSoon('a registration', () => kubelet.devices().length > 0)
-  })
-  after(async () => {
-    await kubelet[Symbol.asyncDispose]()
-    await node[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
   })
 
   const toBind = (network: string): Manifest => ({

@@ -12,12 +12,15 @@ import { GUEST_NIC, openTap } from '../../lab/tap-opener.ts'
 import { newNetnsStation } from '../../kernel/netns-station.ts'
 import { run } from '../../kernel/run.ts'
 import type { Station } from '../../kernel/station.ts'
+import { startListening, type Listening } from '../listening.ts'
 
 export const BRIDGE = 'l2wpn0'
 export const CONTAINER = 'c1'
 /** What macvlans are made on. */
 const PARENT = 'l2wpm0'
 const CLIENT_MS = 40_000
+/** The namespace of this machine. */
+const OURS = '/proc/self/ns/net'
 
 /** What host-local gives: IPv4, IPv6, or both. */
 export const RANGES = {
@@ -33,6 +36,7 @@ export interface PodNetwork extends AsyncDisposable {
   readonly pod: LabNetns
   /** What this machine hears of the pod link, and what it says to it. */
   readonly far: Station
+  readonly listenAtFar: () => Promise<Listening>
   /** The VM's NIC. */
   readonly nic: Station
   /** Where the VM's NIC is. */
@@ -138,7 +142,8 @@ export async function newPodNetwork(
   return {
     pod,
     guest,
-    far: newNetnsStation(run, { label: 'far', netns: '/proc/self/ns/net', ifname: far }),
+    far: newNetnsStation(run, { label: 'far', netns: OURS, ifname: far }),
+    listenAtFar: async () => startListening(OURS, far),
     nic: newNetnsStation(run, { label: 'VM', netns: guest.path, ifname: GUEST_NIC }),
     mac,
     addresses: listAddresses(added),

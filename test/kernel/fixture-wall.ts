@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { expect } from 'chai'
-import { after, afterEach, before } from 'mocha'
+import { afterEach } from 'mocha'
 
 import { toHostDeviceName, toTunnelDeviceName } from '../../core/name.ts'
 import { newNetnsStation } from '../../kernel/netns-station.ts'
@@ -12,10 +12,10 @@ import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/clus
 import type { CniCall } from '../../lab/cni.ts'
 import { newCountedFrames } from '../../lab/counted-frames.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { newFileStore } from '../../store/file-store.ts'
 import type { WireStore } from '../../store/wire-store.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { leavesNothing } from '../nothing-left.ts'
 
 const CONFIG = { cniVersion: '1.1.0', name: 'w', type: 'l2wire' }
 export const ID = { namespace: 'lab', name: 'w' }
@@ -97,25 +97,18 @@ export interface Wall {
 /** For a suite: set up before its tests, taken down behind them, and left empty by each. */
 export function useWall(): () => Wall {
   let wall: Wall | undefined
-  let traces: readonly string[]
   const get = (): Wall => {
     if (wall === undefined) throw new Error('The wall is not up yet: ask in a test, or in a hook')
     return wall
   }
 
-  before(async () => {
-    traces = await listTraces()
+  leavesNothing(async (made) => {
     // What events are to tell must not be found by looking at everything now and then.
-    const cluster = await newLabCluster({ more: ['--check-seconds', '3600'] })
+    const cluster = made.use(await newLabCluster({ more: ['--check-seconds', '3600'] }))
     const [n1, n2] = cluster.nodes as [ClusterNode, ClusterNode]
     const store = newFileStore(cluster.storeFolder)
-    wall = { cluster, store, n1, n2, spaces: [await newLabNetns('a'), await newLabNetns('b')] }
-  })
-  after(async () => {
-    const { cluster, spaces } = get()
-    for (const netns of spaces) await netns[Symbol.asyncDispose]()
-    await cluster[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
+    const spaces = [made.use(await newLabNetns('a')), made.use(await newLabNetns('b'))] as const
+    wall = { cluster, store, n1, n2, spaces }
   })
   afterEach('leaves nothing', async () => {
     const { cluster } = get()

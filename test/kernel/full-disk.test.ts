@@ -4,7 +4,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
 import { FRAME_ROWS } from '../../core/tester/frames.ts'
 import { newNetnsStation } from '../../kernel/netns-station.ts'
@@ -14,23 +14,19 @@ import type { CniCall } from '../../lab/cni.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNodeOptions } from '../../lab/node.ts'
 import { newSmallDisk } from '../../lab/small-disk.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { newFileStore } from '../../store/file-store.ts'
+import { decodeFileUrl } from '../../store/file-url.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { expectTransparent } from '../expect-transparent.ts'
+import { leavesNothing } from '../nothing-left.ts'
 
 const CONFIG = { cniVersion: '1.1.0', name: 'w', type: 'l2wire', mtu: 9216 }
 const OTHER = { ...CONFIG, name: 'other' }
 
 describe('a full disk', function () {
   this.timeout(90_000)
-  let traces: readonly string[]
 
-  before(async () => {
-    traces = await listTraces()
-  })
-  after(async () => {
-    expect(await listTraces()).to.deep.equal(traces)
-  })
+  leavesNothing()
 
   const places: readonly { name: string; toOptions: (folder: string) => LabNodeOptions }[] = [
     { name: 'the store', toOptions: (folder) => ({ storeFolder: join(folder, 'store') }) },
@@ -51,9 +47,16 @@ describe('a full disk', function () {
       for (const netns of [a, b]) await node.mustCall(CONFIG, toCall('ADD', netns))
       // A report of what was joined follows a moment later.
       const documents = await node.listDocuments()
+      const store = newFileStore(decodeFileUrl(node.storeUrl))
+      await expectSoon('it is reported', async () => {
+        const wire = await store.read({ namespace: 'lab', name: 'w' })
+        return (
+          wire?.reports.some(({ state, ends }) => state === 'joined' && ends.length === 2) === true
+        )
+      })
       await expectSoon(
         'settled',
-        async () => !(await listFiles()).some((file) => file.endsWith('.tmp')),
+        async () => !(await listFiles()).some((file) => /\.(lock|tmp)$/.test(file)),
       )
       const links = await run(['ip', '-br', 'link', 'show'])
       const files = await listFiles()

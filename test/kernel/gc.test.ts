@@ -1,14 +1,13 @@
 // GC: what the runtime knows no more goes, if it is of the network and the type it asks about.
 import { expect } from 'chai'
-import { after, afterEach, before, describe, it } from 'mocha'
+import { afterEach, describe, it } from 'mocha'
 
-import { type CniCall } from '../../lab/cni.ts'
 import type { Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { leavesNothing } from '../nothing-left.ts'
+import { CONFIG, toCall } from './fixture-pods.ts'
 
-const CONFIG = { cniVersion: '1.1.0', name: 'w', type: 'l2wire' }
 const OTHER = { ...CONFIG, name: 'other' }
 const BIND = {
   cniVersion: '1.1.0',
@@ -18,44 +17,30 @@ const BIND = {
 }
 const KEY = 'cni.dev/valid-attachments'
 
-const toCall = (command: string, netns: LabNetns, id: string, ifname: string): CniCall => ({
-  command,
-  containerID: id,
-  netns: netns.path,
-  ifname,
-  args: `K8S_POD_NAMESPACE=lab;K8S_POD_NAME=${id}`,
-})
-
 describe('GC', function () {
   this.timeout(90_000)
   let node: LabNode
   let a: LabNetns
   let b: LabNetns
-  let traces: readonly string[]
 
-  before(async () => {
-    traces = await listTraces()
-    node = await newLabNode()
-    a = await newLabNetns('a')
-    b = await newLabNetns('b')
+  leavesNothing(async (made) => {
+    node = made.use(await newLabNode())
+    a = made.use(await newLabNetns('a'))
+    b = made.use(await newLabNetns('b'))
     await add(CONFIG, a, 'c1', 'eth0')
     await add(OTHER, a, 'c1', 'eth1')
     await add(BIND, a, 'c1', 'net1')
     await add(CONFIG, b, 'c2', 'eth1')
-  })
-  after(async () => {
-    for (const [config, ifname, id] of [
-      [BIND, 'net1', 'c1'],
-      [OTHER, 'eth1', 'c1'],
-      [CONFIG, 'eth0', 'c1'],
-      [CONFIG, 'eth1', 'c2'],
-    ] as const)
-      await node.mustCall(config, toCall('DEL', a, id, ifname))
-    expect(await node.listDocuments()).to.deep.equal([])
-    await b[Symbol.asyncDispose]()
-    await a[Symbol.asyncDispose]()
-    await node[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
+    made.defer(async () => {
+      for (const [config, ifname, id] of [
+        [BIND, 'net1', 'c1'],
+        [OTHER, 'eth1', 'c1'],
+        [CONFIG, 'eth0', 'c1'],
+        [CONFIG, 'eth1', 'c2'],
+      ] as const)
+        await node.mustCall(config, toCall('DEL', a, id, ifname))
+      expect(await node.listDocuments()).to.deep.equal([])
+    })
   })
   afterEach('a GC of nothing changes nothing', async () => {
     const before = await node.listDocuments()

@@ -10,6 +10,7 @@ import { newCountedFrames } from '../../lab/counted-frames.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import type { WireStore } from '../../store/wire-store.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { startListening } from '../listening.ts'
 import {
   checkOften,
   expectPassing,
@@ -83,7 +84,7 @@ describe('a node with cables in the wall', function () {
       await plug(a)
       await plug(b)
       await expectSoon('joined', async () => (await hasCarrier(a)) && hasCarrier(b))
-      await using capture = await toStation(b).startCapture()
+      await using capture = await startListening(b.netns.path, 'eth1')
       const frames = newCountedFrames(3000)
       const sending = toStation(a).send(frames)
       for (const { node } of [n1, n2]) {
@@ -92,8 +93,7 @@ describe('a node with cables in the wall', function () {
         expect(node.readLog().split('"recovered"').at(-2)).to.include('"mended":0')
       }
       await sending
-      await sleep(300)
-      expect((await capture.stop()).length).to.equal(frames.length)
+      expect((await capture.stopAfter(frames.length)).length).to.equal(frames.length)
       await unplug(a)
       await unplug(b)
     })

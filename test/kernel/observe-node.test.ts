@@ -1,6 +1,6 @@
 // One look at all that is ours in a namespace, among devices that are not.
 import { expect } from 'chai'
-import { after, afterEach, before, beforeEach, describe, it } from 'mocha'
+import { afterEach, beforeEach, describe, it } from 'mocha'
 
 import { CommandError } from '../../core/errors.ts'
 import type { Step } from '../../core/step.ts'
@@ -9,7 +9,7 @@ import { observeNode } from '../../kernel/observe-node.ts'
 import { probeClassifier } from '../../kernel/probe.ts'
 import { run, type Run } from '../../kernel/run.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { leavesNothing } from '../nothing-left.ts'
 
 const A = 'lw00000000000aa'
 const B = 'lw00000000000bb'
@@ -33,14 +33,8 @@ describe('observeNode()', () => {
   let node: LabNetns
   let pod: LabNetns
   let inside: Run
-  let traces: readonly string[]
 
-  before(async () => {
-    traces = await listTraces()
-  })
-  after(async () => {
-    expect(await listTraces()).to.deep.equal(traces)
-  })
+  leavesNothing()
 
   beforeEach(async () => {
     node = await newLabNetns('node')

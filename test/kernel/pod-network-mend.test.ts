@@ -3,12 +3,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
 import { run } from '../../kernel/run.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import { newPodNetwork, type PodNetwork } from './fixture-pod-network.ts'
 
 /** A verdict of its own, TC_ACT_OK. */
@@ -191,19 +191,12 @@ for (const [attach, deeds] of [
 ] as const)
   describe(`a pod link that a VM took over by ${attach}, after somebody changed it`, function () {
     this.timeout(60_000)
-    let traces: readonly string[]
     let node: LabNode
     let network: PodNetwork
-    before(async () => {
-      traces = await listTraces()
-      node = await newLabNode({ more: ['--check-seconds', '1'] })
-      network = await newPodNetwork(node, { plugin: 'bridge', families: [4, 6] })
+    leavesNothing(async (made) => {
+      node = made.use(await newLabNode({ more: ['--check-seconds', '1'] }))
+      network = made.use(await newPodNetwork(node, { plugin: 'bridge', families: [4, 6] }))
       await network.add({ attach })
-    })
-    after(async () => {
-      await network[Symbol.asyncDispose]()
-      await node[Symbol.asyncDispose]()
-      expect(await listTraces()).to.deep.equal(traces)
     })
     const change = async (words: string): Promise<string> =>
       run(['nsenter', `--net=${network.pod.path}`, 'sh', '-euc', words])

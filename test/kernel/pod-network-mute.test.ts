@@ -1,7 +1,5 @@
 // Who speaks on a pod link that a VM took over: the VM alone, whatever the launcher's own stack tries; and
 // what the VM says is heard there, but for what its own server answers.
-import { setTimeout as sleep } from 'node:timers/promises'
-
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
@@ -10,8 +8,9 @@ import { FRAME_ROWS } from '../../core/tester/frames.ts'
 import { describeFrame, NOTHING_ELSE } from '../../core/tester/verdict.ts'
 import { testCable } from '../../kernel/cable-test.ts'
 import { run } from '../../kernel/run.ts'
-import type { Station } from '../../kernel/station.ts'
+import { newCountedFrames } from '../../lab/counted-frames.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
+import { expectSoon } from '../expect-soon.ts'
 import { leavesNothing } from '../nothing-left.ts'
 import { newParent, newPodNetwork, type PodNetwork } from './fixture-pod-network.ts'
 
@@ -59,14 +58,21 @@ function newSolicitation(from: string): Uint8Array {
 
 /** What of these frames of the VM arrives. */
 async function deliver(
-  { far, nic }: { readonly far: Station; readonly nic: Station },
+  { listenAtFar, nic }: PodNetwork,
   frames: readonly Uint8Array[],
 ): Promise<readonly Uint8Array[]> {
-  await using capture = await far.startCapture()
-  await nic.send(frames)
-  await sleep(500)
-  const heard = await capture.stop()
-  return frames.filter((frame) => heard.some((one) => Buffer.compare(one, frame) === 0))
+  await using capture = await listenAtFar()
+  // It passes in any case, and nothing overtakes.
+  const [last = Uint8Array.of()] = newCountedFrames(1)
+  await nic.send([...frames, last])
+  let heard: readonly Uint8Array[] = []
+  const hasHeard = (frame: Uint8Array): boolean =>
+    heard.some((one) => Buffer.compare(one, frame) === 0)
+  await expectSoon('the last one arrives', async () => {
+    heard = await capture.read()
+    return hasHeard(last)
+  })
+  return frames.filter(hasHeard)
 }
 
 // Each says or asks something of its own accord.

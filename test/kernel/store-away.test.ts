@@ -1,33 +1,22 @@
 // DEL while the store is away: the devices go and the pod with them; the store hears of it later.
-import { mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, rename, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { expect } from 'chai'
-import { after, afterEach, before, describe, it } from 'mocha'
+import { afterEach, describe, it } from 'mocha'
 
 import { run } from '../../kernel/run.ts'
-import type { CniAnswer, CniCall } from '../../lab/cni.ts'
+import type { CniAnswer } from '../../lab/cni.ts'
 import type { Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { listDocuments, newLabNode, type LabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
+import { newTemporaryFolder } from '../../lab/temporary-folder.ts'
 import { withFileLock } from '../../store/file-lock.ts'
 import { listFolder } from '../../store/json-file.ts'
 import { expectSoon } from '../expect-soon.ts'
-
-const CONFIG = { cniVersion: '1.1.0', name: 'w', type: 'l2wire' }
-
-const toCall = (command: string, netns: LabNetns, id: string): CniCall => ({
-  command,
-  containerID: id,
-  netns: netns.path,
-  ifname: 'eth1',
-  args: `K8S_POD_NAMESPACE=lab;K8S_POD_NAME=${id}`,
-})
-
-const hasCarrier = async (netns: LabNetns): Promise<boolean> =>
-  (await netns.run(['ip', '-br', 'link', 'show', 'dev', 'eth1'])).includes('LOWER_UP')
+import { expectNoLinks, leavesNothing } from '../nothing-left.ts'
+import { hasCarrier, listLinkNames } from './fixture-links.ts'
+import { CONFIG, toCall } from './fixture-pods.ts'
 
 describe('while the store is away', function () {
   this.timeout(90_000)
@@ -36,32 +25,24 @@ describe('while the store is away', function () {
   let node: LabNode
   let a: LabNetns
   let b: LabNetns
-  let traces: readonly string[]
 
-  before(async () => {
-    traces = await listTraces()
-    folder = await mkdtemp(join(tmpdir(), 'l2w-away-'))
-    await run(['mkdir', join(folder, 'mounted')])
-    await run(['mount', '-t', 'tmpfs', 'l2w', join(folder, 'mounted')])
+  leavesNothing(async (made) => {
+    folder = made.use(await newTemporaryFolder('away')).path
+    const mounted = join(folder, 'mounted')
+    await run(['mkdir', mounted])
+    await run(['mount', '-t', 'tmpfs', 'l2w', mounted])
+    made.defer(async () => void (await run(['umount', mounted])))
     // By a link, which one rename replaces: in a folder taken away in two steps the agent makes it anew between them.
     store = join(folder, 'store')
     await symlink('mounted', store)
-    node = await newLabNode({ storeFolder: store })
-    a = await newLabNetns('a')
-    b = await newLabNetns('b')
-  })
-  after(async () => {
-    await b[Symbol.asyncDispose]()
-    await a[Symbol.asyncDispose]()
-    await node[Symbol.asyncDispose]()
-    await run(['umount', join(folder, 'mounted')])
-    await rm(folder, { recursive: true })
-    expect(await listTraces()).to.deep.equal(traces)
+    node = made.use(await newLabNode({ storeFolder: store }))
+    a = made.use(await newLabNetns('a'))
+    b = made.use(await newLabNetns('b'))
   })
   afterEach('leaves nothing', async () => {
     await expectSoon('no documents', async () => (await node.listDocuments()).length === 0)
-    expect((await listTraces()).filter((line) => line.startsWith('link'))).to.deep.equal([])
-    for (const netns of [a, b]) expect(await listNames(netns)).to.deep.equal(['lo'])
+    await expectNoLinks()
+    for (const netns of [a, b]) expect(await listLinkNames(netns)).to.deep.equal(['lo'])
   })
 
   const call = async (command: string, netns: LabNetns, id: string): Promise<CniAnswer> =>
@@ -132,7 +113,7 @@ describe('while the store is away', function () {
       let isBack = false
       try {
         await must('DEL', a, 'c1')
-        expect(await listNames(a)).to.deep.equal(['lo'])
+        expect(await listLinkNames(a)).to.deep.equal(['lo'])
         expect(await hasCarrier(b), 'its far end sees the cable go').to.equal(false)
         expect(await readPhase('c1')).to.equal('leaving')
         expect((await call('CHECK', a, 'c1')).output).to.include({ code: 105 })
@@ -153,6 +134,17 @@ describe('while the store is away', function () {
       await must('DEL', a, 'c3')
       await must('DEL', b, 'c2')
     })
+
+  it('says so, and takes no ADD', async () => {
+    await replaced.go()
+    try {
+      expect((await node.call(CONFIG, { command: 'STATUS' })).output).to.include({ code: 50 })
+      expect((await call('ADD', a, 'c1')).output).to.include({ code: 5 })
+    } finally {
+      await replaced.back()
+    }
+    await must('DEL', a, 'c1')
+  })
 
   it('an ADD of what is leaving is told to come again, and goes through once the store is back', async () => {
     await must('ADD', a, 'c1')
@@ -211,17 +203,12 @@ describe('while the store is away', function () {
     try {
       const config = { ...CONFIG, 'cni.dev/valid-attachments': [] }
       await node.mustCall(config, { command: 'GC' })
-      expect(await listNames(a)).to.deep.equal(['lo'])
+      expect(await listLinkNames(a)).to.deep.equal(['lo'])
     } finally {
       await readOnly.back()
     }
   })
 })
-
-async function listNames(netns: LabNetns): Promise<readonly string[]> {
-  const links = JSON.parse(await netns.run(['ip', '-j', 'link', 'show'])) as { ifname: string }[]
-  return links.map(({ ifname }) => ifname).sort()
-}
 
 /** Takes the lock of a wire's document, and returns how to give it back. */
 async function holdLock(path: string): Promise<() => Promise<void>> {

@@ -1,15 +1,15 @@
 // Taps for several queues: who may open them is the kernel's to say, and an agent makes one again as it was.
 import { expect } from 'chai'
-import { after, afterEach, before, beforeEach, describe, it } from 'mocha'
+import { afterEach, beforeEach, describe, it } from 'mocha'
 
 import { toPodLinkName, toTapName } from '../../core/name.ts'
 import { CommandError } from '../../core/errors.ts'
 import { getNadConfig, readManifest, type Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { hasQueues } from '../has-queues.ts'
+import { leavesNothing } from '../nothing-left.ts'
 
 const NETWORK = 'ge0'
 const POD_LINK = toPodLinkName(NETWORK)
@@ -21,19 +21,13 @@ describe('a tap for several queues', function () {
   let node: LabNode
   let pod: LabNetns
   let bind: Manifest
-  let traces: readonly string[]
 
-  before(async () => {
-    traces = await listTraces()
-    node = await newLabNode()
+  leavesNothing(async (made) => {
+    node = made.use(await newLabNode())
     bind = {
       ...getNadConfig(await readManifest('deploy/base/binding-nad.yaml')),
       args: { cni: { logicNetworkName: NETWORK } },
     }
-  })
-  after(async () => {
-    await node[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
   })
   beforeEach(async () => {
     pod = await newLabNetns('launcher')

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises'
 
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
 import { CNI_VERSIONS } from '../../core/cni/version.ts'
 import { toPodLinkName, toTapName } from '../../core/name.ts'
@@ -11,8 +11,8 @@ import { callPlugin } from '../../lab/cni.ts'
 import { getNadConfig, readManifest, type Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { run } from '../../kernel/run.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import { readLinks, type Link } from './fixture-links.ts'
 
 const NETWORK = 'ge0'
@@ -27,21 +27,14 @@ describe('the binding plugin', function () {
   let node: LabNode
   let pod: LabNetns
   let bind: Manifest
-  let traces: readonly string[]
 
-  before(async () => {
-    traces = await listTraces()
-    node = await newLabNode()
-    pod = await newLabNetns('launcher')
+  leavesNothing(async (made) => {
+    node = made.use(await newLabNode())
+    pod = made.use(await newLabNetns('launcher'))
     bind = {
       ...getNadConfig(await readManifest('deploy/base/binding-nad.yaml')),
       args: { cni: { logicNetworkName: NETWORK } },
     }
-  })
-  after(async () => {
-    await pod[Symbol.asyncDispose]()
-    await node[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
   })
 
   const sandbox = (ifname: string): { containerID: string; netns: string; ifname: string } => ({

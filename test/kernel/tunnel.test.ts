@@ -15,9 +15,11 @@ import type { CniCall } from '../../lab/cni.ts'
 import { newCountedFrames } from '../../lab/counted-frames.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { expectTransparent } from '../expect-transparent.ts'
+import { startListening } from '../listening.ts'
+import { leavesNothing } from '../nothing-left.ts'
+import { hasCarrier } from './fixture-links.ts'
 
 const CONFIG = { cniVersion: '1.1.0', name: 'w', type: 'l2wire', mtu: 9216 }
 const TUNNEL = toTunnelDeviceName('lab/w')
@@ -44,20 +46,10 @@ async function del(on: ClusterNode, netns: LabNetns, pod: string): Promise<void>
   await on.node.mustCall(CONFIG, toCall('DEL', netns, pod))
 }
 
-async function hasCarrier(netns: LabNetns): Promise<boolean> {
-  return (await netns.run(['ip', '-br', 'link', 'show', 'dev', 'eth1'])).includes('LOWER_UP')
-}
-
 describe('wires across nodes', function () {
   this.timeout(90_000)
-  let traces: readonly string[]
 
-  before(async () => {
-    traces = await listTraces()
-  })
-  after(async () => {
-    expect(await listTraces()).to.deep.equal(traces)
-  })
+  leavesNothing()
 
   // The kernel sends what is too long for an IPv4 underlay in fragments, and drops it on IPv6
   // (docs/decisions/0007): there the longest frames need an underlay with room for them.
@@ -178,6 +170,12 @@ describe('wires across nodes', function () {
           'joined with node 3',
           async () => (await hasCarrier(moved)) && !(await hasCarrier(b)),
         )
+        // Its end has carrier all along.
+        await expectSoon('node 1 sends to node 3', async () =>
+          (await n1.netns.run(['ip', '-d', 'link', 'show', 'dev', TUNNEL])).includes(
+            `remote ${n3.address} `,
+          ),
+        )
         await expectTransparent(toStation(a, 'a'), toStation(moved, 'moved'))
         await del(n2, b, 'h2')
         await expectTransparent(toStation(a, 'a'), toStation(moved, 'moved'))
@@ -202,7 +200,7 @@ describe('wires across nodes', function () {
         await add(n1, a, 'h1')
         await add(n2, b, 'h2')
         await expectSoon('joined', bothHaveCarrier)
-        await using capture = await toStation(b, 'b').startCapture()
+        await using capture = await startListening(b.path, 'eth1')
         const frames = newCountedFrames(3000)
         const sending = toStation(a, 'a').send(frames)
         for (const { node } of [n1, n2]) {
@@ -210,8 +208,7 @@ describe('wires across nodes', function () {
           await node.startAgent()
         }
         await sending
-        await sleep(300)
-        expect((await capture.stop()).length).to.equal(frames.length)
+        expect((await capture.stopAfter(frames.length)).length).to.equal(frames.length)
         await del(n1, a, 'h1')
         await del(n2, b, 'h2')
       })

@@ -14,8 +14,8 @@ import { run } from '../../kernel/run.ts'
 import { getNadConfig, readManifest, ROOT } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { writeJsonFile } from '../../store/json-file.ts'
+import { leavesNothing } from '../nothing-left.ts'
 
 const DOCUMENT = 'attachments/h6-c1@net1.json'
 
@@ -39,43 +39,40 @@ async function plug({ run: runInside }: LabNetns): Promise<void> {
 
 describe('a tap of release 0.2.0 on a pod network', function () {
   this.timeout(90_000)
+  leavesNothing()
 
   it('stays as it is through a start of the agent, passes CHECK and goes with its DEL', async () => {
-    const traces = await listTraces()
-    {
-      await using node = await newLabNode()
-      await using pod = await newLabNetns('launcher')
-      await pod.run('ip link add name eth0 type veth peer name p0'.split(' '))
-      await pod.run('ip address add 10.0.0.2/24 dev eth0'.split(' '))
-      await pod.run('ip link set dev p0 up'.split(' '))
-      await plug(pod)
-      const look = async (): Promise<string> =>
-        pod.run([
-          'sh',
-          '-euc',
-          'ip -d link show; for at in ingress egress; do for dev in eth0 tap0; do tc filter show dev $dev $at; done; done',
-        ])
-      const before = await look()
-      await node.stopAgent('SIGTERM')
-      const text = await readFile(join(ROOT, 'test/fixtures/release-0.2.0', DOCUMENT), 'utf8')
-      const written = JSON.parse(text) as TapAttachment
-      const document = { ...written, netns: await openNetns(pod.path) }
-      await writeJsonFile(join(node.stateDir, DOCUMENT), document)
-      await node.startAgent()
-      const nad = getNadConfig(await readManifest('deploy/base/binding-nad.yaml'))
-      const bind = { ...nad, args: { cni: { logicNetworkName: 'default' } } }
-      const { containerID, ifname } = written
-      const call = { containerID, ifname, netns: pod.path }
-      const checked = { ...bind, prevResult: {} }
-      await node.mustCall(checked, { command: 'CHECK', ...call })
-      // What the agent began at its start is done before it ends.
-      await node.stopAgent('SIGTERM')
-      expect(await look()).to.equal(before)
-      await node.startAgent()
-      await node.mustCall(bind, { command: 'DEL', ...call })
-      expect(await pod.run(['ip', 'link', 'show'])).to.not.include('tap0')
-      expect(await node.listDocuments()).to.deep.equal([])
-    }
-    expect(await listTraces()).to.deep.equal(traces)
+    await using node = await newLabNode()
+    await using pod = await newLabNetns('launcher')
+    await pod.run('ip link add name eth0 type veth peer name p0'.split(' '))
+    await pod.run('ip address add 10.0.0.2/24 dev eth0'.split(' '))
+    await pod.run('ip link set dev p0 up'.split(' '))
+    await plug(pod)
+    const look = async (): Promise<string> =>
+      pod.run([
+        'sh',
+        '-euc',
+        'ip -d link show; for at in ingress egress; do for dev in eth0 tap0; do tc filter show dev $dev $at; done; done',
+      ])
+    const before = await look()
+    await node.stopAgent('SIGTERM')
+    const text = await readFile(join(ROOT, 'test/fixtures/release-0.2.0', DOCUMENT), 'utf8')
+    const written = JSON.parse(text) as TapAttachment
+    const document = { ...written, netns: await openNetns(pod.path) }
+    await writeJsonFile(join(node.stateDir, DOCUMENT), document)
+    await node.startAgent()
+    const nad = getNadConfig(await readManifest('deploy/base/binding-nad.yaml'))
+    const bind = { ...nad, args: { cni: { logicNetworkName: 'default' } } }
+    const { containerID, ifname } = written
+    const call = { containerID, ifname, netns: pod.path }
+    const checked = { ...bind, prevResult: {} }
+    await node.mustCall(checked, { command: 'CHECK', ...call })
+    // What the agent began at its start is done before it ends.
+    await node.stopAgent('SIGTERM')
+    expect(await look()).to.equal(before)
+    await node.startAgent()
+    await node.mustCall(bind, { command: 'DEL', ...call })
+    expect(await pod.run(['ip', 'link', 'show'])).to.not.include('tap0')
+    expect(await node.listDocuments()).to.deep.equal([])
   })
 })

@@ -1,29 +1,27 @@
 // A rolling upgrade while frames cross a wire: node after node gets the new plugins and a new agent, and
 // nothing is lost, nothing comes twice, nothing overtakes.
-import { appendFile, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { appendFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 
 import { expect } from 'chai'
-import { afterEach, beforeEach, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
-import { decodePcap, encodePcap } from '../../core/tester/pcap.ts'
 import { newNetnsStation } from '../../kernel/netns-station.ts'
 import { run } from '../../kernel/run.ts'
 import type { Station } from '../../kernel/station.ts'
 import { newLabCluster, type ClusterNode } from '../../lab/cluster.ts'
 import { callPlugin, type CniCall } from '../../lab/cni.ts'
 import { runCommand } from '../../lab/command.ts'
-import { startDaemon } from '../../lab/daemon.ts'
 import { newCountedFrames } from '../../lab/counted-frames.ts'
 import { ROOT } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
+import { newTemporaryFolder } from '../../lab/temporary-folder.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { startListening } from '../listening.ts'
+import { eachLeavesNothing } from '../nothing-left.ts'
 
 const CONFIG = { cniVersion: '1.1.0', type: 'l2wire' }
 const BATCH = 1_000
-const PATIENCE_MS = 10_000
 
 function toCall(command: string, netns: LabNetns): CniCall {
   return { command, containerID: netns.name, netns: netns.path, ifname: 'eth1' }
@@ -49,30 +47,6 @@ function startStream(station: Station): () => Promise<readonly string[]> {
   }
 }
 
-/** Its ring has room for seconds of short frames: an upgrade keeps the processors busy. */
-async function startListening(netns: LabNetns, file: string) {
-  const inside = ['nsenter', `--net=${netns.path}`, 'tcpdump', '-i', 'eth1', '-Q', 'in']
-  const daemon = startDaemon([...inside, '-U', '-s', '96', '-B', '8192', '-Z', 'root', '-w', file])
-  await expectSoon('listening', () => daemon.readLog().includes('listening on'))
-  return {
-    /** What it sees may come late, and ends with it: it goes when it has this many, or must have. */
-    stop: async (count: number): Promise<readonly string[]> => {
-      const deadline = Date.now() + PATIENCE_MS
-      while ((await stat(file)).size < toPcapBytes(count) && Date.now() < deadline) await sleep(50)
-      await daemon.end('SIGINT')
-      // What was lost here must not be taken for the cable's fault.
-      expect(daemon.readLog()).to.include('\n0 packets dropped by kernel')
-      return decodePcap(await readFile(file)).map(toText)
-    },
-    [Symbol.asyncDispose]: async () => daemon.end('SIGKILL'),
-  }
-}
-
-/** A file of so many of our frames. */
-function toPcapBytes(count: number): number {
-  return encodePcap(newCountedFrames(count)).length
-}
-
 function toText(frame: Uint8Array): string {
   return Buffer.from(frame).toString('hex')
 }
@@ -83,12 +57,10 @@ describe('a rolling upgrade', function () {
   /** The plugins' folder of a node. */
   let plugins = ''
 
-  beforeEach(async () => {
-    made = new AsyncDisposableStack()
-    plugins = await mkdtemp(join(tmpdir(), 'l2w-plugins-'))
-    made.defer(async () => rm(plugins, { recursive: true }))
+  eachLeavesNothing(async (stack) => {
+    made = stack
+    plugins = made.use(await newTemporaryFolder('plugins')).path
   })
-  afterEach(async () => made.disposeAsync())
 
   const install = async (): Promise<string> => {
     const ended = await runCommand('l2wire-node', ['install', `--plugins=${plugins}`])
@@ -130,7 +102,7 @@ describe('a rolling upgrade', function () {
     const before = await listLinks()
     const streams = [ends.slice(0, 2), ends.slice(2)].map(async (pair) => {
       const [from, to] = pair.map(([, pod]) => pod) as [LabNetns, LabNetns]
-      const capture = made.use(await startListening(to, join(plugins, `${to.name}.pcap`)))
+      const capture = made.use(await startListening(to.path, 'eth1'))
       return { capture, stop: startStream(toStation(from)) }
     })
     const running = await Promise.all(streams)
@@ -144,7 +116,7 @@ describe('a rolling upgrade', function () {
     )
     for (const { capture, stop } of running) {
       const sent = await stop()
-      const heard = await capture.stop(sent.length)
+      const heard = (await capture.stopAfter(sent.length)).map(toText)
       expect(sent.length, 'the stream went on all the time').to.be.greaterThan(BATCH)
       expect(heard.length).to.equal(sent.length)
       expect(heard.findIndex((frame, at) => frame !== sent[at])).to.equal(-1)

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
 import { CNI_VERSIONS } from '../../core/cni/version.ts'
 import { FRAME_ROWS } from '../../core/tester/frames.ts'
@@ -30,6 +30,9 @@ import { run } from '../../kernel/run.ts'
 import type { Station } from '../../kernel/station.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { expectTransparent } from '../expect-transparent.ts'
+import { startListening } from '../listening.ts'
+import { leavesNothing } from '../nothing-left.ts'
+import { hasCarrier } from './fixture-links.ts'
 
 const EXAMPLE = 'examples/vm-and-container'
 
@@ -54,22 +57,14 @@ describe('a wire on one node', function () {
   let a: LabNetns
   let b: LabNetns
   let config: Manifest
-  let traces: readonly string[]
 
-  before(async () => {
-    traces = await listTraces()
+  leavesNothing(async (made) => {
     const nad = await readManifest(`${EXAMPLE}/wire.yaml`)
     // Containers need the room for the longest rows; the wire itself has it anyway.
     config = { ...getNadConfig(nad), mtu: 9216 }
-    node = await newLabNode()
-    a = await newLabNetns('a')
-    b = await newLabNetns('b')
-  })
-  after(async () => {
-    await b[Symbol.asyncDispose]()
-    await a[Symbol.asyncDispose]()
-    await node[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
+    node = made.use(await newLabNode())
+    a = made.use(await newLabNetns('a'))
+    b = made.use(await newLabNetns('b'))
   })
 
   const add = async (netns: LabNetns, id: string, more: Partial<CniCall> = {}): Promise<Manifest> =>
@@ -149,17 +144,17 @@ describe('a wire on one node', function () {
   })
 
   it('has no carrier alone, has it when joined, loses it when the far end goes', async () => {
-    const states: unknown[] = []
+    const states: boolean[] = []
     await add(b, 'c2')
-    states.push((await readLink(b, 'eth1'))['operstate'])
+    states.push(await hasCarrier(b))
     await add(a, 'c1')
-    states.push((await readLink(b, 'eth1'))['operstate'], (await readLink(a, 'eth1'))['operstate'])
+    states.push(await hasCarrier(b), await hasCarrier(a))
     await del(a, 'c1')
-    states.push((await readLink(b, 'eth1'))['operstate'])
+    states.push(await hasCarrier(b))
     const ifindex = (await readLink(b, 'eth1'))['ifindex']
     await add(a, 'c3')
-    states.push((await readLink(b, 'eth1'))['operstate'])
-    expect(states).to.deep.equal(['DOWN', 'UP', 'UP', 'DOWN', 'UP'])
+    states.push(await hasCarrier(b))
+    expect(states).to.deep.equal([false, true, true, false, true])
     expect((await readLink(b, 'eth1'))['ifindex'], 'the surviving end is never replaced').to.equal(
       ifindex,
     )
@@ -216,8 +211,7 @@ describe('a wire on one node', function () {
     )
     await add(b, 'c2', { args: toPodArgs('lab-2') })
     expect((await readLink(a, 'eth1'))['address']).to.equal(mac)
-    expect((await readLink(a, 'eth1'))['operstate']).to.equal('DOWN')
-    expect((await readLink(b, 'eth1'))['operstate']).to.equal('DOWN')
+    for (const netns of [a, b]) expect(await hasCarrier(netns)).to.equal(false)
     await del(a, 'c1')
     await del(b, 'c2')
   })
@@ -228,7 +222,7 @@ describe('a wire on one node', function () {
     await add(a, 'c1', args)
     await add(b, 'c2', { args: 'K8S_POD_NAMESPACE=lab;K8S_POD_NAME=h2' })
     await add(newer, 'c3', args)
-    expect((await readLink(a, 'eth1'))['operstate']).to.equal('DOWN')
+    expect(await hasCarrier(a)).to.equal(false)
     await del(a, 'c1')
     await expectTransparent(toStation(newer, 'eth1'), toStation(b, 'eth1'))
     await del(newer, 'c3')
@@ -251,14 +245,13 @@ describe('a wire on one node', function () {
   it('frames keep flowing while the agent is killed and started again', async () => {
     await add(a, 'c1')
     await add(b, 'c2')
-    await using capture = await toStation(b, 'eth1').startCapture()
+    await using capture = await startListening(b.path, 'eth1')
     const frames = newCountedFrames(3000)
     const sending = toStation(a, 'eth1').send(frames)
     await node.stopAgent('SIGKILL')
     await node.startAgent()
     await sending
-    const received = await capture.stop()
-    expect(received.length).to.equal(frames.length)
+    expect((await capture.stopAfter(frames.length)).length).to.equal(frames.length)
     expect(
       (
         await node.call(
@@ -280,10 +273,10 @@ describe('a wire on one node', function () {
     await Promise.all(
       calls.map(async (one) => node.mustCall(one.config, { command: 'ADD', ...one.call })),
     )
-    const links = JSON.parse(await a.run(['ip', '-j', 'link', 'show', 'up'])) as Manifest[]
-    expect(links.filter((link) => link['operstate'] === 'UP')).to.have.length(25)
-    const others = JSON.parse(await b.run(['ip', '-j', 'link', 'show', 'up'])) as Manifest[]
-    expect(others.filter((link) => link['operstate'] === 'UP')).to.have.length(25)
+    for (const netns of [a, b]) {
+      const lines = (await netns.run(['ip', '-br', 'link', 'show'])).split('\n')
+      expect(lines.filter((line) => /^e.*\bLOWER_UP\b/.test(line))).to.have.length(25)
+    }
     await Promise.all(
       calls.map(async (one) => node.mustCall(one.config, { command: 'DEL', ...one.call })),
     )

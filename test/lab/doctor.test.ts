@@ -3,7 +3,7 @@ import { readdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
 import { toHostDeviceName } from '../../core/name.ts'
 import type { Checkup } from '../../core/view/checkup.ts'
@@ -11,8 +11,8 @@ import { run } from '../../kernel/run.ts'
 import { runCommand, type Ended } from '../../lab/command.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { leavesNothing } from '../nothing-left.ts'
 
 const hostOf = (name: string): string => toHostDeviceName(`c-${name}`, 'eth1')
 
@@ -21,11 +21,9 @@ const hasCarrier = async (pod: LabNetns): Promise<boolean> =>
 
 describe('kubectl-l2wire doctor on a machine', function () {
   this.timeout(180_000)
-  let traces: readonly string[]
   let node: LabNode
   let a: LabNetns
   let b: LabNetns
-  const made = new AsyncDisposableStack()
 
   const place = (): readonly string[] => [
     `--store=${node.storeUrl}`,
@@ -60,16 +58,10 @@ describe('kubectl-l2wire doctor on a machine', function () {
     )
   }
 
-  before(async () => {
-    traces = await listTraces()
+  leavesNothing(async (made) => {
     node = made.use(await newLabNode())
     a = made.use(await newLabNetns('a'))
     b = made.use(await newLabNetns('b'))
-  })
-  after(async () => {
-    await made.disposeAsync()
-    // The kernel takes the links of a namespace away behind our backs.
-    await expectSoon('nothing is left', async () => (await listTraces()).join() === traces.join())
   })
 
   it('finds nothing where nothing is, and at an end alone', async () => {

@@ -1,5 +1,5 @@
 // kubectl-l2wire on real wires of the file store: what it sees, what it hears, what it says is wrong.
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,8 +16,8 @@ import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/clus
 import { runCommand, startCommand, type Ended, type RunningCommand } from '../../lab/command.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { leavesNothing } from '../nothing-left.ts'
 
 const CONFIG = { cniVersion: '1.1.0', name: 'a-b', type: 'l2wire' }
 
@@ -62,11 +62,9 @@ async function startCapture(argv: readonly string[]): Promise<RunningCommand & A
 
 describe('kubectl-l2wire on a node', function () {
   this.timeout(180_000)
-  let traces: readonly string[]
   let node: LabNode
   let a: LabNetns
   let b: LabNetns
-  const made = new AsyncDisposableStack()
 
   const cli = async (command: string, ...argv: readonly string[]): Promise<Ended> =>
     runCommand('kubectl-l2wire', [command, ...argv, ...toOptions()])
@@ -83,16 +81,11 @@ describe('kubectl-l2wire on a node', function () {
   const listKinds = async (): Promise<readonly string[]> =>
     (await describeWire()).troubles.map(({ kind }) => kind)
 
-  before(async () => {
-    traces = await listTraces()
+  leavesNothing(async (made) => {
     node = made.use(await newLabNode())
     a = made.use(await newLabNetns('a'))
     b = made.use(await newLabNetns('b'))
     await plug(node, a, 'h1')
-  })
-  after(async () => {
-    await made.disposeAsync()
-    expect(await listTraces()).to.deep.equal(traces)
   })
 
   it('describes an end that waits', async () => {
@@ -223,7 +216,11 @@ describe('kubectl-l2wire on a node', function () {
         const { child, ended } = capture
         await send(a, 1)
         await send(b, 2)
-        await sleep(300)
+        // It is written as it comes; what is not is lost when it ends.
+        await expectSoon(
+          'both are there',
+          async () => (await stat(file)).size >= 24 + 2 * (16 + 60),
+        )
         child.kill('SIGINT')
         const { exitCode, stderr } = await ended
         expect(exitCode, stderr).to.equal(0)

@@ -1,12 +1,11 @@
 // A node's own network daemons beside cables: each takes our devices for networks to configure, with a
 // configuration that takes every device, and leaves them alone once it is told.
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { expect } from 'chai'
-import { afterEach, beforeEach, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
 import { toHostDeviceName, toTunnelDeviceName } from '../../core/name.ts'
 import { newNetnsStation } from '../../kernel/netns-station.ts'
@@ -18,7 +17,10 @@ import { runCommand } from '../../lab/command.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { startNetworkd, startNetworkManager, startUdev } from '../../lab/network-daemons.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { newTemporaryFolder } from '../../lab/temporary-folder.ts'
 import { expectTransparent } from '../expect-transparent.ts'
+import { startListening } from '../listening.ts'
+import { eachLeavesNothing } from '../nothing-left.ts'
 
 const CONFIG = { cniVersion: '1.1.0', name: 'w', type: 'l2wire', mtu: 9216 }
 const TUNNEL = toTunnelDeviceName('lab/w')
@@ -51,10 +53,9 @@ describe('network daemons of a node', function () {
   let a: LabNetns
   let b: LabNetns
 
-  beforeEach(async () => {
-    made = new AsyncDisposableStack()
-    folder = await mkdtemp(join(tmpdir(), 'l2w-etc-'))
-    made.defer(async () => rm(folder, { recursive: true, force: true }))
+  eachLeavesNothing(async (stack) => {
+    made = stack
+    folder = made.use(await newTemporaryFolder('etc')).path
     await mkdir(join(folder, 'conf.d'))
     await mkdir(join(folder, 'network'))
     await mkdir(join(folder, 'plugins'))
@@ -63,7 +64,6 @@ describe('network daemons of a node', function () {
     a = made.use(await newLabNetns('a'))
     b = made.use(await newLabNetns('b'))
   })
-  afterEach(async () => made.disposeAsync())
 
   const plug = async (): Promise<void> => {
     const [, n2] = cluster.nodes as [ClusterNode, ClusterNode]
@@ -101,14 +101,13 @@ describe('network daemons of a node', function () {
   ]) {
     it(`${name} takes cables for networks and speaks on them when nobody told it`, async () => {
       await plug()
-      await using heard = await toStation(a, 'a').startCapture()
+      await using heard = await startListening(a.path, 'eth1')
       await using daemon = await start()
       for (const device of takes)
         await expectSoon(`${device} is taken`, async () =>
           /^(connecting|configuring)/.test((await daemon.readState(device)) ?? ''),
         )
-      await sleep(SILENCE_MS)
-      expect((await heard.stop()).length, daemon.readLog()).to.be.greaterThan(0)
+      await expectSoon('it speaks', async () => (await heard.read()).length > 0)
     })
 
     it(`${name}, told, leaves cables alone: those that it finds and those that come`, async () => {

@@ -10,8 +10,8 @@ import { readVm, plugContainer, readWireConfig } from '../../lab/demo-scene.ts'
 import { getMapping, type Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { newVmPod, type VmPod, type VmPodOptions } from '../../lab/vm-pod.ts'
+import { leavesNothing } from '../nothing-left.ts'
 const NETWORK = 'ge0'
 const FLOWS = 8
 const FRAMES_PER_FLOW = 100
@@ -68,16 +68,10 @@ async function countQueues(vm: VmPod): Promise<{ guest: number; domain: number }
 
 describe('VMs with several queues', function () {
   this.timeout(300_000)
-  let traces: readonly string[]
   let node: LabNode
 
-  before(async () => {
-    traces = await listTraces()
-    node = await newLabNode()
-  })
-  after(async () => {
-    await node[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
+  leavesNothing(async (made) => {
+    node = made.use(await newLabNode())
   })
 
   const newVm = async (

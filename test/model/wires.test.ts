@@ -1,12 +1,11 @@
 // Random sequences of what happens to wires between three nodes that share a folder as their store,
 // on the model and on the real kernel.
 
-import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
 import { newLabCluster } from '../../lab/cluster.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { newFileStore } from '../../store/file-store.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import { checkSequences, readSequences } from './check-sequences.ts'
 import { newModelLab, type ModelLab } from './lab.ts'
 import { newSequences } from './sequence.ts'
@@ -25,14 +24,8 @@ async function newFileLab(): Promise<ModelLab> {
 
 describe('model and kernel', function () {
   this.timeout(600_000)
-  let traces: readonly string[]
 
-  before(async () => {
-    traces = await listTraces()
-  })
-  after(async () => {
-    expect(await listTraces()).to.deep.equal(traces)
-  })
+  leavesNothing()
 
   it(`agree after each step of ${SEQUENCES.count} random sequences (L2W_SEED=${SEQUENCES.seed})`, async () => {
     await checkSequences({ make: newFileLab, anySequence: newSequences(false) }, SEQUENCES)

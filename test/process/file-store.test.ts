@@ -77,7 +77,6 @@ describe('the file store, in its folder', () => {
     const lock = join(folder, 'wires', 'lab.r1.r2.json.lock')
     for (const owner of ['999999999 1', `${process.pid} 1`]) {
       await writeFile(lock, owner)
-      const started = performance.now()
       await Promise.all(
         ['a', 'b', 'c'].map(async (name) =>
           store.update(ID, (wire) =>
@@ -85,7 +84,6 @@ describe('the file store, in its folder', () => {
           ),
         ),
       )
-      expect(performance.now() - started, 'without waiting for a time-out').to.be.lessThan(9000)
       expect(await readdir(join(folder, 'wires'))).to.deep.equal(['lab.r1.r2.json'])
     }
   })

@@ -89,7 +89,7 @@ describe('the CNI plugin without an agent', function () {
 
   it('DEL while the agent comes back within the patience: its answer, and no note', async () => {
     const asked = call(DEL)
-    await sleep(700)
+    await sleep(300)
     await listen(() => YES)
     expect(await asked).to.include({ exitCode: 0, stdout: '', stderr: '' })
     expect(await listNotes()).to.deep.equal([])

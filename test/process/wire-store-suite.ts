@@ -296,12 +296,8 @@ export function describeWireStore(name: string, newPlace: () => Promise<StorePla
       const far = newClaim('pod/h1', { node: n2 ?? '' })
       const seen: string[] = []
       using watching = await mine.watch((changed) => seen.push(toWireKey(changed)), fail)
-      const untilSeen = async (count: number, what: string): Promise<void> => {
-        for (let wait = 0; seen.length < count; wait += 1) {
-          if (wait > 500) expect.fail(`${what} was not seen, only ${seen.length}`)
-          await sleep(10)
-        }
-      }
+      const untilSeen = async (count: number, what: string): Promise<void> =>
+        expectSoon(`${what} is seen`, () => seen.length >= count)
       void watching
       await mine.update(id, (wire) => claimEnd(wire, id, near))
       const own = seen.length

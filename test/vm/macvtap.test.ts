@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
 
 import { toPodLinkName, toTapName } from '../../core/name.ts'
 import { FRAME_ROWS } from '../../core/tester/frames.ts'
@@ -17,12 +17,12 @@ import { newLabKubelet, type LabKubelet } from '../../lab/kubelet.ts'
 import { getBinding, getMapping, readManifest, type Manifest } from '../../lab/manifests.ts'
 import { newLabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { readGuestNic, readPodNic } from '../../lab/guest-network.ts'
 import { newBridgeNetwork, POD_MTU } from '../../lab/pod-network-shapes.ts'
 import { newPodVm, type PodVm } from '../../lab/pod-scene.ts'
 import { newVmPod, type VmPod } from '../../lab/vm-pod.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { leavesNothing } from '../nothing-left.ts'
 
 const IDLE_SECONDS = 3
 /** What a macvtap keeps from whoever is behind it, whatever else it delays. */
@@ -61,15 +61,13 @@ async function readMacvtapVm(
 
 describe('VMs by macvtap', function () {
   this.timeout(180_000)
-  let traces: readonly string[]
   let node: LabNode
   let kubelet: LabKubelet
 
-  before(async () => {
-    traces = await listTraces()
-    node = await newLabNode()
+  leavesNothing(async (made) => {
+    node = made.use(await newLabNode())
     const root = join(node.folder, 'kubelet')
-    kubelet = await newLabKubelet(root)
+    kubelet = made.use(await newLabKubelet(root))
     await node.stopAgent('SIGTERM')
     await node.startAgent([
       '--device-plugins',
@@ -78,11 +76,6 @@ describe('VMs by macvtap', function () {
       kubelet.podResources,
     ])
     await expectSoon('a registration', () => kubelet.devices().length > 0)
-  })
-  after(async () => {
-    await node[Symbol.asyncDispose]()
-    await kubelet[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
   })
 
   const newVm = async (
@@ -187,34 +180,31 @@ async function hearPod({ network, vm }: PodVm): Promise<number> {
 
 describe('a VM by macvtap on a pod network', function () {
   this.timeout(180_000)
+  leavesNothing()
 
   it("takes its pod's place by DHCP, and the pod itself is mute", async () => {
-    const traces = await listTraces()
-    {
-      await using on = await newPodVm(await newBridgeNetwork(), { attach: 'macvtap' })
-      const { network, vm, guest, nic, other } = on
-      const link = await vm.netns.run(['ip', '-d', 'link', 'show', 'dev', 'tap0'])
-      expect(link).to.include('macvtap mode passthru')
-      const pod = await readPodNic(vm.netns, 'eth0')
+    await using on = await newPodVm(await newBridgeNetwork(), { attach: 'macvtap' })
+    const { network, vm, guest, nic, other } = on
+    const link = await vm.netns.run(['ip', '-d', 'link', 'show', 'dev', 'tap0'])
+    expect(link).to.include('macvtap mode passthru')
+    const pod = await readPodNic(vm.netns, 'eth0')
 
-      await guest.run(`ip link set dev ${nic} down`)
-      expect(await hearPod(on), 'what the pod says while its VM says nothing').to.equal(0)
+    await guest.run(`ip link set dev ${nic} down`)
+    expect(await hearPod(on), 'what the pod says while its VM says nothing').to.equal(0)
 
-      await guest.run(`ip link set dev ${nic} up; dhclient -1 ${nic} 2>&1`, { timeoutMs: 30_000 })
-      const own = await readGuestNic(guest, nic)
-      expect(own.mac).to.equal(pod.mac)
-      expect(own.mtu).to.equal(POD_MTU)
-      const [address = ''] = pod.addresses
-      expect(own.addresses).to.include(address)
-      await other.run(['busybox', 'ping', '-c', '2', '-W', '2', address])
-      await guest.run('ping -c 2 -W 2 10.75.0.1')
-      await network.check(vm.sandbox)
+    await guest.run(`ip link set dev ${nic} up; dhclient -1 ${nic} 2>&1`, { timeoutMs: 30_000 })
+    const own = await readGuestNic(guest, nic)
+    expect(own.mac).to.equal(pod.mac)
+    expect(own.mtu).to.equal(POD_MTU)
+    const [address = ''] = pod.addresses
+    expect(own.addresses).to.include(address)
+    await other.run(['busybox', 'ping', '-c', '2', '-W', '2', address])
+    await guest.run('ping -c 2 -W 2 10.75.0.1')
+    await network.check(vm.sandbox)
 
-      await guest.run(`killall dhclient; ip link set dev ${nic} down`)
-      await vm.netns.run(['tc', 'filter', 'del', 'dev', 'eth0', 'egress'])
-      expect(await hearPod(on), 'what it would say').to.be.greaterThan(0)
-    }
-    expect(await listTraces()).to.deep.equal(traces)
+    await guest.run(`killall dhclient; ip link set dev ${nic} down`)
+    await vm.netns.run(['tc', 'filter', 'del', 'dev', 'eth0', 'egress'])
+    expect(await hearPod(on), 'what it would say').to.be.greaterThan(0)
   })
 })
 

@@ -1,9 +1,9 @@
 // NICs of two bindings of ours in one VM, each with its sidecar, around one of KubeVirt's own. Every model, and
 // many NICs, are in test/lab/nics.test.ts.
 import { expect } from 'chai'
-import { after, before, describe, it } from 'mocha'
+import { describe, it } from 'mocha'
+import { leavesNothing } from '../nothing-left.ts'
 
-import { listTraces } from '../../lab/traces.ts'
 import { newBoundVm, type BoundVm } from './bound-vm.ts'
 
 const PLACE = '0000:00:1d.0'
@@ -12,21 +12,17 @@ const OTHER = { name: 'l2wire-macvtap' }
 
 describe('a VM with NICs of two bindings', function () {
   this.timeout(120_000)
-  let traces: readonly string[]
   let vm: BoundVm
 
-  before(async () => {
-    traces = await listTraces()
-    vm = await newBoundVm([
-      { name: 'intel', binding: ONE, model: 'e1000e' },
-      { name: 'mgmt', masquerade: {} },
-      { name: 'placed', binding: OTHER, pciAddress: PLACE, bootOrder: 2, acpiIndex: 7 },
-      { name: 'down', binding: ONE, state: 'down' },
-    ])
-  })
-  after(async () => {
-    await vm[Symbol.asyncDispose]()
-    expect(await listTraces()).to.deep.equal(traces)
+  leavesNothing(async (made) => {
+    vm = made.use(
+      await newBoundVm([
+        { name: 'intel', binding: ONE, model: 'e1000e' },
+        { name: 'mgmt', masquerade: {} },
+        { name: 'placed', binding: OTHER, pciAddress: PLACE, bootOrder: 2, acpiIndex: 7 },
+        { name: 'down', binding: ONE, state: 'down' },
+      ]),
+    )
   })
 
   it('has them in the order of its manifest', () => {

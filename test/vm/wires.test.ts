@@ -19,8 +19,8 @@ import {
 import type { Manifest } from '../../lab/manifests.ts'
 import { newLabNetns } from '../../lab/netns.ts'
 import { newLabNode } from '../../lab/node.ts'
-import { listTraces } from '../../lab/traces.ts'
 import { newVmPod } from '../../lab/vm-pod.ts'
+import { leavesNothing } from '../nothing-left.ts'
 
 const IDLE_SECONDS = 3
 /** What any Ethernet carries, a bridge too, and what a bridge of 1500 bytes has room for. */
@@ -40,14 +40,8 @@ async function expectTransparent(cable: Ends, rows: readonly FrameRow[]): Promis
 
 describe('VMs on wires', function () {
   this.timeout(120_000)
-  let traces: readonly string[]
 
-  before(async () => {
-    traces = await listTraces()
-  })
-  after(async () => {
-    expect(await listTraces()).to.deep.equal(traces)
-  })
+  leavesNothing()
 
   describe('as in the demo', () => {
     let scene: Scene
