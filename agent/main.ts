@@ -37,12 +37,21 @@ import { prepareTap } from './mend-tap.ts'
 import { newAttachmentState } from './state.ts'
 import { newSweeping } from './sweeping.ts'
 
+/** Less than the kubelet's patience (deploy/base). What is left the next agent takes up, as after a crash. */
+const END_MS = 20_000
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const
+
+// The first process of a container hears no signal but those that it handles.
+const leave = (): void => process.exit()
+
 async function main(): Promise<void> {
   const options = decodeOptions(process.argv.slice(2))
   if (options === 'help') {
     process.stdout.write(USAGE)
     return
   }
+  // Before it serves there is nothing to finish.
+  for (const signal of SIGNALS) process.once(signal, leave)
   const destination = pino.destination({ fd: 2, sync: true })
   // A full disk behind stderr must not take the node's wires' agent down.
   destination.on('error', () => undefined)
@@ -126,9 +135,13 @@ async function main(): Promise<void> {
       .then(async () => node.leaseServers[Symbol.asyncDispose]())
       .then(removeSocket)
       .then(lock.release)
+    // A request, or a look, may wait for what gives no answer.
+    setTimeout(() => {
+      log.warn({ waitedMs: END_MS }, 'what is under way takes too long, the next agent takes it up')
+      process.exit()
+    }, END_MS).unref()
   }
-  process.once('SIGTERM', stop)
-  process.once('SIGINT', stop)
+  for (const signal of SIGNALS) process.off(signal, leave).once(signal, stop)
 }
 
 // gRPC takes memory and time to load: only where a kubelet asks for it.
