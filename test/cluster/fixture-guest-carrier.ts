@@ -169,7 +169,8 @@ export function useGuests(): Guests {
   const expectCondition = async (status: string, reason: string, word = ''): Promise<void> =>
     expectSoon(`CarrierShown is ${status}, ${reason}`, async () => {
       const wire = await api.getObject('wire', 'r1-h1', namespace)
-      const { conditions } = getMapping(wire, 'status')
+      // A claim is written first, what is so follows.
+      const { conditions = [] } = (wire['status'] ?? {}) as Manifest
       const found = (conditions as readonly Manifest[]).find(({ type }) => type === 'CarrierShown')
       return (
         found?.['status'] === status &&
