@@ -11,8 +11,12 @@ set -eu
 umount --recursive --lazy /run/netns 2>/dev/null || true
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/netns /run/lock
-# A sysfs shows the devices of the namespace that it was mounted in.
+# A sysfs shows the devices of the namespace that it was mounted in. Container runtimes want cgroups in it.
+mkdir /run/cgroup
+mount --rbind /sys/fs/cgroup /run/cgroup
 mount -t sysfs sysfs /sys
+mount --move /run/cgroup /sys/fs/cgroup
+rmdir /run/cgroup
 ip link set dev lo up
 # No exec: this shell is process 1 in here and waits for orphans, which mocha would not.
 "$@"

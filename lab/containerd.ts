@@ -69,8 +69,14 @@ export async function newLabContainerd(conflist: Manifest): Promise<LabContainer
       // Not detached: who waits for the container is who unplugs it, in containerd 1.6.
       const options = ['--rm', '--null-io', '--cni', '--rootfs']
       const container = startDaemon(toCtr(['run', ...options, rootfs, name, '/bin/sleep', '1d']))
-      containers.set(name, container)
-      return waitForNetns(container, name, ctr)
+      try {
+        const netns = await waitForNetns(container, name, ctr)
+        containers.set(name, container)
+        return netns
+      } catch (error) {
+        await container.end('SIGKILL')
+        throw error
+      }
     },
     exec: async (name, argv) => ctr(['task', 'exec', '--exec-id', 'x', name, ...argv]),
     remove,
