@@ -12,7 +12,6 @@ test: setup-test build ## types, lint, core, processes, kernel, random sequences
 	@npm run --silent ok && echo 'All suites passed.'
 
 test-cluster: setup-cluster build ## with a real API server and the real Multus, which it builds once
-	@node test/cluster/build.ts
 	@npm run --silent test:cluster
 
 test-examples: setup-test build ## every example on this machine, and with a cable out; the lab they run on

@@ -1,7 +1,7 @@
 // Runs test files apart from each other and several at a time. Each gets namespaces and a folder for
 // temporary files of its own, so that suites which look at the machine before and after do not see each
 // other.
-// Usage: node lab/run-apart.ts [--jobs N] [--timeout MS] [--grep TEXT] PATTERN [FILE...]
+// Usage: node lab/run-apart.ts [--per-cpu N | --jobs N] [--timeout MS] [--grep TEXT] PATTERN [FILE...]
 import { spawn, type ChildProcess } from 'node:child_process'
 import { globSync } from 'node:fs'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
@@ -25,10 +25,26 @@ const LONG: readonly string[] = [
   'test/process/sidecar.test.ts',
   'test/process/uninstall.test.ts',
   'test/kernel/release.test.ts',
+  'test/lab/nics.test.ts',
+  'test/examples/running.test.ts',
+  'test/lab/pod-network.test.ts',
+  'test/lab/pod-network-minute.test.ts',
+  'test/lab/queues.test.ts',
+  'test/lab/launcher.test.ts',
+  'test/examples/class.test.ts',
+  'test/cluster/model.test.ts',
+  'test/cluster/doctor.test.ts',
+  'test/cluster/agent.test.ts',
+  'test/cluster/kubevirt-patches.test.ts',
+  'test/cluster/launcher.test.ts',
+  'test/cluster/kubernetes-store-faults.test.ts',
+  'test/cluster/guest-carrier.test.ts',
 ]
 
-/** The longest takes a quarter of this on a machine that has much else to do. */
-const FILE_MS = 8 * 60_000
+/** Each test has a limit of its own, and says so; a file that says nothing for longer than any hangs. */
+const SILENT_MS = 12 * 60_000
+/** What a file takes at most: one with four guests, each with its libvirt and its node. */
+const FILE_BYTES = 1.5 * 1024 ** 3
 
 interface Result {
   readonly file: string
@@ -38,8 +54,9 @@ interface Result {
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    // Most tests wait more than they compute.
-    jobs: { type: 'string', default: String(2 * availableParallelism()) },
+    // Most tests wait more than they compute; emulated guests compute.
+    'per-cpu': { type: 'string', default: '2' },
+    jobs: { type: 'string' },
     timeout: { type: 'string' },
     grep: { type: 'string', short: 'g' },
   },
@@ -53,6 +70,12 @@ function listFiles(): readonly string[] {
   const files = named.length > 0 ? named : globSync(pattern, { cwd: ROOT })
   if (files.length === 0) throw new Error(`No test file is like "${pattern}"`)
   return files.toSorted((a, b) => toRank(a) - toRank(b) || a.localeCompare(b))
+}
+
+function countJobs(): number {
+  if (values.jobs !== undefined) return Number(values.jobs)
+  const byMemory = Math.floor(process.availableMemory() / FILE_BYTES)
+  return Math.max(1, Math.min(Number(values['per-cpu']) * availableParallelism(), byMemory))
 }
 
 function toRank(file: string): number {
@@ -93,10 +116,13 @@ async function runMocha(
   })
   running.add(child)
   // One that hangs is to be told by name, and by what it said so far.
-  const late = setTimeout(() => child.kill('SIGKILL'), FILE_MS)
+  const late = setTimeout(() => child.kill('SIGKILL'), SILENT_MS)
   let output = ''
   for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text: string) => (output += text))
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text
+      late.refresh()
+    })
   return new Promise((resolve, reject) => {
     child.on('error', reject)
     child.on('close', (exitCode, signal) => {
@@ -105,7 +131,7 @@ async function runMocha(
       const end =
         signal === null
           ? ''
-          : `\nThis file was ended by ${signal}: it takes too long, or was interrupted.\n`
+          : `\nThis file was ended by ${signal}: it says nothing any more, or was interrupted.\n`
       resolve({ exitCode, output: output + end })
     })
   })
@@ -126,7 +152,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
     for (const child of running) child.kill('SIGKILL')
   })
 
-await Promise.all(Array.from({ length: Number(values.jobs) }, work))
+await Promise.all(Array.from({ length: countJobs() }, work))
 const failed = results.filter(({ passed }) => !passed).map(({ file }) => file)
 if (failed.length > 0) {
   console.log(`${failed.length} of ${results.length} files failed: ${failed.join(' ')}`)

@@ -1,4 +1,4 @@
-// One API server for all suites of a run: started when the first asks, gone when the last is done.
+// One API server for all suites of a file: started when the first asks, gone when the last is done.
 import { after } from 'mocha'
 
 import { newLabApiServer, type LabApiServer } from '../../lab/api-server.ts'
