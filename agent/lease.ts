@@ -39,7 +39,7 @@ export async function readLease(
   if (untold.length > 0)
     node.log.warn(
       { ...facts, untold },
-      "there is no room for these in what a VM's DHCP server says",
+      "there is no room, or no word, for these in what a VM's DHCP server says",
     )
   const gateway = lease?.ipv6 === undefined ? undefined : getDefaultHop(lease, 6)
   if (lease === undefined || gateway === undefined) return lease

@@ -1,6 +1,7 @@
 // How much of a lease there is room for: an option of DHCPv4 ends at 255 bytes, and a line of dnsmasq's
 // configuration at 1,024 characters; it does not start with more. Pure.
 import type { NicRoute } from './addressing.ts'
+import { isSayable } from './dhcp-options.ts'
 import { getFamily, parseCidr, type Family } from './ip.ts'
 import { getDefaultHop, type Lease } from './lease.ts'
 
@@ -41,12 +42,16 @@ export function listUntold(lease: Lease): readonly string[] {
     ...(lease.ipv4 === undefined ? [] : [4 as const]),
     ...(lease.ipv6 === undefined ? [] : [6 as const]),
   ]
-  return families.flatMap((family) => {
+  const cut = families.flatMap((family) => {
     const { routes, nameservers, searches } = listEntries(lease, family)
     return [routes, nameservers, searches].flatMap((entries) =>
       entries.slice(fit(entries, family).length).map(({ text }) => `${text} (IPv${family})`),
     )
   })
+  const unsaid = (lease.dhcpOptions ?? []).filter(
+    (option) => lease.ipv4 === undefined || !isSayable(option),
+  )
+  return [...cut, ...unsaid.map(({ code }) => `option ${code} (IPv4)`)]
 }
 
 function listEntries(lease: Lease, family: Family): Record<keyof ToldLists, readonly Entry[]> {

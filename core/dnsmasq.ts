@@ -1,5 +1,6 @@
 // A lease in the words of dnsmasq's configuration. One VM, one server: nothing is given to anybody else,
 // and no lease ends, so that an agent that is away costs no VM its address.
+import { renderDhcpOptions } from './dhcp-options.ts'
 import { fitLists } from './dhcp-room.ts'
 import { parseCidr, toNetwork, type Cidr } from './ip.ts'
 import { getDefaultHop, type Lease } from './lease.ts'
@@ -46,7 +47,7 @@ function renderIpv4(server: string, ipv4: string, lease: Lease): readonly string
   const network = toNetwork(cidr).address
   const { routes, nameservers, searches } = fitLists(lease, 4)
   const router = getDefaultHop(lease, 4)
-  const { hostname } = lease
+  const { hostname, dhcpOptions = [] } = lease
   return [
     `dhcp-range=${network},static,${toMask(cidr)},infinite`,
     // The server has no address in that network.
@@ -59,6 +60,7 @@ function renderIpv4(server: string, ipv4: string, lease: Lease): readonly string
     ...renderOption('option:domain-search', searches),
     // For clients that know no list.
     ...renderOption('option:domain-name', searches.slice(0, 1)),
+    ...renderDhcpOptions(dhcpOptions),
     // By its number it may be any name, also one that is a word of dnsmasq's.
     ...renderOption('12', hostname === undefined ? [] : [hostname]),
     ...renderOption('option:dns-server', nameservers),

@@ -1,5 +1,6 @@
 // What a launcher pod and its VM want of one NIC, as values. KubeVirt's fields as of v1.9.0.
 import type { BindConfig } from './cni/bind-config.ts'
+import { decodeDhcpOptions, type DhcpOption } from './dhcp-options.ts'
 import type { PodRef } from './cni/env.ts'
 import { decodeMac } from './domain/address.ts'
 import type { Field } from './domain/field.ts'
@@ -16,6 +17,8 @@ export interface NicWish {
   readonly dns: PodDns
   /** What the VMI asks for, else what the NIC runs with elsewhere; undefined takes the pod link's. */
   readonly mac: string | undefined
+  /** Further options that DHCP is to say. */
+  readonly dhcpOptions?: readonly DhcpOption[]
   /** Whether it is the pod's own network; undefined where nobody knows its VMI. */
   readonly isPrimary?: boolean
   /** QEMU will open several queues. */
@@ -55,6 +58,7 @@ export function toNicWish(
           // A VM on its way from another pod brings the MAC of that pod's link.
           mac: decodeNicMac(nic) ?? running?.mac,
           isMultiQueue: wantsQueues(vmi, nic, config, running),
+          ...(isAbsent(at(nic, 'dhcpOptions')) ? {} : { dhcpOptions: decodeDhcpOptions(nic) }),
           ...(wantsNetworkData(launcher?.vmi) ? { wantsNetworkData: true } : {}),
         }),
   }

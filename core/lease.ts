@@ -1,6 +1,7 @@
 // What a VM is told about the pod link whose place it takes: DHCP's and a router advertisement's words,
 // as data. Values are in the kernel's spelling.
 import type { NicRoute, ObservedAddressing } from './addressing.ts'
+import type { DhcpOption } from './dhcp-options.ts'
 import {
   contains,
   getBits,
@@ -29,6 +30,8 @@ export interface Lease {
   readonly router?: Router
   readonly nameservers: readonly string[]
   readonly searches: readonly string[]
+  /** Those that its VMI asks for, of DHCPv4. */
+  readonly dhcpOptions?: readonly DhcpOption[]
 }
 
 export interface Router {
@@ -81,6 +84,7 @@ export function toLease({ addressing, mac, mtuBytes, wish }: LeaseFacts): LeaseF
       routes: [...toRoutes(routes, ipv4, 4), ...toRoutes(routes, ipv6, 6)],
       nameservers: wish.dns.nameservers,
       searches: wish.dns.searches,
+      ...(wish.dhcpOptions === undefined ? {} : { dhcpOptions: wish.dhcpOptions }),
     },
   }
 }

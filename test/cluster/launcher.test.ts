@@ -172,8 +172,17 @@ describe('the launcher of a VM, as an agent sees it', function () {
     expect((await call('DEL', netns)).exitCode).to.equal(0)
   })
 
-  it('tells the VM the name and the resolvers of its pod, under the MAC that the VMI asks for', async () => {
-    const nic = { name: NETWORK, binding: { name: 'l2wire' }, macAddress: '02-AB-00-00-00-01' }
+  it('tells the VM the name and the resolvers of its pod, under the MAC and with the DHCP options that the VMI asks for', async () => {
+    const nic = {
+      name: NETWORK,
+      binding: { name: 'l2wire' },
+      macAddress: '02-AB-00-00-00-01',
+      dhcpOptions: {
+        bootFileName: 'pxe/router.0',
+        ntpServers: ['192.0.2.123'],
+        privateOptions: [{ option: 240, value: 'lab' }],
+      },
+    }
     const uid = await newVmi({ devices: { interfaces: [nic] } })
     const dnsConfig = { nameservers: ['192.0.2.53'], searches: ['lan.example'] }
     await newLauncher(uid, api, { subdomain: 'routers', dnsConfig })
@@ -195,6 +204,11 @@ describe('the launcher of a VM, as an agent sees it', function () {
         'svc.cluster.local',
         'cluster.local',
         'lan.example',
+      ],
+      dhcpOptions: [
+        { code: 67, text: 'pxe/router.0' },
+        { code: 42, addresses: ['192.0.2.123'] },
+        { code: 240, text: 'lab' },
       ],
     })
     expect((await call('DEL', netns)).exitCode).to.equal(0)

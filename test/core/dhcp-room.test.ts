@@ -61,6 +61,16 @@ describe('fitLists()', () => {
 })
 
 describe('listUntold()', () => {
+  it('names options that there are no words for, or no DHCPv4', () => {
+    const dhcpOptions = [
+      { code: 66, text: 'tftp' },
+      { code: 67, text: 'two\nlines' },
+    ]
+    expect(listUntold({ ...BARE, dhcpOptions })).to.deep.equal(['option 67 (IPv4)'])
+    const { ipv4: _, ...lease } = BARE
+    expect(listUntold({ ...lease, dhcpOptions })).to.have.length(2)
+  })
+
   it('names what has no room, by family', () => {
     const searches = newDomains(16)
     const untold = listUntold({ ...BARE, ipv6: 'fd00::2/64', searches })

@@ -140,6 +140,14 @@ describe('toNicWish() of a launcher', () => {
       expect(wish({ spec: { networks } }).isPrimary).to.equal(want)
     })
 
+  it('asks for the DHCP options that the VMI asks for', () => {
+    const dhcpOptions = { tftpServerName: '192.0.2.66' }
+    expect(wish(newVmi({ nic: { dhcpOptions } })).dhcpOptions).to.deep.equal([
+      { code: 66, text: '192.0.2.66' },
+    ])
+    expect(wish(newVmi({}))).to.not.have.property('dhcpOptions')
+  })
+
   it('names a MAC that is none', () => {
     const vmi = newVmi({ nic: { macAddress: 'zz' } })
     expect(() => wish(vmi)).to.throw(

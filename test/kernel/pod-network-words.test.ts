@@ -1,11 +1,14 @@
 // What a VM's DHCP server is made to say: more than fits, of networks of two addresses, and host names
 // that are words of its own.
+import { readFile } from 'node:fs/promises'
+
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
 import { newLabNode, type LabNode } from '../../lab/node.ts'
+import { writeJsonFile } from '../../store/json-file.ts'
 import { leavesNothing } from '../nothing-left.ts'
-import { newPodNetwork } from './fixture-pod-network.ts'
+import { CONTAINER, newPodNetwork } from './fixture-pod-network.ts'
 
 const DNS = { nameservers: ['10.96.0.10', '10.96.0.11', '10.96.0.12'] }
 const SEARCH = Array.from({ length: 25 }, (_, at) => `zone-${at}.department.corp.example.com`)
@@ -69,6 +72,40 @@ describe("what a VM's DHCP server says", function () {
       router: '198.51.100.3',
     })
     expect(told.has('broadcast')).to.equal(false)
+  })
+
+  it('is the options that its VMI asks for, letter by letter, and none that would break it', async () => {
+    const texts = [String.raw`say "no", \n\t`, '1', '10.0.0.1,10.0.0.2', '# é']
+    const privateOptions = texts.map((text, at) => ({ code: 224 + at, text }))
+    const dhcpOptions = [
+      { code: 66, text: 'tftp.example' },
+      { code: 67, text: 'pxe/router.0' },
+      { code: 42, addresses: ['192.0.2.1', '192.0.2.2'] },
+      ...privateOptions,
+      // There is no room for it in an answer to this client.
+      { code: 248, text: 'x'.repeat(255) },
+      { code: 250, text: 'two\nlines' },
+      { code: 251, text: 'y'.repeat(256) },
+    ]
+    await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4] })
+    await network.add()
+    // As an ADD writes it that has found them in a VMI; test/cluster/launcher.test.ts has one.
+    await node.stopAgent('SIGTERM')
+    const file = `${node.stateDir}/attachments/${CONTAINER}@net1.json`
+    const document = JSON.parse(await readFile(file, 'utf8')) as { readonly lease: object }
+    await writeJsonFile(file, { ...document, lease: { ...document.lease, dhcpOptions } })
+    await node.startAgent()
+    await using _ = await network.open()
+    const told = await network.askIpv4()
+    expect(Object.fromEntries(told)).to.include({
+      ip: network.addresses[0]?.split('/')[0],
+      sname: 'tftp.example',
+      boot_file: 'pxe/router.0',
+      ntpsrv: '192.0.2.1 192.0.2.2',
+    })
+    for (const { code, text } of privateOptions)
+      expect(told.get(`opt${code}`), text).to.equal(Buffer.from(text).toString('hex'))
+    for (const code of [250, 251]) expect(told.has(`opt${code}`)).to.equal(false)
   })
 
   for (const podName of ['ignore', '3600', '1h'])
