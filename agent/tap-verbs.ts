@@ -5,12 +5,12 @@ import type { BindConfig } from '../core/cni/bind-config.ts'
 import type { CniArgs } from '../core/cni/env.ts'
 import { NETWORK_DATA_MARK } from '../core/domain/network-data-vmi.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
-import { toToldMtu } from '../core/lease.ts'
+import { findLostAddress, toToldMtu } from '../core/lease.ts'
 import { isMacvtap } from '../core/plan-macvtap.ts'
 import { listTargets, planUntap } from '../core/plan-tap.ts'
 import { findPodLink, getPodLink, type PodLink, type VmiNetwork } from '../core/pod-link.ts'
 import type { Step } from '../core/step.ts'
-import { listDefaultDevices, observeAddressing } from '../kernel/addresses.ts'
+import { listAddresses, listDefaultDevices, observeAddressing } from '../kernel/addresses.ts'
 import { applyRemoval, applySteps } from '../kernel/apply.ts'
 import { listPodLinks, readMuteFault, readRedirects } from '../kernel/links.ts'
 import { isSameNetns, openNetns } from '../kernel/netns.ts'
@@ -112,9 +112,20 @@ export async function checkTap(node: Node, attachment: TapAttachment): Promise<v
   const what =
     fault ??
     (isMuted ? await readMuteFault(node.run, netns.path, podLink, tap) : undefined) ??
-    (isServed ? undefined : 'its DHCP server does not run, expected it to')
+    (isServed ? undefined : 'its DHCP server does not run, expected it to') ??
+    (await findLeaseFault(node, attachment))
   if (what === undefined) return
   throw new CniError(CNI_CODE.CHECK_FAILED, `Cannot confirm "${tap}" in "${netns.path}": ${what}`)
+}
+
+// Whom somebody gave other addresses cannot be told: its guest asks when it likes. It needs a new pod.
+async function findLeaseFault(
+  node: Node,
+  { lease, netns, podLink }: TapAttachment,
+): Promise<string | undefined> {
+  if (lease === undefined) return undefined
+  const fault = findLostAddress(lease, await listAddresses(node.run, netns.path, podLink))
+  return fault === undefined ? undefined : `of "${podLink}" ${fault}`
 }
 
 async function findTapFault(node: Node, attachment: TapAttachment): Promise<string | undefined> {

@@ -102,6 +102,21 @@ export function toToldMtu(linkMtuBytes: number, addressing: ObservedAddressing):
   return Math.min(linkMtuBytes, ...defaults.flatMap(({ mtu }) => mtu ?? []))
 }
 
+/** In words, an address that a VM was told and its pod link, which has these, has no more. */
+export function findLostAddress(lease: Lease, addresses: readonly string[]): string | undefined {
+  const there = addresses.map(toAddress)
+  const lost = [lease.ipv4, lease.ipv6]
+    .flatMap((address) => (address === undefined ? [] : toAddress(address)))
+    .find((address) => !there.includes(address))
+  return lost === undefined
+    ? undefined
+    : `its addresses are "${addresses.join(', ')}", expected ${lost} among them, which the VM was told`
+}
+
+function toAddress(cidr: string): string {
+  return cidr.split('/')[0] ?? cidr
+}
+
 /** The next hop of a family's default route. */
 export function getDefaultHop(lease: Lease, family: Family): string | undefined {
   return lease.routes.find(({ dst }) => dst === DEFAULT[family])?.gw

@@ -30,6 +30,16 @@ export async function observeAddressing(
   }
 }
 
+/** "10.0.0.2/24". Throws CommandError when the namespace cannot be entered, or has no such interface. */
+export async function listAddresses(
+  run: Run,
+  netnsPath: string,
+  dev: string,
+): Promise<readonly string[]> {
+  const ip = ['nsenter', `--net=${netnsPath}`, 'ip', '-j', 'address', 'show', 'dev', dev]
+  return parseAddresses(await run(ip))
+}
+
 /** The devices that default routes of a namespace lead out through. Throws CommandError. */
 export async function listDefaultDevices(run: Run, netnsPath: string): Promise<readonly string[]> {
   const show = async (family: string): Promise<string> =>

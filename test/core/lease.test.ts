@@ -3,7 +3,13 @@ import { describe, it } from 'mocha'
 
 import type { NicRoute } from '../../core/addressing.ts'
 import type { NicWish } from '../../core/launcher.ts'
-import { getDefaultHop, toLease, toToldMtu, type LeaseFinding } from '../../core/lease.ts'
+import {
+  findLostAddress,
+  getDefaultHop,
+  toLease,
+  toToldMtu,
+  type LeaseFinding,
+} from '../../core/lease.ts'
 import { NO_DNS } from '../../core/resolv-conf.ts'
 
 const WISH: NicWish = { hostname: 'r1', dns: NO_DNS, mac: undefined, isMultiQueue: false }
@@ -168,5 +174,21 @@ describe('toToldMtu()', () => {
   ] as const)
     it(name, () => {
       expect(toToldMtu(1450, { addresses: [], learnt: [], routes })).to.equal(want)
+    })
+})
+
+describe('findLostAddress()', () => {
+  const { lease } = find(['10.0.0.2/24', 'fd00::2/64'])
+  if (lease === undefined) throw new Error('no lease')
+  for (const [name, addresses, want] of [
+    ['nothing where all are there, whatever else is', ['10.0.0.2/16', '10.0.0.9/24', 'fd00::2/64']],
+    ['one that another took the place of', ['10.0.0.3/24', 'fd00::2/64'], '10.0.0.2'],
+    ['one of IPv6', ['10.0.0.2/24', 'fe80::2/64'], 'fd00::2'],
+    ['one of a link that has none', [], '10.0.0.2'],
+  ] as const)
+    it(`names ${name}`, () => {
+      const fault = findLostAddress(lease, addresses)
+      if (want === undefined) expect(fault).to.equal(undefined)
+      else expect(fault).to.include(`expected ${want} among them`)
     })
 })

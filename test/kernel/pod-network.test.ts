@@ -156,6 +156,20 @@ describe('a VM on a pod network', function () {
     }
   })
 
+  it('keeps what it was told where its link is given another address, and CHECK says so', async () => {
+    await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4] })
+    await network.add()
+    const [address = ''] = network.addresses
+    await network.pod.run(['ip', 'address', 'add', '203.0.113.77/24', 'dev', 'eth0'])
+    expect((await network.bind('CHECK')).exitCode, 'one more').to.equal(0)
+    await network.pod.run(['ip', 'address', 'del', address, 'dev', 'eth0'])
+    const { output } = await network.bind('CHECK')
+    expect(output).to.include({ code: 105 })
+    expect(output?.['msg']).to.match(/of "eth0" its addresses are "203\.0\.113\.77\/24/)
+    await using _ = await network.open()
+    expect((await network.askIpv4()).get('ip')).to.equal(address.split('/')[0])
+  })
+
   it('is told routes through a gateway that no network of the link has, as Calico gives them', async () => {
     await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4, 6] })
     const gateway6 = 'fe80::ecee:eeff:feee:eeee'
