@@ -23,6 +23,7 @@ import {
   type DeviceServer,
   type DeviceSpec,
 } from '../proto/device-plugin.ts'
+import { withDevice } from './macvtap.ts'
 import type { Node } from './node.ts'
 
 /** Below the kubelet's folder, beside other plugins'. */
@@ -34,6 +35,8 @@ const SETTLE_MS = 100
 /** How soon a registration that failed is tried again, and how late at most. */
 const AGAIN_FIRST_MS = 1_000
 const AGAIN_MOST_MS = 15_000
+/** A kubelet that took a registration watches the list at once. */
+const WATCH_MS = 2_000
 /** A look without an event: a folder that is not there yet tells of none. */
 const LOOK_MS = 10_000
 
@@ -45,6 +48,7 @@ export function startDevicePlugin(node: Node, folder: string): Disposable {
   let server: DeviceServer | undefined
   let served: string | undefined
   let registered: string | undefined
+  let registeredAt = 0
   let watcher: FSWatcher | undefined
   let watched: number | undefined
   let timer: NodeJS.Timeout | undefined
@@ -83,16 +87,17 @@ export function startDevicePlugin(node: Node, folder: string): Disposable {
       soon(AGAIN_FIRST_MS)
     },
   }
-  const bring = async (): Promise<void> => {
+  /** Returns how soon to look again. */
+  const bring = async (): Promise<number> => {
     // Two agents of one node would drive each other out for ever.
-    if (!node.standing.isOurs()) return
+    if (!node.standing.isOurs()) return LOOK_MS
     const isFolder = (await readFileIdentity(folder)) !== undefined
     if (isFolder) await watchFolder()
     const kubelet = await readFileIdentity(kubeletSocket)
     if (kubelet === undefined) {
       registered = undefined
       say('waiting for a kubelet')
-      return
+      return LOOK_MS
     }
     if (server === undefined || (await readFileIdentity(ownSocket)) !== served) {
       // The old one first: closing a socket removes whatever file has its path.
@@ -101,11 +106,22 @@ export function startDevicePlugin(node: Node, folder: string): Disposable {
       served = await readFileIdentity(ownSocket)
       registered = undefined
     }
-    if (registered === kubelet) return
+    if (registered === kubelet) {
+      if (server.isWatched()) return LOOK_MS
+      if (performance.now() - registeredAt < WATCH_MS) return WATCH_MS
+      // A kubelet that loses our earlier connection just now closes the new one with it, unwatched (its
+      // runClient, pkg/kubelet/cm/devicemanager/plugin/v1beta1/handler.go): nothing would ever tell us.
+      registered = undefined
+      throw new Error(
+        'The kubelet took the registration and does not watch the list, expected it to',
+      )
+    }
     await registerPlugin(kubeletSocket, { endpoint: ENDPOINT, resourceName: MACVTAP_RESOURCE })
     registered = kubelet
+    registeredAt = performance.now()
     said = ''
     say('registered with the kubelet')
+    return WATCH_MS
   }
   const look = async (): Promise<void> => {
     if (isLooking) {
@@ -114,9 +130,9 @@ export function startDevicePlugin(node: Node, folder: string): Disposable {
     }
     isLooking = true
     try {
-      await bring()
-      againMs = AGAIN_FIRST_MS
-      soon(LOOK_MS)
+      const nextMs = await bring()
+      if (nextMs === LOOK_MS) againMs = AGAIN_FIRST_MS
+      soon(nextMs)
     } catch (error) {
       log.warn({ err: error, againMs }, 'cannot register with the kubelet yet')
       soon(againMs)
@@ -152,7 +168,7 @@ function newDeviceAnswers(node: Node): Omit<DeviceAnswers, 'onUnwatched'> {
     const path = join(folder, file)
     // Until its link is made, and if none ever is, the container gets a device that does nothing: without a
     // file it would not start, and with an old one it would get another pod's.
-    await makeCharDevice(node.run, path, NULL_DEVICE, QEMU_ID)
+    await withDevice(node, path, async () => makeCharDevice(node.run, path, NULL_DEVICE, QEMU_ID))
     return { container_path: `/dev/${file}`, host_path: path, permissions: 'rw' }
   }
   return {

@@ -158,17 +158,28 @@ export async function makeMacvtap(
   await applySteps(node.run, node.classifier, choose(planMacvtap(attachment, facts)))
 }
 
+/** Runs where nobody else changes the file: a kubelet gives a number on while its last sandbox still goes. */
+export async function withDevice<T>(
+  node: Node,
+  path: string,
+  action: () => Promise<T>,
+): Promise<T> {
+  return node.queue(`device ${path}`, action)
+}
+
 async function showDevice(
   node: Node,
   attachment: MacvtapAttachment,
   number: DeviceNumber,
 ): Promise<void> {
   const path = toPath(node, attachment)
-  // A newer sandbox has the number now, or will have: this one's container has its own copy, or is gone.
-  if (attachment.phase !== 'adding' && (isShared(node, attachment) || (await isHandedOut(path))))
-    return
   try {
-    await makeCharDevice(node.run, path, number, QEMU_ID)
+    await withDevice(node, path, async () => {
+      // A newer sandbox has the number now, or will have: this one's container has its own copy, or is gone.
+      const isAdding = attachment.phase === 'adding'
+      if (!isAdding && (isShared(node, attachment) || (await isHandedOut(path)))) return
+      await makeCharDevice(node.run, path, number, QEMU_ID)
+    })
   } catch (cause) {
     throw new CniError(
       CNI_CODE.IO_FAILURE,
@@ -189,9 +200,11 @@ export async function unmakeMacvtap(node: Node, attachment: MacvtapAttachment): 
 export async function hideDevice(node: Node, attachment: MacvtapAttachment): Promise<void> {
   if (isShared(node, attachment)) return
   const path = toPath(node, attachment)
-  const number = await readCharDevice(path)
-  if (number === undefined || number === 'other' || isNull(number)) return
-  await rm(path, { force: true })
+  await withDevice(node, path, async () => {
+    const number = await readCharDevice(path)
+    if (number === undefined || number === 'other' || isNull(number)) return
+    await rm(path, { force: true })
+  })
 }
 
 /** Whether a kubelet has given the number away, and no ADD has come for it since. */

@@ -98,9 +98,13 @@ export function pickOfPod(
   used: ReadonlySet<number>,
   count: number,
 ): number {
-  const given = devices
-    .filter(({ resourceName }) => resourceName === MACVTAP_RESOURCE)
-    .flatMap(({ deviceIds }) => deviceIds)
+  // What an init container was given a later container may be given again.
+  const ids = new Set(
+    devices
+      .filter(({ resourceName }) => resourceName === MACVTAP_RESOURCE)
+      .flatMap(({ deviceIds }) => deviceIds),
+  )
+  const given = [...ids]
     .map((id) => decodeMacvtapId(id, 'pod-resources', count))
     .toSorted((a, b) => a - b)
   const index = given.find((one) => !used.has(one))

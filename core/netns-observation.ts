@@ -30,7 +30,7 @@ export interface NetnsObservation {
   readonly filters: ReadonlyMap<string, readonly Filter[]>
   /** By device, "10.0.0.2/24". */
   readonly addresses: ReadonlyMap<string, readonly string[]>
-  /** Those that stay, by device, address and MAC. */
+  /** By device, address and MAC. Whoever answers a client may have set one anew, which stays as the first did. */
   readonly neighbours: ReadonlySet<string>
   /** The addresses that the server's device takes frames for, and no others; undefined: those to any. */
   readonly heard: readonly string[] | undefined
@@ -47,7 +47,7 @@ export function toNeighbourKey(dev: string, address: string, mac: string): strin
 }
 
 /** Lines for `ip -batch`, and how many answers it gives to them. */
-export const IP_QUERIES = 'link show\naddress show\nneigh show nud permanent\n'
+export const IP_QUERIES = 'link show\naddress show\nneigh show\n'
 
 /** Before what each tool says; no JSON begins so. */
 export const SECTIONS = ['#ip', '#tc', '#missing', '#nft', '#sysctl'] as const

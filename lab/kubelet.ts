@@ -1,7 +1,8 @@
 // Plays the kubelet towards device plugins, over gRPC on real sockets in a folder of its own: it takes
 // registrations, watches the plugin's list, has devices allocated, and tells who has which. It starts as
-// the kubelet does, by wiping the folder.
-import { mkdir, readdir, rm } from 'node:fs/promises'
+// the kubelet does, by removing all sockets of the folder, and asks a plugin for its options before it says
+// yes to its registration (pkg/kubelet/cm/devicemanager).
+import { lstat, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import {
@@ -62,6 +63,8 @@ export interface LabKubelet extends AsyncDisposable {
   /** Refuses registrations from now on, or no longer. */
   readonly refuse: (isRefusing: boolean) => void
   readonly refused: () => number
+  /** Takes the next registrations, and watches none of them. */
+  readonly ignore: (registrations: number) => void
   /** What its checkpoint remembers: a kubelet that starts anew is given it. */
   readonly pods: Map<string, PodEntry>
 }
@@ -83,7 +86,8 @@ export async function newLabKubelet(
   const podResources = join(root, 'pod-resources', 'kubelet.sock')
   await mkdir(folder, { recursive: true })
   await mkdir(join(root, 'pod-resources'), { recursive: true })
-  for (const file of await readdir(folder)) await rm(join(folder, file))
+  for (const file of await readdir(folder))
+    if ((await lstat(join(folder, file))).isSocket()) await rm(join(folder, file))
   await rm(podResources, { force: true })
 
   const registered: Registered[] = []
@@ -91,6 +95,7 @@ export async function newLabKubelet(
   let watching: { client: Client; stream: ClientReadableStream<object> } | undefined
   let isRefusing = options.isRefusing ?? false
   let refused = 0
+  let deaf = 0
 
   const unwatch = (): void => {
     watching?.stream.cancel()
@@ -112,6 +117,13 @@ export async function newLabKubelet(
       })
     watching = { client, stream }
   }
+  const askOptions = async (endpoint: string): Promise<unknown> =>
+    callOnce(join(folder, endpoint), {
+      service: PLUGIN,
+      method: 'GetDevicePluginOptions',
+      request: {},
+      timeoutMs: TIMEOUT_MS,
+    })
   const registration = new Server()
   registration.addService(REGISTRATION, {
     Register: (call: ServerUnaryCall<Registered, object>, callback: sendUnaryData<object>) => {
@@ -120,9 +132,16 @@ export async function newLabKubelet(
         callback({ code: status.UNAVAILABLE, details: 'not yet' })
         return
       }
+      const { endpoint } = call.request
       registered.push(call.request)
-      callback(null, {})
-      watchList(call.request.endpoint)
+      askOptions(endpoint).then(
+        () => {
+          callback(null, {})
+          if (deaf > 0) deaf -= 1
+          else watchList(endpoint)
+        },
+        (error: unknown) => callback({ code: status.UNKNOWN, details: String(error) }),
+      )
     },
   })
   const lister = new Server()
@@ -179,6 +198,9 @@ export async function newLabKubelet(
       isRefusing = isNow
     },
     refused: () => refused,
+    ignore: (registrations) => {
+      deaf = registrations
+    },
     pods,
     [Symbol.asyncDispose]: () => {
       unwatch()

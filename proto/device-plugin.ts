@@ -45,6 +45,8 @@ export interface DeviceAnswers {
 }
 
 export interface DeviceServer {
+  /** Whether a kubelet watches the list: only then does it know of any device. */
+  readonly isWatched: () => boolean
   /** Ends what is open, and removes the socket. */
   readonly close: () => void
 }
@@ -97,11 +99,12 @@ export async function serveDevices(
         ),
       })),
     })),
-    Allocate: toHandler(async ({ container_requests: requests }: AllocateRequest) => ({
-      container_responses: await Promise.all(
-        requests.map(async (one) => ({ devices: await answers.allocate(one.devices_ids) })),
-      ),
-    })),
+    Allocate: toHandler(async ({ container_requests: requests }: AllocateRequest) => {
+      const responses: object[] = []
+      for (const one of requests)
+        responses.push({ devices: await answers.allocate(one.devices_ids) })
+      return { container_responses: responses }
+    }),
     PreStartContainer: toHandler(async () => ({})),
   })
   await rm(socketPath, { force: true })
@@ -120,6 +123,7 @@ export async function serveDevices(
   })
   await chmod(socketPath, 0o600)
   return {
+    isWatched: () => watchers > 0,
     close: () => {
       isClosed = true
       listener.close()

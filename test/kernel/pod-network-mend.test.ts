@@ -204,6 +204,11 @@ for (const [attach, deeds] of [
       `${JSON.stringify([...strip(await readFilters(network))])} ${await readRest(network)}`
 
     it('is not touched where nobody did, not by a new agent either', async () => {
+      // The server answers, and what it sets in the kernel for that is its own.
+      if (attach === 'tap') {
+        await using _ = await network.open()
+        await network.askIpv4()
+      }
       const filters = await readFilters(network)
       const rest = await readRest(network)
       await node.stopAgent('SIGKILL')

@@ -11,6 +11,7 @@ import { afterEach, beforeEach, describe, it } from 'mocha'
 import { toPodLinkName, toTapName } from '../../core/name.ts'
 import { callPlugin, type CniCall } from '../../lab/cni.ts'
 import { runCommand, startCommand, type Ended } from '../../lab/command.ts'
+import { newLabKubelet } from '../../lab/kubelet.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { expectSoon } from '../expect-soon.ts'
@@ -188,6 +189,87 @@ describe('l2wire-node uninstall', function () {
     expect(left.filter((path) => existsSync(path))).to.deep.equal([])
   })
 
+  it('takes the devices of VMs by macvtap when their pods have gone, and the kubelet hears that there are none', async () => {
+    const [netns] = await newNodes()
+    const before = await takeSnapshot(netns)
+    await runTool(netns, 'install')
+    const node = made.use(await newLabNode({ netns, address: '192.0.2.1' }))
+    const root = join(node.folder, 'kubelet')
+    const kubelet = made.use(await newLabKubelet(root))
+    await node.stopAgent('SIGTERM')
+    await node.startAgent([
+      '--device-plugins',
+      kubelet.folder,
+      '--macvtap-devices',
+      '5',
+      '--pod-resources',
+      kubelet.podResources,
+    ])
+    await expectSoon('its devices are known', () => kubelet.devices().length === 5)
+    const listFiles = async (): Promise<readonly string[]> =>
+      readdir(join(node.folder, 'macvtap')).catch(() => [])
+    await kubelet.admit('vm', 1)
+    const vm = await plugVm(node, { attach: 'macvtap', deviceID: '70000001' })
+    made.defer(async () => removePod(vm))
+    await kubelet.admit('cabled', 1)
+    const cabled = { node, pod: await newLabNetns('cabled'), wire: 'w1' }
+    made.defer(async () => removePod(cabled))
+    const podLink = toPodLinkName('ge0')
+    const tap = toTapName(podLink)
+    await node.mustCall(toConfig('w1'), { ...toCall('ADD', cabled), ifname: podLink })
+    const args = { cni: { logicNetworkName: 'ge0' } }
+    const bind = { cniVersion: '1.1.0', name: 'bind', type: 'l2wire-bind', attach: 'macvtap', args }
+    const bound = { ...toCall('ADD', cabled), ifname: 'net1' }
+    await node.mustCall({ ...bind, deviceID: '70000002' }, bound)
+    expect(await listLinks(cabled))
+      .to.include(podLink)
+      .and.include(tap)
+
+    await node.stopAgent('SIGTERM')
+    await expectSoon('the kubelet hears of it', () => kubelet.devices().length === 0)
+    expect(await readdir(kubelet.folder)).to.deep.equal(['kubelet.sock'])
+    const refused = await runTool(netns, ...toUninstall(node))
+    expect(refused.exitCode).to.equal(1)
+    expect(refused.stderr).to.include(`tap "${tap}"`).and.include(vm.pod.path)
+    const forced = startCommand('l2wire-node', [...toUninstall(node, '--force'), ...toOptions()], {
+      netns,
+    })
+    try {
+      await expectSoon('it waits', () => forced.readStderr().includes('the plugins stay'))
+      // A pod link goes with its cable, and a macvtap with its pod link; what is no cable stays.
+      expect(await listLinks(cabled))
+        .to.not.include(podLink)
+        .and.not.include(tap)
+      expect(await listLinks(vm)).to.include(toTapName(toPodLinkName('other')))
+      expect(await listFiles(), 'while pods have them').to.have.members([
+        'tap70000001',
+        'tap70000002',
+      ])
+      for (const [config, call] of [
+        [bind, bound],
+        [
+          { ...bind, args: {} },
+          { ...toCall('DEL', vm), ifname: 'net1' },
+        ],
+        [toConfig('w1'), { ...toCall('DEL', cabled), ifname: podLink }],
+      ] as const) {
+        const answer = await callPlugin(
+          join(folders.plugins, config.type),
+          { ...call, command: 'DEL' },
+          JSON.stringify({ ...config, socket: node.socket }),
+        )
+        expect(answer.exitCode, answer.stdout).to.equal(0)
+      }
+      for (const plug of [vm, cabled]) await removePod(plug)
+      const { exitCode, stderr } = await forced.ended
+      expect(exitCode, stderr).to.equal(0)
+    } finally {
+      forced.child.kill('SIGKILL')
+    }
+    expect(existsSync(join(node.folder, 'macvtap'))).to.equal(false)
+    expect(await takeSnapshot(netns)).to.deep.equal(before)
+  })
+
   it('can be thought better of: an agent that comes back plugs the cables in again', async () => {
     const [netns] = await newNodes()
     await runTool(netns, 'install')
@@ -219,12 +301,12 @@ describe('l2wire-node uninstall', function () {
 })
 
 /** A launcher whose VM is bound to another CNI plugin's link. */
-async function plugVm(node: LabNode): Promise<Plug> {
+async function plugVm(node: LabNode, more: object = {}): Promise<Plug> {
   const plug = { node, pod: await newLabNetns('vm'), wire: 'none' }
   const link = ['ip', 'link', 'add', 'name', toPodLinkName('other'), 'type', 'veth']
   await plug.pod.run([...link, 'peer', 'name', 'elsewhere'])
   const args = { cni: { logicNetworkName: 'other' } }
-  const config = { cniVersion: '1.1.0', name: 'bind', type: 'l2wire-bind', args }
+  const config = { cniVersion: '1.1.0', name: 'bind', type: 'l2wire-bind', args, ...more }
   await node.mustCall(config, { ...toCall('ADD', plug), ifname: 'net1' })
   return plug
 }
@@ -235,6 +317,10 @@ async function readJoins(pod: LabNetns): Promise<string> {
   const show = async (dev: string): Promise<string> =>
     pod.run(['tc', 'filter', 'show', 'dev', dev, 'ingress'])
   return (await show(podLink)) + (await show(toTapName(podLink)))
+}
+
+async function listLinks({ pod }: Plug): Promise<string> {
+  return pod.run(['ip', '-br', 'link', 'show'])
 }
 
 /** A runtime takes the namespace away after the DEL. */
