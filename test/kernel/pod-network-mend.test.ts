@@ -91,7 +91,8 @@ const DEEDS: readonly Deed[] = [
   },
   {
     name: 'an address of the server, and its neighbour',
-    words: 'ip address flush dev lws0; ip neigh flush dev lws0 nud permanent',
+    words:
+      'ip address flush dev lws0; ip neigh flush dev lws0; ip neigh flush dev lws0 nud permanent',
     isNew: [],
   },
   { name: 'the pod link, which goes down', words: 'ip link set dev eth0 down', isNew: [] },
@@ -141,6 +142,14 @@ interface Filter {
 
 const HOOKS = ['eth0 egress', 'eth0 ingress', 'tap0 ingress', 'tap0 egress', 'lwp0 ingress']
 
+interface Link {
+  readonly ifindex: number
+  readonly ifname: string
+  readonly mtu: number
+  readonly qdisc: string
+  readonly flags: readonly string[]
+}
+
 /** Filters as text by "DEVICE HOOK PREF", with what the kernel numbers anew whenever one is replaced. */
 async function readFilters({ pod }: PodNetwork): Promise<ReadonlyMap<string, string>> {
   const found = new Map<string, string>()
@@ -166,23 +175,32 @@ function describeSource(frame: Uint8Array): string {
 }
 
 async function readRest({ pod }: PodNetwork): Promise<string> {
-  const said = await Promise.all(
-    [
-      'ip -br -4 address show',
-      'ip -br link show',
-      'ip neigh show nud permanent',
-      'nft list ruleset',
-      'sysctl net.ipv4.conf.lws0 net.ipv6.conf.lws0.forwarding net.ipv6.conf.lws0.disable_ipv6',
-    ].map(async (words) => pod.run(words.split(' '))),
+  const [addresses = '', neighbours = '', tables = '', switches = '', links = ''] =
+    await Promise.all(
+      [
+        'ip -br -4 address show',
+        'ip neigh show dev lws0',
+        'nft list ruleset',
+        'sysctl net.ipv4.conf.lws0 net.ipv6.conf.lws0.forwarding net.ipv6.conf.lws0.disable_ipv6',
+        'ip -j link show',
+      ].map(async (words) => pod.run(words.split(' '))),
+    )
+  const facts = (JSON.parse(links) as readonly Link[]).map(
+    ({ ifindex, ifname, mtu, qdisc, flags }) => [
+      ifindex,
+      ifname,
+      mtu,
+      qdisc,
+      // A carrier comes and goes with who has the tap open, some time later.
+      flags.filter((flag) => !flag.endsWith('CARRIER') && flag !== 'LOWER_UP'),
+    ],
   )
-  const links = JSON.parse(await pod.run(['ip', '-j', 'link', 'show'])) as readonly {
-    readonly ifindex: number
-    readonly ifname: string
-    readonly mtu: number
-    readonly qdisc: string
-  }[]
-  const facts = links.map(({ ifindex, ifname, mtu, qdisc }) => [ifindex, ifname, mtu, qdisc])
-  return `${said.join('\n')}\n${JSON.stringify(facts)}`
+  // The server sets some neighbours anew: they stay as well, in another state.
+  const known = neighbours.replaceAll(/ [A-Z]+\b/g, '')
+  const states = /(UP|DOWN|UNKNOWN)/g
+  return [addresses.replaceAll(states, ''), known, tables, switches, JSON.stringify(facts)].join(
+    '\n',
+  )
 }
 
 for (const [attach, deeds] of [
