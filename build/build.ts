@@ -40,10 +40,13 @@ const PROGRAMS: readonly Program[] = [
     entry: 'sidecar/main.ts',
     // Measured by bench/sidecar.ts: what keeps it within 25 MB of anonymous memory. sidecar/memory.ts
     // chooses the moment to collect, hence --expose-gc; the heap's limit leaves room for one large
-    // domain; --lite-mode and one thread do without what a few calls in a VM's life do not pay back.
+    // domain; one thread and no compiler of JavaScript do without what a few calls in a VM's life do not
+    // pay back. Not --lite-mode, nor --jitless: they take the compiler of regular expressions along.
     nodeFlags: [
       '--expose-gc',
-      '--lite-mode',
+      '--no-opt',
+      '--no-maglev',
+      '--no-sparkplug',
       '--single-threaded',
       '--v8-pool-size=0',
       '--max-semi-space-size=1',
