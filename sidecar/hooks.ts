@@ -17,6 +17,8 @@ import { plugIn } from './plug-in.ts'
 export interface HookOptions extends CloudInitOptions {
   /** Whether the VM is one that is to be told of its network by cloud-init. */
   readonly isNetworkDataWanted: () => boolean
+  /** Called once an answer to Info is on its way: virt-launcher has found us, the domain comes later. */
+  readonly onInfo: () => void
   /** Called once the answer to Shutdown is on its way. */
   readonly onShutdown: () => void
 }
@@ -38,7 +40,10 @@ export function addHooks(server: Server, options: HookOptions): void {
   }
   const services = loadHookServices()
   server.addService(services.info, {
-    Info: toHandler<object, InfoResult>(log, () => toInfo(options)),
+    Info: toHandler<object, InfoResult>(log, () => {
+      setImmediate(options.onInfo)
+      return toInfo(options)
+    }),
   })
   for (const version of HOOK_VERSIONS) server.addService(services.callbacks[version], callbacks)
 }

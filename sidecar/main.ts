@@ -13,6 +13,7 @@ import { readPodNetwork } from './pod-network.ts'
 import { listen } from './server.ts'
 import type { Listener } from './server.ts'
 import { delSocket, toSocketPath } from './socket.ts'
+import { warmUpSoon } from './warm-up.ts'
 
 /** Where the folder that only this sidecar and virt-launcher share is mounted. */
 const SOCKET_DIR = '/var/run/kubevirt-hooks'
@@ -43,7 +44,10 @@ async function main(): Promise<void> {
     )
     log.info({ bindings, socket: pluginSocket }, 'listening')
     // A container that serves a Plugin has no folder of a hook sidecar, unless it is told of one.
-    if (values['socket-dir'] === undefined) return
+    if (values['socket-dir'] === undefined) {
+      warmUpSoon()
+      return
+    }
   }
   // Empty counts as unset, as it does for KubeVirt.
   const binding = process.env['NETWORK_BINDING_PLUGIN_NAME'] || 'l2wire'
@@ -54,6 +58,7 @@ async function main(): Promise<void> {
     binding,
     readPodNetwork,
     isNetworkDataWanted: () => hasNetworkDataMark(SYSFS_NET),
+    onInfo: warmUpSoon,
     onShutdown,
   }
   listeners.push(await listen(path, (server) => addHooks(server, hooks)))
