@@ -2,7 +2,7 @@
 // dedicated CPUs: 64 MB and a fifth of a CPU. Measured on the shipped executable, over real gRPC.
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, type HookClient } from '../proto/hook-client.ts'
 import { newCgroup } from './cgroup.ts'
 import { newLargeDomain } from './large-domain.ts'
+import { takePriority } from './priority.ts'
 import { getMedian, getQuantile, toFigureRow, toRatioRow } from './row.ts'
 import type { Row } from './row.ts'
 
@@ -59,6 +60,8 @@ interface Running extends AsyncDisposable {
   readonly pluginSocket: string
   readonly readyMs: number
   anonymousMb(): number
+  /** Time on a CPU, so far. */
+  cpuMs(): number
 }
 
 async function start(prefix: readonly string[] = []): Promise<Running> {
@@ -77,6 +80,7 @@ async function start(prefix: readonly string[] = []): Promise<Running> {
     pluginSocket,
     readyMs: 0,
     anonymousMb: () => readAnonymousMb(child),
+    cpuMs: () => readCpuMs(child),
     [Symbol.asyncDispose]: async () => {
       child.kill('SIGKILL')
       while (child.exitCode === null && child.signalCode === null) await sleep(5)
@@ -103,6 +107,13 @@ function readAnonymousMb(child: ChildProcess): number {
   return Number(/^RssAnon:\s+(\d+) kB$/m.exec(text)?.[1]) / 1024
 }
 
+function readCpuMs(child: ChildProcess): number {
+  const dir = `/proc/${child.pid}/task`
+  const times = readdirSync(dir).map((task) => readFileSync(`${dir}/${task}/schedstat`, 'utf8'))
+  // The first number: nanoseconds.
+  return times.reduce((sum, text) => sum + Number.parseInt(text, 10), 0) / 1e6
+}
+
 /** Milliseconds from dialling to the answer, on a connection of its own, as virt-launcher asks. */
 async function timeInfo(socket: string): Promise<number> {
   using client = connect(socket, { timeoutMs: READY_MS })
@@ -117,7 +128,10 @@ const defineDomain = async (client: HookClient, xml: string): Promise<Buffer> =>
   client.onDefineDomain('v1alpha3', xml, VMI)
 
 async function timeCalls(socket: string, calls: number, ask: Ask, pauseMs = 0): Promise<number[]> {
-  using client = connect(socket, { timeoutMs: READY_MS })
+  // Ours, not the sidecar's: it is a process like any other, and only its waiting is to be measured.
+  await using made = new AsyncDisposableStack()
+  made.use(await takePriority())
+  const client = made.use(connect(socket, { timeoutMs: READY_MS }))
   const times: number[] = []
   for (let call = 0; call < calls; call += 1) {
     if (pauseMs > 0) await sleep(pauseMs)
@@ -206,10 +220,22 @@ async function benchLarge(): Promise<Row[]> {
   }
   const rows: Row[] = []
   for (const [name, { socket, ask }] of Object.entries(hooks)) {
-    const times = await timeCalls(socket, LARGE_CALLS, ask, PAUSE_MS)
+    const cpu: number[] = []
+    let throttled = 0
+    const askAndCount: Ask = async (client) => {
+      const before = { cpuMs: sidecar.cpuMs(), throttled: cgroup.countThrottled() }
+      const answer = await ask(client)
+      cpu.push(sidecar.cpuMs() - before.cpuMs)
+      throttled += cgroup.countThrottled() - before.throttled
+      return answer
+    }
+    const times = await timeCalls(socket, LARGE_CALLS, askAndCount, PAUSE_MS)
     const slow = getQuantile(times, 0.99)
     const what = `${LIMITED}: ${name} of ${LARGE_BYTES / 1000} KB`
     rows.push(toFigureRow(`${what}, first call`, toMs(times[0] ?? Number.NaN)))
+    rows.push(toFigureRow(`${what}, CPU of the first call`, toMs(cpu[0] ?? Number.NaN)))
+    rows.push(toFigureRow(`${what}, most CPU of a later call`, toMs(Math.max(...cpu.slice(1)))))
+    rows.push(toFigureRow(`${what}, waits for CPU time to come back`, String(throttled)))
     rows.push(toFigureRow(`${what}, p50`, toMs(getMedian(times))))
     rows.push({
       name: `${what}, p99`,

@@ -2,9 +2,9 @@
 // it, in a container that may have 64 MB.
 import { MAX_MESSAGE_BYTES } from '../proto/load.ts'
 
-// What stays alive is 8 MB. Measured over 2,000 calls (2026-11): 22 MB of anonymous memory with
-// this, 27 to 42 MB when V8 chooses the moment. Called without a pause there is no better one.
-const COLLECT_NOW_ABOVE_BYTES = 14_000_000
+// What stays alive is 8 MB. Measured over 3,000 calls without a pause (2026-11), for which there is no better moment: 20 MB
+// of anonymous memory with this, 22 MB with 14, 27 MB when V8 chooses (36 MB with domains of 200 KB).
+const COLLECT_NOW_ABOVE_BYTES = 12_000_000
 /** V8 begins by itself not much later, in the middle of a call. */
 const COLLECT_AFTER_GROWTH_BYTES = 1_000_000
 // A fifth of a CPU is 20 ms in each tenth of a second: collecting in the tenth of an answer would halt it,
