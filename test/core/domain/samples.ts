@@ -71,3 +71,18 @@ export function aliasesOf(xml: string): string[] {
   const elements = xml.match(/<interface\b[^]*?<\/interface>/g) ?? []
   return elements.map((element) => /<alias name=["'](.*?)["']/.exec(element)?.[1] ?? '')
 }
+
+/** What a NIC of ours is written as, all but its kind. */
+export const PLAIN = [
+  `<target dev="${TAP}" managed="no"/>`,
+  '<model type="virtio-non-transitional"/>',
+  '<mac address="02:00:00:00:00:01"/>',
+  '<mtu size="1400"/>',
+  '<alias name="ua-ge0"/>',
+  '<rom enabled="no"/>',
+]
+
+/** The VMI with one NIC of ours that says this, too. */
+export function withNic(fields: object, parts: VmiParts = {}): object {
+  return newVmi({ ...parts, interfaces: [{ ...OURS, ...fields }] })
+}
