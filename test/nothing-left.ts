@@ -34,7 +34,7 @@ function newLook(make: Make): { begin: () => Promise<void>; end: () => Promise<v
       await make(made)
     },
     end: async () => {
-      await made.disposeAsync()
+      await dispose(made)
       // The kernel takes the links of a namespace that has ended away behind our backs.
       await expectSoon('no more links than before', async () =>
         (await listLinks()).every((link) => traces.includes(link)),
@@ -42,6 +42,21 @@ function newLook(make: Make): { begin: () => Promise<void>; end: () => Promise<v
       expect(await listTraces()).to.deep.equal(traces)
     },
   }
+}
+
+async function dispose(made: AsyncDisposableStack): Promise<void> {
+  try {
+    await made.disposeAsync()
+  } catch (error) {
+    // Where several things went wrong its own message names none.
+    throw error instanceof SuppressedError ? new Error(listWords(error).join('\n')) : error
+  }
+}
+
+function listWords(error: unknown): readonly string[] {
+  return error instanceof SuppressedError
+    ? [...listWords(error.suppressed), ...listWords(error.error)]
+    : [String(error)]
 }
 
 /** For suites whose tests take out all that they plug in. */

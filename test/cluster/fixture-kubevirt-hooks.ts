@@ -6,7 +6,7 @@ import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newVirtLauncher, type VirtLauncher } from './fixture-virt-launcher.ts'
 
 /** KubeVirt waits for minutes. */
-export const COLLECT_MS = 20_000
+export const COLLECT_MS = 60_000
 
 /** virtwrap/api/schema.go, as Go writes it in JSON: as far as it is looked into. */
 interface Interface {

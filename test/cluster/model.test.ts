@@ -13,8 +13,8 @@ import { openStore } from './fixture-store.ts'
 
 const SEQUENCES = readSequences(12)
 const ACCOUNT = { namespace: 'l2wire', name: 'l2wire-agent' }
-/** An agent that lost the API asks again after up to twelve seconds. */
-const REST_MS = 30_000
+/** An agent that lost the API asks again after up to twelve seconds; a busy machine takes its time. */
+const REST_MS = 90_000
 
 async function newKubernetesLab(): Promise<ModelLab> {
   const api = await getApi()

@@ -218,6 +218,15 @@ for (const [attach, deeds] of [
     })
     const change = async (words: string): Promise<string> =>
       run(['nsenter', `--net=${network.pod.path}`, 'sh', '-euc', words])
+    /** All of it between two looks of the agent: it mends half a change, too, and the rest finds that in its way. */
+    const changeAtOnce = async (words: string): Promise<void> => {
+      process.kill(node.readPid(), 'SIGSTOP')
+      try {
+        await change(words)
+      } finally {
+        process.kill(node.readPid(), 'SIGCONT')
+      }
+    }
     const readAll = async (): Promise<string> =>
       `${JSON.stringify([...strip(await readFilters(network))])} ${await readRest(network)}`
 
@@ -242,7 +251,7 @@ for (const [attach, deeds] of [
         const filters = await readFilters(network)
         const whole = await readAll()
         const from = node.readLog().length
-        await change(words)
+        await changeAtOnce(words)
         await expectSoon('the agent says so', () => MENDING.test(node.readLog().slice(from)))
         await expectSoon('all is as it was', async () => (await readAll()) === whole)
         const changed = [...(await readFilters(network))].filter(
@@ -270,7 +279,7 @@ for (const [attach, deeds] of [
       await using capture = await network.far.startCapture()
       const speaking = change('busybox arping -U -c 4 -w 4 -I eth0 198.51.100.2 || :')
       // What follows keeps the link mute: a redirect of all that it sends is as good as a drop.
-      await change(`
+      await changeAtOnce(`
         tc filter del dev eth0 egress pref 1
         tc filter del dev eth0 ingress
         tc filter add dev eth0 egress pref 1 protocol all bpf da bytecode "1,6 0 0 2,"

@@ -17,7 +17,7 @@ async function newFileLab(): Promise<ModelLab> {
   await using made = new AsyncDisposableStack()
   const cluster = made.use(await newLabCluster({ count: NODES.length }))
   const store = newFileStore(cluster.storeFolder)
-  const lab = made.use(newModelLab({ cluster, store, namespace: 'model', restMs: 10_000 }))
+  const lab = made.use(newModelLab({ cluster, store, namespace: 'model', restMs: 60_000 }))
   const resources = made.move()
   return { ...lab, [Symbol.asyncDispose]: async () => resources.disposeAsync() }
 }

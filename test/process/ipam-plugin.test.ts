@@ -29,7 +29,7 @@ function isRunning(pid: string): boolean {
   }
 }
 
-async function run(executable: string, timeoutMs = 10_000): ReturnType<typeof runPlugin> {
+async function run(executable: string, timeoutMs = 60_000): ReturnType<typeof runPlugin> {
   return runPlugin({ name: 'p', executable }, 'ADD', '{"a":1}', timeoutMs)
 }
 

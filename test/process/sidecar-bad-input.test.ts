@@ -44,7 +44,7 @@ describe('l2wire-sidecar, given what is wrong,', () => {
     const client = new Client(`unix:${join(sidecar.dir, socket)}`, credentials.createInsecure())
     try {
       return await new Promise((resolve, reject) => {
-        const options = { deadline: Date.now() + 10_000 }
+        const options = { deadline: Date.now() + 60_000 }
         client.makeUnaryRequest(path, asIs, asIs, message, options, (error, answer) => {
           if (error === null) resolve(answer ?? Buffer.of())
           else reject(error)

@@ -11,7 +11,7 @@ import { connect } from '../../proto/hook-client.ts'
 import type { HookClient } from '../../proto/hook-client.ts'
 
 const MAIN = fileURLToPath(new URL('../../sidecar/main.ts', import.meta.url))
-const READY_MS = 15_000
+const READY_MS = 60_000
 /** In the folder, beside the hook sidecar's. */
 export const PLUGIN_SOCKET = 'plugin.sock'
 

@@ -23,6 +23,7 @@ import { newPodVm, type PodVm } from '../../lab/pod-scene.ts'
 import { newVmPod, type VmPod } from '../../lab/vm-pod.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { leavesNothing } from '../nothing-left.ts'
+import { DHCP_MS } from '../pods-place.ts'
 
 const IDLE_SECONDS = 3
 /** What a macvtap keeps from whoever is behind it, whatever else it delays. */
@@ -192,7 +193,7 @@ describe('a VM by macvtap on a pod network', function () {
     await guest.run(`ip link set dev ${nic} down`)
     expect(await hearPod(on), 'what the pod says while its VM says nothing').to.equal(0)
 
-    await guest.run(`ip link set dev ${nic} up; dhclient -1 ${nic} 2>&1`, { timeoutMs: 30_000 })
+    await guest.run(`ip link set dev ${nic} up; dhclient -1 ${nic} 2>&1`, { timeoutMs: DHCP_MS })
     const own = await readGuestNic(guest, nic)
     expect(own.mac).to.equal(pod.mac)
     expect(own.mtu).to.equal(POD_MTU)
