@@ -262,18 +262,7 @@ for (const [attach, deeds] of [
         expect((await network.bind('CHECK')).exitCode).to.equal(0)
       })
 
-    it('makes devices that were deleted again, and the server anew with its own', async () => {
-      for (const dev of ['lws0', 'tap0']) {
-        const from = node.readLog().length
-        await change(`ip link del dev ${dev}`)
-        await expectSoon('the agent says so', () => MENDING.test(node.readLog().slice(from)))
-        await expectSoon('CHECK says so', async () => (await network.bind('CHECK')).exitCode === 0)
-      }
-      if (attach === 'macvtap') return
-      await using _ = await network.open()
-      expect((await network.askIpv4()).get('ip')).to.equal(network.addresses[0]?.split('/')[0])
-    })
-
+    // Before a VM has been there, which is gone a moment after its end, and whom dnsmasq knows in its own way.
     it("lets the pod's own stack say nothing while it is mended", async () => {
       const whole = await readAll()
       await using capture = await network.far.startCapture()
@@ -288,5 +277,17 @@ for (const [attach, deeds] of [
       await speaking
       const heard = await capture.stop()
       expect(heard.filter((frame) => describeSource(frame) === network.mac)).to.deep.equal([])
+    })
+
+    it('makes devices that were deleted again, and the server anew with its own', async () => {
+      for (const dev of ['lws0', 'tap0']) {
+        const from = node.readLog().length
+        await change(`ip link del dev ${dev}`)
+        await expectSoon('the agent says so', () => MENDING.test(node.readLog().slice(from)))
+        await expectSoon('CHECK says so', async () => (await network.bind('CHECK')).exitCode === 0)
+      }
+      if (attach === 'macvtap') return
+      await using _ = await network.open()
+      expect((await network.askIpv4()).get('ip')).to.equal(network.addresses[0]?.split('/')[0])
     })
   })
