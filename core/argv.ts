@@ -6,8 +6,11 @@ import { renderProgram } from './frame-match.ts'
 import { getFamily } from './ip.ts'
 import type { Step, TakeAllStep } from './step.ts'
 
-/** Match-all classifiers in order of preference; which one a kernel has is probed once. */
-export const CLASSIFIERS = ['matchall', 'bpf', 'u32'] as const
+/**
+ * Match-all classifiers in order of preference; which one a kernel has is probed once. matchall is behind
+ * bpf as the kernel replaces no filter of it: a redirect could only be changed by a moment without.
+ */
+export const CLASSIFIERS = ['bpf', 'matchall', 'u32'] as const
 export type Classifier = (typeof CLASSIFIERS)[number]
 
 /** Lines for `ip -batch`, `tc -batch` or `nft -f`, and the namespace to run them in. */
@@ -21,6 +24,8 @@ export interface RenderOptions {
   readonly classifier: Classifier
   /** Path by which another namespace can name the agent's own, "/proc/<pid>/ns/net". */
   readonly hostNetns: string
+  /** Whether the kernel speaks IPv6: one that was booted without refuses its settings. */
+  readonly hasIpv6: boolean
 }
 
 export function renderClassifier(classifier: Classifier): string {
@@ -90,7 +95,9 @@ function renderStep(step: Step, options: RenderOptions): Batch {
     case 'set-link': {
       const lines: string[] = []
       if (step.isSilent)
-        lines.push(`link set dev ${step.dev} addrgenmode none arp off multicast off`)
+        lines.push(
+          `link set dev ${step.dev} ${options.hasIpv6 ? 'addrgenmode none ' : ''}arp off multicast off`,
+        )
       if (step.hearsAll) lines.push(`link set dev ${step.dev} allmulticast on`)
       const words = [
         ...(step.mtuBytes === undefined ? [] : [`mtu ${step.mtuBytes}`]),
@@ -177,7 +184,7 @@ function renderStep(step: Step, options: RenderOptions): Batch {
         lines: [
           `link add name ${step.dev}${step.mac === undefined ? '' : ` address ${step.mac}`} type veth ` +
             `peer name ${step.peer}`,
-          `link set dev ${step.dev} addrgenmode none`,
+          ...(options.hasIpv6 ? [`link set dev ${step.dev} addrgenmode none`] : []),
         ],
       }
     case 'set-neighbour':
@@ -287,6 +294,15 @@ function renderGuard(port: number): readonly string[] {
 // A handle makes "replace" replace instead of adding a second filter. u32 numbers its own.
 function renderHandle(classifier: Classifier): string {
   return classifier === 'u32' ? 'handle 800::1 ' : 'handle 1 '
+}
+
+// Of a filter of another kind, and of matchall for any.
+const IN_THE_WAY = /filter kind does not match existing one|RTNETLINK answers: File exists/
+
+/** The line to go before a line of tc that failed with these words; undefined where another's filter is not why. */
+export function clearTheWay(line: string, said: string): string | undefined {
+  const place = /^filter replace (dev \S+ (?:ingress|egress) pref \d+) /.exec(line)?.[1]
+  return place !== undefined && IN_THE_WAY.test(said) ? `filter del ${place}` : undefined
 }
 
 /** Steps in order, neighbours of one tool and namespace together: a process each is what costs. */

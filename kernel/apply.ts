@@ -1,8 +1,9 @@
 // Carries steps out, a process per run of neighbours. iproute2's batch mode is no transaction: it
 // stops at the failing line and names it, and what was done before stays done.
-import { renderBatches, toArgv, type Batch, type Classifier } from '../core/argv.ts'
+import { clearTheWay, renderBatches, toArgv, type Batch, type Classifier } from '../core/argv.ts'
 import { CommandError } from '../core/errors.ts'
 import type { Step } from '../core/step.ts'
+import { hasIpv6 } from './ipv6.ts'
 import { HOST_NETNS } from './netns.ts'
 import type { Run } from './run.ts'
 
@@ -12,12 +13,22 @@ export async function applySteps(
   classifier: Classifier,
   steps: readonly Step[],
 ): Promise<void> {
-  for (const batch of renderBatches(steps, { classifier, hostNetns: HOST_NETNS })) {
-    try {
-      await run(toArgv(batch), { input: renderInput(batch.lines) })
-    } catch (error) {
-      throw toLineError(error, batch)
-    }
+  const options = { classifier, hostNetns: HOST_NETNS, hasIpv6: hasIpv6() }
+  for (const batch of renderBatches(steps, options)) await applyBatch(run, batch)
+}
+
+async function applyBatch(run: Run, batch: Batch): Promise<void> {
+  const { lines } = batch
+  try {
+    await run(toArgv(batch), { input: renderInput(lines) })
+  } catch (error) {
+    const at = error instanceof CommandError ? findFailedLine(error, lines) : undefined
+    if (!(error instanceof CommandError) || at === undefined) throw error
+    const line = lines[at] ?? ''
+    const first = clearTheWay(line, error.stderr)
+    // Once for each line: what is in the way when that is gone is another thing.
+    if (first === undefined || lines[at - 1] === first) throw toLineError(error, batch, line)
+    await applyBatch(run, { ...batch, lines: [first, ...lines.slice(at)] })
   }
 }
 
@@ -61,12 +72,14 @@ function renderInput(lines: readonly string[]): string {
   return `${lines.join('\n')}\n`
 }
 
-// "Command failed -:3" names the line of the batch; the reader wants the words of that line.
-function toLineError(error: unknown, batch: Batch): unknown {
-  if (!(error instanceof CommandError)) return error
-  const at = /Command failed -:(\d+)/.exec(error.stderr)
-  const line = at === null ? undefined : batch.lines[Number(at[1]) - 1]
-  if (line === undefined) return error
+// "Command failed -:3" names the line of the batch.
+function findFailedLine(error: CommandError, lines: readonly string[]): number | undefined {
+  const at = Number(/Command failed -:(\d+)/.exec(error.stderr)?.[1]) - 1
+  return lines[at] === undefined ? undefined : at
+}
+
+// The reader wants the words of that line.
+function toLineError(error: CommandError, batch: Batch, line: string): CommandError {
   const argv = [...toArgv(batch).slice(0, -2), ...line.split(' ')]
   return new CommandError(argv, error, { cause: error })
 }

@@ -8,10 +8,6 @@ import { CommandError, NotSupportedError } from '../core/errors.ts'
 import { run } from '../kernel/run.ts'
 import { ensureDirectory, LAB_DIRECTORY } from './lab-directory.ts'
 
-/** The small kernel is up in half the time; the whole one also has drivers for emulated NICs. */
-const PACKAGES = { small: 'linux-image-cloud-amd64', whole: 'linux-image-amd64' } as const
-export type KernelFlavour = keyof typeof PACKAGES
-
 const MODULES = [
   'virtio_pci',
   'virtio_console',
@@ -27,34 +23,65 @@ const MODULES = [
   'ne2k-pci',
 ] as const
 
+/** For a guest that is a node (node-vm.ts); no other loads them. */
+const NODE_MODULES = [
+  '9p',
+  '9pnet_virtio',
+  'veth',
+  'tun',
+  'sch_ingress',
+  'act_mirred',
+  'cls_matchall',
+  'cls_bpf',
+  'cls_u32',
+  'nf_tables',
+] as const
+
+/** The small kernel is up in half the time; the whole one also has drivers for emulated NICs. */
+const KERNELS = {
+  small: { metapackage: 'linux-image-cloud-amd64', node: [] },
+  whole: { metapackage: 'linux-image-amd64', node: NODE_MODULES },
+} as const
+export type KernelFlavour = keyof typeof KERNELS
+
 const DEPENDENCY = /Depends: (linux-image-\S+)/
 const DOWNLOAD_MS = 300_000
 
 /**
  * A directory with "vmlinuz", "modules/*.ko" and "modules/order", their names in the order in which
- * they load. Asking apt takes a second, so it is asked once: delete the directory to get a newer kernel.
+ * they load; "modules/node-order" has what a node loads behind these. Asking apt takes a second, so it is
+ * asked once: delete the directory to get a newer kernel.
  */
 export async function ensureGuestKernel(flavour: KernelFlavour): Promise<string> {
-  const digest = createHash('sha256').update(MODULES.join(' ')).digest('hex')
+  const { node } = KERNELS[flavour]
+  const digest = createHash('sha256')
+    .update([...MODULES, ...node].join(' '))
+    .digest('hex')
   const target = path.join(LAB_DIRECTORY, `kernel-${flavour}-${digest.slice(0, 8)}`)
-  await ensureDirectory(target, (directory) => extractKernel(PACKAGES[flavour], directory))
+  await ensureDirectory(target, (directory) => extractKernel(flavour, directory))
   return target
 }
 
-async function extractKernel(metapackage: string, directory: string): Promise<void> {
+async function extractKernel(flavour: KernelFlavour, directory: string): Promise<void> {
   const tree = path.join(directory, 'tree')
   await mkdir(tree)
+  const { metapackage, node } = KERNELS[flavour]
   await downloadKernel(metapackage, tree)
   const listed = await run(['ls', path.join(tree, 'lib/modules')])
   const release = listed.trim()
   await run(['depmod', '-b', tree, release])
-  const modules = await findModules(tree, release)
+  const modules = await findModules(tree, release, MODULES)
+  const more = (await findModules(tree, release, node)).filter((one) => !modules.includes(one))
   await mkdir(path.join(directory, 'modules'))
-  for (const module of modules) {
+  for (const module of [...modules, ...more])
     await cp(module, path.join(directory, 'modules', path.basename(module)))
+  for (const [order, files] of [
+    ['order', modules],
+    ['node-order', more],
+  ] as const) {
+    const lines = files.map((module) => `${path.basename(module)}\n`).join('')
+    await writeFile(path.join(directory, 'modules', order), lines)
   }
-  const order = modules.map((module) => `${path.basename(module)}\n`).join('')
-  await writeFile(path.join(directory, 'modules/order'), order)
   await cp(path.join(tree, 'boot', `vmlinuz-${release}`), path.join(directory, 'vmlinuz'))
   await rm(tree, { recursive: true })
 }
@@ -84,9 +111,13 @@ async function findKernelPackage(metapackage: string): Promise<string> {
 }
 
 /** In the order in which they load; those built into the kernel, or not made for it, are left out. */
-async function findModules(tree: string, release: string): Promise<readonly string[]> {
+async function findModules(
+  tree: string,
+  release: string,
+  wanted: readonly string[],
+): Promise<readonly string[]> {
   const files = new Set<string>()
-  for (const module of MODULES) {
+  for (const module of wanted) {
     const query = ['modprobe', '-d', tree, '-S', release, '--show-depends', module]
     const shown = await run(query).catch((error: unknown) => {
       // The small kernel has no drivers for emulated hardware.

@@ -17,10 +17,12 @@ const NETNS = '/run/netns/a'
 /** What the kernel will be told, one line per command. */
 function render(addressing: Addressing): readonly string[] {
   const steps = planAddressing(NETNS, 'eth1.5', addressing)
-  return renderBatches(steps, { classifier: 'bpf', hostNetns: '' }).flatMap((batch) => {
-    expect(batch.netns).to.equal(NETNS)
-    return batch.lines.map((line) => `${batch.tool} ${line}`)
-  })
+  return renderBatches(steps, { classifier: 'bpf', hostNetns: '', hasIpv6: true }).flatMap(
+    (batch) => {
+      expect(batch.netns).to.equal(NETNS)
+      return batch.lines.map((line) => `${batch.tool} ${line}`)
+    },
+  )
 }
 
 describe('planAddressing()', () => {

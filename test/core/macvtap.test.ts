@@ -41,9 +41,11 @@ function given(...deviceIds: string[]): PodDevices {
 }
 
 function render(steps: Parameters<typeof renderBatches>[0]): readonly string[] {
-  return renderBatches(steps, { classifier: 'matchall', hostNetns: '/proc/1/ns/net' }).flatMap(
-    ({ tool, netns, lines }) => lines.map((line) => `${netns}: ${tool} ${line}`),
-  )
+  return renderBatches(steps, {
+    classifier: 'matchall',
+    hostNetns: '/proc/1/ns/net',
+    hasIpv6: true,
+  }).flatMap(({ tool, netns, lines }) => lines.map((line) => `${netns}: ${tool} ${line}`))
 }
 
 describe('macvtap devices', () => {

@@ -22,7 +22,7 @@ const TAP = newTap({ mtuBytes: 1450, isMuted: true, lease: LEASE })
 
 /** Programs and their length are core/frame-match.ts' own. */
 function render(steps: readonly Step[]): readonly string[] {
-  return renderBatches(steps, { classifier: 'matchall', hostNetns: 'x' }).flatMap(
+  return renderBatches(steps, { classifier: 'matchall', hostNetns: 'x', hasIpv6: true }).flatMap(
     ({ tool, lines }) =>
       lines.map((line) => `${tool} ${line.replace(/bytecode "\d+,.{50,}?"/, 'P')}`),
   )

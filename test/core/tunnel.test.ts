@@ -19,8 +19,8 @@ const TUNNEL: Tunnel = {
 const ALIAS = 'l2wire lab/w vni 7 port 14789 local 192.0.2.1 remote 192.0.2.2'
 
 function render(steps: readonly Step[]): readonly string[] {
-  return renderBatches(steps, { classifier: 'bpf', hostNetns: 'x' }).flatMap(({ tool, lines }) =>
-    lines.map((line) => `${tool} ${line}`),
+  return renderBatches(steps, { classifier: 'bpf', hostNetns: 'x', hasIpv6: true }).flatMap(
+    ({ tool, lines }) => lines.map((line) => `${tool} ${line}`),
   )
 }
 
