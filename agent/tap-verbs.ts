@@ -3,12 +3,12 @@
 import { toTapAttachment, type TapAttachment, type WireAttachment } from '../core/attachment.ts'
 import type { BindConfig } from '../core/cni/bind-config.ts'
 import type { CniArgs } from '../core/cni/env.ts'
-import { NETWORK_DATA_MARK } from '../core/domain/network-data-vmi.ts'
+import { renderMark } from '../core/domain/tap-alias.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
 import { findLostAddress, toToldMtu } from '../core/lease.ts'
 import { isMacvtap } from '../core/plan-macvtap.ts'
 import { listTargets, planUntap } from '../core/plan-tap.ts'
-import { findPodLink, getPodLink, type PodLink, type VmiNetwork } from '../core/pod-link.ts'
+import { findSecondaryLink, getPodLink, type PodLink, type VmiNetwork } from '../core/pod-link.ts'
 import type { Step } from '../core/step.ts'
 import { listAddresses, listDefaultDevices, observeAddressing } from '../kernel/addresses.ts'
 import { applyRemoval, applySteps } from '../kernel/apply.ts'
@@ -83,14 +83,14 @@ async function choosePodLink(
   links: readonly PodLink[],
 ): Promise<PodLink> {
   return (
-    findPodLink(network, links) ??
+    findSecondaryLink(network, links) ??
     getPodLink(network, links, await listDefaultDevices(node.run, args.netns))
   )
 }
 
 /** For sidecar/facts.ts, which looks before KubeVirt tells the sidecar of its VM. */
-async function markForSidecar(node: Node, { netns, tap }: TapAttachment): Promise<void> {
-  const mark: Step = { op: 'set-link', netns: netns.path, dev: tap, alias: NETWORK_DATA_MARK }
+async function markForSidecar(node: Node, { netns, tap, podLink }: TapAttachment): Promise<void> {
+  const mark: Step = { op: 'set-link', netns: netns.path, dev: tap, alias: renderMark(podLink) }
   await applySteps(node.run, node.classifier, [mark])
 }
 

@@ -1,6 +1,7 @@
 // A VM's attachment to a pod link, as steps: what QEMU opens, joined to the link inside the launcher's
 // namespace. Pure. Silent before up, mute before joined.
 import type { TapAttachment } from './attachment.ts'
+import { isOurAlias, renderAlias } from './domain/tap-alias.ts'
 import type { FilterPlace } from './filter.ts'
 import { countPicks, planQuestions, planServer, planUnserve, TAP_SIDE } from './plan-lease.ts'
 import { QEMU_ID } from './macvtap.ts'
@@ -8,16 +9,13 @@ import { toServerNames } from './name.ts'
 import type { PodLink } from './pod-link.ts'
 import type { Step } from './step.ts'
 
-/** By which what QEMU opens is told from KubeVirt's of the same name, whatever else it says. */
-const OURS = 'l2wire '
-
 export function isOurTap({ alias }: Pick<PodLink, 'alias'>): boolean {
-  return alias.startsWith(OURS)
+  return isOurAlias(alias)
 }
 
 /** Until the agent marks it for the sidecar. */
 export function toTapAlias({ attach, podLink }: TapAttachment): string {
-  return `${OURS}${attach ?? 'tap'} of ${podLink}`
+  return renderAlias(attach ?? 'tap', podLink)
 }
 
 export interface TapFacts {

@@ -54,31 +54,28 @@ export interface VmiNetwork {
   readonly isPrimary: boolean | undefined
 }
 
-/**
- * The pod link of a VMI network: KubeVirt's hashed name where it exists, else the primary eth0
- * (pkg/network/namescheme, v1.9.0). A secondary network's link is made right before its binding runs: where
- * it is missing, the primary is another NIC's.
- */
-export function findPodLink(
-  { name: networkName, isPrimary }: VmiNetwork,
+/** KubeVirt's hashed name, where a link has it (pkg/network/namescheme, v1.9.0). */
+export function findSecondaryLink(
+  { name: networkName }: VmiNetwork,
   links: readonly PodLink[],
 ): PodLink | undefined {
   const hashed = toPodLinkName(networkName)
-  const names = isPrimary === false ? [hashed] : [hashed, PRIMARY_POD_LINK]
-  return names.flatMap((name) => links.find((link) => link.name === name) ?? [])[0]
+  return links.find((link) => link.name === hashed)
 }
 
 /**
- * As findPodLink; where a CNI plugin gave the primary link a name of its own, it is the one that the
- * pod's default routes, of these devices, lead out through. Throws CniError 104.
+ * The pod link of a VMI network: the one of KubeVirt's hashed name, else the primary. That is the one that
+ * the pod's default routes, of these devices, lead out through: a CNI plugin may have moved them from eth0
+ * to a link of its own. Where none do, or eth0 is among them, it is eth0. A secondary network's link is
+ * made right before its binding runs: where it is missing, the primary is another NIC's. Throws CniError 104.
  */
 export function getPodLink(
   network: VmiNetwork,
   links: readonly PodLink[],
   defaultDevices: readonly string[],
 ): PodLink {
-  const found = findPodLink(network, links)
-  if (found !== undefined) return found
+  const hashed = findSecondaryLink(network, links)
+  if (hashed !== undefined) return hashed
   const { name: networkName, isPrimary } = network
   const names = links.map(({ name }) => name).join(', ')
   if (isPrimary === false)
@@ -86,14 +83,16 @@ export function getPodLink(
       CNI_CODE.LINK_MISSING,
       `Cannot bind network "${networkName}": "${toPodLinkName(networkName)}" is not among the pod's links (${names}), expected the link of a secondary network`,
     )
-  const primary = links.filter(
+  const leading = links.filter(
     ({ name }) => defaultDevices.includes(name) && !isSecondaryPodLink(name),
   )
-  if (primary.length === 1 && primary[0] !== undefined) return primary[0]
-  const through = primary.map(({ name }) => name).join(', ')
+  const usual = links.find(({ name }) => name === PRIMARY_POD_LINK)
+  if (usual !== undefined && (leading.length === 0 || leading.includes(usual))) return usual
+  if (leading.length === 1 && leading[0] !== undefined) return leading[0]
+  const through = leading.map(({ name }) => name).join(', ')
   throw new CniError(
     CNI_CODE.LINK_MISSING,
-    `Cannot bind network "${networkName}": neither "${toPodLinkName(networkName)}" nor "${PRIMARY_POD_LINK}" is among the pod's links (${names}), and its default routes lead through ${through === '' ? 'none' : through}, expected one`,
+    `Cannot bind network "${networkName}": "${toPodLinkName(networkName)}" is not among the pod's links (${names}), and its default routes lead through ${through === '' ? 'none' : through}, expected one of them, or "${PRIMARY_POD_LINK}"`,
   )
 }
 

@@ -2,25 +2,30 @@
 // may ask, and no child process needed.
 import { readdirSync, readFileSync } from 'node:fs'
 
-import { NETWORK_DATA_MARK } from '../core/domain/network-data-vmi.ts'
 import type { LinkFacts, PodLinks } from '../core/domain/nic.ts'
+import { findJoined, isMark } from '../core/domain/tap-alias.ts'
 
 /** IFF_MULTI_QUEUE, linux/if_tun.h. */
 const IFF_MULTI_QUEUE = 0x0100
 
-/** Facts of those of the named links that exist. sysfsNet is /sys/class/net, or a stand-in. */
+/** Facts of those of the named links that exist, and of those that they are joined to. sysfsNet is /sys/class/net, or a stand-in. */
 export function readPodLinks(sysfsNet: string, names: Iterable<string>): PodLinks {
   const links = new Map<string, LinkFacts>()
-  for (const name of names) {
+  const wanted = new Set(names)
+  // One that is added here is looked at in its turn.
+  for (const name of wanted) {
     const mtu = readFact(sysfsNet, name, 'mtu')
     const address = readFact(sysfsNet, name, 'address')
     // Both are there for every link; without them it is gone, perhaps since the line above.
     if (mtu === undefined || address === undefined) continue
     const flags = readFact(sysfsNet, name, 'tun_flags')
+    const joined = findJoined(readFact(sysfsNet, name, 'ifalias') ?? '')
+    if (joined !== undefined) wanted.add(joined)
     links.set(name, {
       mtuBytes: Number(mtu),
       address,
       isMultiQueue: flags === undefined ? undefined : (Number(flags) & IFF_MULTI_QUEUE) !== 0,
+      ...(joined === undefined ? {} : { joined }),
     })
   }
   return links
@@ -31,9 +36,7 @@ export function readPodLinks(sysfsNet: string, names: Iterable<string>): PodLink
  * another before virt-launcher's first question. sysfsNet is /sys/class/net, or a stand-in.
  */
 export function hasNetworkDataMark(sysfsNet: string): boolean {
-  return readdirSync(sysfsNet).some(
-    (link) => readFact(sysfsNet, link, 'ifalias') === NETWORK_DATA_MARK,
-  )
+  return readdirSync(sysfsNet).some((link) => isMark(readFact(sysfsNet, link, 'ifalias') ?? ''))
 }
 
 function readFact(sysfsNet: string, link: string, fact: string): string | undefined {

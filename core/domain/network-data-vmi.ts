@@ -8,9 +8,6 @@ import { decodeVmi } from './vmi.ts'
 /** On the VMI, "true": its template's metadata in a VirtualMachine. */
 export const NETWORK_DATA_ANNOTATION = 'l2wire.dev/network-data'
 
-/** The alias that the agent gives what QEMU opens in the pod of a VM that wants network data. */
-export const NETWORK_DATA_MARK = 'l2wire network-data'
-
 /** A NIC that somebody else attaches, and that has a DHCP server of KubeVirt's or of its plugin's. */
 export interface OtherNic {
   readonly kind: 'other'

@@ -11,6 +11,8 @@ export interface LinkFacts {
   readonly address: string
   /** Whether it is a tap made for several queues; undefined when it is not a tap. */
   readonly isMultiQueue: boolean | undefined
+  /** The pod link that the agent joined it to, where that has said so. */
+  readonly joined?: string
 }
 
 /** The links of the pod that may belong to our NICs, by name. */
@@ -56,7 +58,9 @@ export function toLinkNames(nic: VmiNic): string[] {
 
 /** Picks the NIC's links out of the pod's. Throws LinkMissingError when the pod link is not there. */
 export function getNicFacts(nic: VmiNic, links: PodLinks): NicFacts {
-  for (const podLink of nic.podLinks) {
+  // Which link is the primary the agent decides, by the pod's routes; a tap that says nothing is of an older one.
+  const joined = nic.isPrimary ? links.get(toTapName(PRIMARY_POD_LINK))?.joined : undefined
+  for (const podLink of [...(joined === undefined ? [] : [joined]), ...nic.podLinks]) {
     const facts = links.get(podLink)
     if (facts === undefined) continue
     const tap = toTap(nic, podLink)

@@ -70,6 +70,22 @@ describe('getPodLink()', () => {
     ).to.equal('pod16477688c0e')
     expect(getPodLink(newNetwork('default'), newLinks('lo', 'eth0'), []).name).to.equal('eth0')
   })
+  it('takes the link that a plugin has moved the default routes to, not eth0', () => {
+    const links = newLinks('lo', 'eth0', 'ovn-udn1', 'pod16477688c0e')
+    for (const [devices, want] of [
+      [['ovn-udn1'], 'ovn-udn1'],
+      [['ovn-udn1', 'pod16477688c0e'], 'ovn-udn1'],
+      [['ovn-udn1', 'eth0'], 'eth0'],
+      [['pod16477688c0e'], 'eth0'],
+      [[], 'eth0'],
+    ] as const)
+      for (const isPrimary of [true, undefined])
+        expect(getPodLink(newNetwork('default', isPrimary), links, devices).name).to.equal(want)
+    const several = newLinks('eth0', 'ens3', 'ens4')
+    expect(() => getPodLink(newNetwork('default'), several, ['ens3', 'ens4']))
+      .to.throw(CniError, 'through ens3, ens4')
+      .with.property('code', 104)
+  })
   it('takes the one link of default routes where no link has the name', () => {
     const links = newLinks('lo', 'ens3', 'ens4', 'pod16477688c0e')
     expect(getPodLink(newNetwork('default'), links, ['ens3']).name).to.equal('ens3')
@@ -100,7 +116,7 @@ describe('getPodLink()', () => {
   })
   it('names what it looked for and what there is', () => {
     expect(() => getPodLink(newNetwork('blue'), newLinks('lo', 'net1'), []))
-      .to.throw(CniError, /"pod16477688c0e" nor "eth0".*lo, net1/)
+      .to.throw(CniError, /"pod16477688c0e" is not among.*lo, net1.*or "eth0"/)
       .with.property('code', 104)
   })
 })

@@ -232,6 +232,28 @@ describe('a VM on a pod network', function () {
     expect((await network.checkPrimary()).exitCode).to.equal(0)
   })
 
+  it('takes over the link that the default routes were moved to, and leaves eth0 alone', async () => {
+    await using network = await newPodNetwork(node, {
+      plugin: 'bridge',
+      families: [4],
+      link: 'ovn-udn1',
+    })
+    for (const words of [
+      'link add name eth0 type veth peer name far0',
+      'address add 203.0.113.2/24 dev eth0',
+      'link set dev eth0 up',
+    ])
+      await network.pod.run(['ip', ...words.split(' ')])
+    await network.add()
+    await using _ = await network.open()
+    expect((await network.askIpv4()).get('ip')).to.equal(network.addresses[0]?.split('/')[0])
+    expect(await network.pod.run(['tc', 'qdisc', 'show', 'dev', 'eth0'])).not.to.include('clsact')
+    // By which the sidecar knows whose MAC the VM's NIC has.
+    const tap = await network.pod.run(['ip', '-d', 'link', 'show', 'dev', 'tap0'])
+    expect(tap).to.include('alias l2wire tap of ovn-udn1')
+    expect((await network.bind('CHECK')).exitCode).to.equal(0)
+  })
+
   it('has a tap again where an agent forgot one', async () => {
     await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4] })
     await network.add()

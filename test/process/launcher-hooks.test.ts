@@ -2,7 +2,8 @@
 import { expect } from 'chai'
 import { after, before, describe, it } from 'mocha'
 
-import { NETWORK_DATA_ANNOTATION, NETWORK_DATA_MARK } from '../../core/domain/network-data-vmi.ts'
+import { NETWORK_DATA_ANNOTATION } from '../../core/domain/network-data-vmi.ts'
+import { NETWORK_DATA_MARK } from '../../core/domain/tap-alias.ts'
 import { toVmi, type Vmi, type VmiVolume } from '../../lab/domain-vmi.ts'
 import { newHooks } from '../../lab/launcher-hooks.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'

@@ -55,6 +55,33 @@ describe('l2wire-sidecar in a pod', () => {
     await netns[Symbol.asyncDispose]()
   })
 
+  it('takes the MAC of the primary link that the agent has joined the tap to', async () => {
+    await using pod = await newLabNetns('sidecar')
+    for (const [name, mac] of [
+      ['eth0', '02:00:00:00:02:01'],
+      ['ovn-udn1', '02:00:00:00:02:02'],
+    ] as const) {
+      const veth = ['type', 'veth', 'peer', 'name', `l2wp${name}`]
+      await pod.run(['ip', 'link', 'add', 'name', name, 'address', mac, ...veth])
+    }
+    await pod.run('ip tuntap add dev tap0 mode tap user 107 group 107'.split(' '))
+    const prefix = ['ip', 'netns', 'exec', pod.name, ...AS_QEMU.split(' ')]
+    await using sidecar = newSidecar({ prefix })
+    const client = await sidecar.connect()
+    const interfaces = [{ name: 'default', binding: { name: 'l2wire' } }]
+    const vmi = newVmi({ interfaces, networks: [{ name: 'default', pod: {} }] })
+    for (const [alias, mac] of [
+      ['l2wire tap of ovn-udn1', '02:00:00:00:02:02'],
+      ['l2wire network-data of ovn-udn1', '02:00:00:00:02:02'],
+      ['l2wire tap of eth0', '02:00:00:00:02:01'],
+      ['l2wire network-data', '02:00:00:00:02:01'],
+    ] as const) {
+      await pod.run(['ip', 'link', 'set', 'dev', 'tap0', 'alias', alias])
+      const xml = (await client.onDefineDomain('v1alpha3', newDomain(''), vmi)).toString()
+      expect(childrenOf(xml, 'ua-default'), alias).to.include(`<mac address="${mac}"/>`)
+    }
+  })
+
   it('reads the links as user 107 and plugs every NIC into its own', async () => {
     const prefix = ['ip', 'netns', 'exec', netns.name, ...AS_QEMU.split(' ')]
     await using sidecar = newSidecar({ prefix })

@@ -235,6 +235,15 @@ describe('rewriteDomain() finds the pod link', () => {
       want: ['eth0', 'eth0'],
     },
   ]
+  it('that the agent has joined the tap to, whatever the status says', () => {
+    for (const status of [reported, {}])
+      for (const joined of ['eth0', 'ovn-udn2']) {
+        const vmi = newVmi({ networks: [primary], status })
+        const links = newLinks({ eth0: {}, 'ovn-udn1': {}, 'ovn-udn2': {}, tap0: { joined } })
+        const { nics } = rewrite(newDomain(''), vmi, links)
+        expect(nics.map(({ podLink, target }) => [podLink, target])).to.eql([[joined, 'tap0']])
+      }
+  })
   for (const { name, vmi, links, want } of rows) {
     it(name, () => {
       const { nics } = rewrite(
