@@ -58,10 +58,14 @@ describe("a node of a distribution's kernel, without IPv6", function () {
       ip -n l2wb address add 10.8.0.2/24 dev w1
       reach() { ip netns exec l2wa busybox ping -q -c 1 -w 60 10.8.0.2 || { cat /tmp/log; exit 1; } >&2; }
       reach
+      # As an agent before this one left them, but leading elsewhere.
+      kill -STOP $!
       for dev in $(ip -br link show | sed -n 's/^\\(lw[^@ ]*\\).*/\\1/p'); do
         tc filter del dev $dev ingress
-        tc filter add dev $dev ingress pref 1 protocol all matchall action mirred egress redirect dev lo
+        tc filter add dev $dev ingress pref 1 protocol all handle 1 matchall \\
+          action mirred egress redirect dev lo
       done
+      kill -CONT $!
       reach
     `)
   })
@@ -86,7 +90,7 @@ describe("a node of a distribution's kernel, without IPv6", function () {
     expect(said).to.include('Redirect to device eth0')
     expect(said).to.include(`Redirect to device ${POD_LINK}`)
     expect(said)
-      .to.match(/tap0: <[A-Z,_]*UP/)
+      .to.match(/tap0: <[^>]*\bUP\b/)
       .and.match(/10\.9\.0\.2/)
   })
 
