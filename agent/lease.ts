@@ -10,10 +10,11 @@ import { planServerAddresses } from '../core/plan-lease.ts'
 import type { NetnsObservation } from '../core/netns-observation.ts'
 import type { PodLink } from '../core/pod-link.ts'
 import { listServerSysctls } from '../core/server-sysctls.ts'
+import { findSilent } from '../core/silent-gateway.ts'
 import type { Step } from '../core/step.ts'
 import { observeAddressing } from '../kernel/addresses.ts'
 import { applySteps } from '../kernel/apply.ts'
-import { readRouter } from '../kernel/router.ts'
+import { readPermanentNeighbours, readRouter } from '../kernel/router.ts'
 import { setSysctls } from '../kernel/sysctls.ts'
 import type { Node } from './node.ts'
 
@@ -41,15 +42,22 @@ export async function readLease(
       { ...facts, untold },
       "there is no room, or no word, for these in what a VM's DHCP server says",
     )
-  const gateway = lease?.ipv6 === undefined ? undefined : getDefaultHop(lease, 6)
-  if (lease === undefined || gateway === undefined) return lease
-  const router = await readRouter(node.run, netnsPath, podLink.name, gateway)
-  if (router !== undefined) return { ...lease, router }
-  node.log.warn(
-    { ...facts, gateway },
-    'the IPv6 gateway cannot be seen from this node: the VM gets its IPv6 address and no default route',
-  )
-  return lease
+  if (lease === undefined) return undefined
+  const gateway = lease.ipv6 === undefined ? undefined : getDefaultHop(lease, 6)
+  const [router, permanent] = await Promise.all([
+    gateway === undefined ? undefined : readRouter(node.run, netnsPath, podLink.name, gateway),
+    readPermanentNeighbours(node.run, netnsPath, podLink.name),
+  ])
+  if (gateway !== undefined && router === undefined)
+    node.log.warn(
+      { ...facts, gateway },
+      'the IPv6 gateway cannot be seen from this node: the VM gets its IPv6 address and no default route',
+    )
+  const routed = router === undefined ? lease : { ...lease, router }
+  const { silent, left } = findSilent(routed, permanent)
+  if (left.length > 0)
+    node.log.warn({ ...facts, gateways: left }, 'nobody tells the VM the MACs of these gateways')
+  return silent === undefined ? routed : { ...routed, silent }
 }
 
 /**

@@ -231,7 +231,7 @@ function renderForgetting(dev: string): readonly string[] {
 }
 
 // Before the stack has seen it: what is for others it would hand on, or give to whoever listens for any.
-function renderTakeAll({ dev, addresses }: TakeAllStep): readonly string[] {
+function renderTakeAll({ dev, addresses, asked }: TakeAllStep): readonly string[] {
   const table = `netdev l2wire-${dev}`
   return [
     ...renderForgetting(dev),
@@ -241,6 +241,9 @@ function renderTakeAll({ dev, addresses }: TakeAllStep): readonly string[] {
       const family = getFamily(address) === 4 ? 'ip' : 'ip6'
       return `add rule ${table} input ${family} daddr ${address} meta pkttype set host accept`
     }),
+    ...asked.map(
+      (address) => `add rule ${table} input arp daddr ip ${address} meta pkttype set host accept`,
+    ),
   ]
 }
 

@@ -1,7 +1,7 @@
 // Frames of one kind, as a classic BPF program for tc: conditions on bytes, all of which must hold. A
 // filter of such a program is replaced in one go, under a handle of ours; u32 numbers its own.
 
-import { toWords6 } from './ip.ts'
+import { getFamily, toWord4, toWords6 } from './ip.ts'
 
 /** In a frame from its destination MAC on, without VLAN tag: the bytes at an offset, masked, have a value. */
 interface Condition {
@@ -12,8 +12,8 @@ interface Condition {
 }
 
 export interface FrameMatch {
-  /** tc's word. A frame with a VLAN tag is of neither. */
-  readonly protocol: 'ip' | 'ipv6'
+  /** tc's word. A frame with a VLAN tag is of none. */
+  readonly protocol: 'ip' | 'ipv6' | 'arp'
   readonly conditions: readonly Condition[]
 }
 
@@ -28,6 +28,10 @@ const NEIGHBOUR_ADVERTISEMENT = 136
 /** Of IPv6's header: where the addresses are. */
 const SOURCE = HEADER + 8
 const DESTINATION = HEADER + 24
+/** Of neighbour discovery's: the address that is meant. */
+const TARGET = HEADER + 48
+/** Of ARP's: the operation, and the sender's and the target's IPv4 address. */
+const ARP = { operation: HEADER + 6, sender: HEADER + 14, target: HEADER + 24 }
 
 // Only whole datagrams without IP options: what is otherwise is no stock client's, and goes its way.
 const PLAIN_IPV4: readonly Condition[] = [
@@ -81,6 +85,30 @@ export function toNeighbourQuestion(from: string): FrameMatch {
 /** An IPv6 address is told the MAC of another. */
 export function toNeighbourAnswer(to: string): FrameMatch {
   return toIcmpv6(NEIGHBOUR_ADVERTISEMENT, isAddress(DESTINATION, to))
+}
+
+/** Somebody asks for the MAC of an address. */
+export function toQuestionFor(address: string): FrameMatch {
+  return getFamily(address) === 6
+    ? toIcmpv6(NEIGHBOUR_SOLICITATION, isAddress(TARGET, address))
+    : toArp(1, ARP.target, address)
+}
+
+/** Somebody is told the MAC of an address. */
+export function toAnswerFor(address: string): FrameMatch {
+  return getFamily(address) === 6
+    ? toIcmpv6(NEIGHBOUR_ADVERTISEMENT, isAddress(TARGET, address))
+    : toArp(2, ARP.sender, address)
+}
+
+function toArp(operation: number, at: number, address: string): FrameMatch {
+  return {
+    protocol: 'arp',
+    conditions: [
+      { at: ARP.operation, bytes: 2, is: operation },
+      { at, bytes: 4, is: toWord4(address) },
+    ],
+  }
 }
 
 /** Those of one sender, "02:00:00:00:00:01". */

@@ -75,6 +75,21 @@ export function contains(network: string, address: string): boolean {
   return toNetwork({ address, prefix: cidr.prefix }).address === toNetwork(cidr).address
 }
 
+/** The 32 bits of an IPv4 address. */
+export function toWord4(address: string): number {
+  return listGroups(address, '.').reduce((word, group) => word * 256 + Number(group), 0)
+}
+
+/** The group in which an IPv6 address is asked for (RFC 4291: solicited-node). */
+export function toSolicited6(address: string): string {
+  const rest = (toWords6(address)[3] ?? 0) & 0xff_ffff
+  return (
+    normalizeIp(
+      `ff02::1:ff${(rest >>> 16).toString(16).padStart(2, '0')}:${(rest & 0xffff).toString(16)}`,
+    ) ?? ''
+  )
+}
+
 /** The four words of 32 bits of an IPv6 address. */
 export function toWords6(address: string): readonly number[] {
   const groups = listGroups(address, ':').map((group) => Number.parseInt(group, 16))

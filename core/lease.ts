@@ -28,6 +28,8 @@ export interface Lease {
   readonly routes: readonly NicRoute[]
   /** Who is the IPv6 default gateway on the link, where that is known. */
   readonly router?: Router
+  /** Gateways that nobody on the link answers for: the pod has their MAC as a permanent neighbour's. */
+  readonly silent?: Silent
   readonly nameservers: readonly string[]
   readonly searches: readonly string[]
   /** Those that its VMI asks for, of DHCPv4. */
@@ -36,6 +38,12 @@ export interface Lease {
 
 export interface Router {
   readonly linkLocal: string
+  readonly mac: string
+}
+
+export interface Silent {
+  readonly addresses: readonly string[]
+  /** Of all of them. */
   readonly mac: string
 }
 

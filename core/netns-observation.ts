@@ -32,7 +32,7 @@ export interface NetnsObservation {
   readonly addresses: ReadonlyMap<string, readonly string[]>
   /** By device, address and MAC. Whoever answers a client may have set one anew, which stays as the first did. */
   readonly neighbours: ReadonlySet<string>
-  /** The addresses that the server's device takes frames for, and no others; undefined: those to any. */
+  /** The addresses that the server's device takes frames for, and ARP for, and no others; undefined: those to any. */
   readonly heard: readonly string[] | undefined
   /** In the order of the questions, but for files that are not there. */
   readonly sysctls: readonly string[]
@@ -44,6 +44,11 @@ export function toHookKey({ dev, hook }: FilterPlace): string {
 
 export function toNeighbourKey(dev: string, address: string, mac: string): string {
   return `${dev} ${normalizeIp(address) ?? address} ${mac}`
+}
+
+/** How an address that ARP asks for stands among those that are heard. */
+export function toAskedKey(address: string): string {
+  return `arp ${address}`
 }
 
 /** Lines for `ip -batch`, and how many answers it gives to them. */
@@ -167,7 +172,8 @@ function readHeard(json: string): readonly string[] | undefined {
     const [first, ...rest] = expr
     const { op, left, right } = first?.match ?? {}
     const isAccepted = rest.length === 2 && rest[1]?.accept === null
-    const isPlain = op === '==' && left?.payload?.field === 'daddr' && typeof right === 'string'
-    return isAccepted && isPlain ? right : '?'
+    const said = op === '==' && typeof right === 'string' ? right : '?'
+    const words = { daddr: said, 'daddr ip': toAskedKey(said) }[left?.payload?.field ?? '']
+    return isAccepted ? (words ?? '?') : '?'
   })
 }

@@ -5,11 +5,13 @@ import {
   ANSWERED,
   ASKED,
   fromMac,
+  toAnswerFor,
   toNeighbourAnswer,
   toNeighbourQuestion,
+  toQuestionFor,
   type FrameMatch,
 } from './frame-match.ts'
-import { parseCidr } from './ip.ts'
+import { getFamily, parseCidr, toSolicited6 } from './ip.ts'
 import { toEui64 } from './eui64.ts'
 import type { Lease } from './lease.ts'
 import { toServerNames } from './name.ts'
@@ -57,7 +59,20 @@ function listExchanges(lease: Lease): readonly Exchange[] {
             ...(lease.router === undefined ? {} : { isCopied: true as const }),
           },
         ]),
+    ...listSilent(lease).map((address) => ({
+      asked: toQuestionFor(address),
+      answered: toAnswerFor(address),
+    })),
   ]
+}
+
+function listSilent({ silent }: Lease): readonly string[] {
+  return silent?.addresses ?? []
+}
+
+/** Those of IPv4: the server has the others anyhow. */
+function listSilent4(lease: Lease): readonly string[] {
+  return listSilent(lease).filter((address) => getFamily(address) === 4)
 }
 
 /** How many filters hand something to the server on a VM's device. */
@@ -74,6 +89,10 @@ function listHeard(lease: Lease): readonly string[] {
   return [
     ...(lease.ipv4 === undefined ? [] : [SERVER_ADDRESS, '255.255.255.255']),
     ...(lease.ipv6 === undefined ? [] : [ROUTERS, SERVERS, getLinkLocal(lease)]),
+    // A MAC that is not known is asked for in a group.
+    ...listSilent(lease).flatMap((address) =>
+      getFamily(address) === 6 ? toSolicited6(address) : [],
+    ),
   ]
 }
 
@@ -89,7 +108,7 @@ export function planServer(
   isThere: boolean,
 ): readonly Step[] {
   const { server, peer } = toServerNames(tap)
-  const mac = lease.router?.mac
+  const mac = lease.router?.mac ?? lease.silent?.mac
   return [
     ...(isThere
       ? []
@@ -104,7 +123,7 @@ export function planServer(
         ]),
     { op: 'set-link', netns, dev: peer, isSilent: true },
     // A lease is renewed at the server's address, hence sent to the gateway's MAC.
-    { op: 'take-all', netns, dev: server, addresses: listHeard(lease) },
+    { op: 'take-all', netns, dev: server, addresses: listHeard(lease), asked: listSilent4(lease) },
     ...listExchanges(lease).map(({ answered }, at) =>
       toPick(netns, [peer, 'ingress'], at, answered, [tap, side.isHanded]),
     ),
@@ -155,6 +174,8 @@ export function planServerAddresses(
   const common = { op: 'add-address', netns, dev } as const
   const steps: readonly AddAddressStep[] = [
     { ...common, address: `${SERVER_ADDRESS}/32` },
+    // By which it answers ARP for them. What is sent to them does not come here.
+    ...listSilent4(lease).map((address) => ({ ...common, address: `${address}/32` })),
     ...(ipv6 === undefined
       ? []
       : [

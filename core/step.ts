@@ -148,6 +148,8 @@ export interface TakeAllStep extends InNetns {
   readonly op: 'take-all'
   readonly dev: string
   readonly addresses: readonly string[]
+  /** IPv4 addresses that ARP may ask for there; all other ARP is lost. */
+  readonly asked: readonly string[]
 }
 
 export interface ForgetTakeAllStep extends InNetns {

@@ -4,12 +4,13 @@ import type { Classifier } from './argv.ts'
 import { toFilter, type Filter } from './filter.ts'
 import { PLACE } from './filter-place.ts'
 import {
+  toAskedKey,
   toHookKey,
   toNeighbourKey,
   type NetnsObservation,
   type SeenLink,
 } from './netns-observation.ts'
-import type { DelFiltersStep, Hook, SetLinkStep, Step } from './step.ts'
+import type { DelFiltersStep, Hook, SetLinkStep, Step, TakeAllStep } from './step.ts'
 
 export type SeenState = Pick<
   NetnsObservation,
@@ -39,8 +40,12 @@ function isDone(step: Step, { links, neighbours, addresses, heard }: SeenState):
     return neighbours.has(toNeighbourKey(step.dev, step.address, step.mac))
   // The table of a device that is gone is left, and guards nothing.
   if (op === 'take-all')
-    return links.has(step.dev) && heard?.toSorted().join() === step.addresses.toSorted().join()
+    return links.has(step.dev) && heard?.toSorted().join() === listHeard(step).toSorted().join()
   return false
+}
+
+function listHeard({ addresses, asked }: TakeAllStep): readonly string[] {
+  return [...addresses, ...asked.map(toAskedKey)]
 }
 
 function isSet(step: SetLinkStep, link: SeenLink | undefined): boolean {

@@ -4,6 +4,16 @@ import { findRouter, parseCandidates, parseNeighbours } from '../core/router.ts'
 import type { Router } from '../core/lease.ts'
 import type { Run } from './run.ts'
 
+/** MACs by address: those that somebody has written down for the pod. Throws CommandError. */
+export async function readPermanentNeighbours(
+  run: Run,
+  netnsPath: string,
+  podLink: string,
+): Promise<ReadonlyMap<string, string>> {
+  const words = ['neigh', 'show', 'nud', 'permanent', 'dev', podLink]
+  return parseNeighbours(await run(['nsenter', `--net=${netnsPath}`, 'ip', '-j', ...words]))
+}
+
 /** Undefined where it cannot be seen. Throws CommandError when the namespace cannot be entered. */
 export async function readRouter(
   run: Run,

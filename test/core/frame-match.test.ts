@@ -6,8 +6,10 @@ import {
   ASKED,
   fromMac,
   renderProgram,
+  toAnswerFor,
   toNeighbourAnswer,
   toNeighbourQuestion,
+  toQuestionFor,
 } from '../../core/frame-match.ts'
 import { fromHex } from '../../core/tester/bytes.ts'
 
@@ -39,6 +41,11 @@ const ROUTER = 'fe80::9:a'
 const neighbour = (type: string, from: string, to: string): string =>
   `333300000002 ${MAC} 86dd 60000000 0018 3a ff ${from} ${to} ${type}00 0000`
 const [ROUTER_HEX, HOST_HEX] = [`fe80${'0'.repeat(20)}0009000a`, `fe80${'0'.repeat(20)}0009000b`]
+const aimed = (type: string, target: string): string =>
+  `3333ff00000a ${MAC} 86dd 60000000 0018 3a ff ${HOST_HEX} ${ROUTER_HEX} ${type}00 0000 00000000 ${target}`
+// 10.0.0.1 is 0a000001.
+const arp = (operation: string, sender: string, target: string): string =>
+  `ffffffffffff ${MAC} 0806 0001 0800 0604 ${operation} ${MAC} ${sender} 000000000000 ${target}`
 const ipv6 = (next: string, rest: string): string =>
   `333300000002 ${MAC} 86dd 60000000 0008 ${next} ff ${'00'.repeat(32)} ${rest}`
 
@@ -86,6 +93,21 @@ describe('renderProgram()', () => {
       false,
     ],
     ['a question to it', toNeighbourAnswer(ROUTER), neighbour('87', HOST_HEX, ROUTER_HEX), false],
+    ['a question for its MAC', toQuestionFor(ROUTER), aimed('87', ROUTER_HEX), true],
+    ["a question for another's", toQuestionFor(ROUTER), aimed('87', HOST_HEX), false],
+    ['an answer with its MAC', toAnswerFor(ROUTER), aimed('88', ROUTER_HEX), true],
+    ["an answer with another's", toAnswerFor(ROUTER), aimed('88', HOST_HEX), false],
+    ['ARP for it', toQuestionFor('10.0.0.1'), arp('0001', '0a000002', '0a000001'), true],
+    ['ARP for another', toQuestionFor('10.0.0.1'), arp('0001', '0a000001', '0a000002'), false],
+    [
+      'an answer as a question',
+      toQuestionFor('10.0.0.1'),
+      arp('0002', '0a000002', '0a000001'),
+      false,
+    ],
+    ['its answer', toAnswerFor('10.0.0.1'), arp('0002', '0a000001', '0a000002'), true],
+    ["another's answer", toAnswerFor('10.0.0.1'), arp('0002', '0a000002', '0a000001'), false],
+    ['its own question', toAnswerFor('10.0.0.1'), arp('0001', '0a000001', '0a000002'), false],
     ['what the VM sends', fromMac(MAC, ASKED.router), ipv6('3a', '8500'), true],
     ['what another sends', fromMac('02:00:5e:00:53:02', ASKED.router), ipv6('3a', '8500'), false],
     ['what a third sends', fromMac('03:00:5e:00:53:01', ASKED.router), ipv6('3a', '8500'), false],

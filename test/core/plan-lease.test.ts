@@ -106,6 +106,39 @@ describe('planTap() on a pod link with addresses', () => {
     expect(steps).to.include('pref 4 protocol ipv6').and.not.include('mirror')
   })
 
+  it('asks the server for gateways that nobody answers for, and no others', () => {
+    const silent = { addresses: ['fe80::9', '169.254.1.1'], mac: '02:00:00:00:00:09' }
+    const { router: _, ipv6: __, ...lease4 } = LEASE
+    const only4 = { ...lease4, silent: { ...silent, addresses: ['169.254.1.1'] } }
+    const steps = render(planTap({ ...TAP, lease: { ...LEASE, silent } }, { there: new Set() }))
+    const steps4 = render(planTap({ ...TAP, lease: only4 }, { there: new Set() }))
+    for (const [dev, pref, protocol, all] of [
+      ['lwp0', 5, 'ipv6', steps],
+      ['tap0', 5, 'ipv6', steps],
+      ['lwp0', 6, 'arp', steps],
+      ['tap0', 6, 'arp', steps],
+      ['tap0', 2, 'arp', steps4],
+    ] as const)
+      expect(all.join('\n')).to.include(
+        `filter replace dev ${dev} ingress pref ${pref} protocol ${protocol} handle 1 bpf P action mirred egress redirect`,
+      )
+    const heard = steps.filter((step) => step.includes('rule'))
+    expect(heard.slice(5).map((step) => step.split(' ').slice(6, 10).join(' '))).to.deep.equal([
+      'ip6 daddr ff02::1:ff00:9 meta',
+      'arp daddr ip 169.254.1.1',
+    ])
+    expect(steps4).to.include(
+      'ip link add name lws0 address 02:00:00:00:00:09 type veth peer name lwp0',
+    )
+    const addresses = render(planServerAddresses(TAP, { ...LEASE, silent }, []))
+    expect(addresses.filter((step) => step.includes('address add'))).to.deep.equal([
+      'ip address add 169.254.75.10/32 dev lws0',
+      'ip address add 169.254.1.1/32 dev lws0',
+      'ip address add fe80::9/64 nodad dev lws0',
+      'ip address add fd00::2/64 nodad noprefixroute dev lws0',
+    ])
+  })
+
   it('is taken away again, and the link stays mute', () => {
     expect(render(planUntap(TAP))).to.deep.equal([
       'tc filter del dev eth0 ingress pref 1',

@@ -197,7 +197,7 @@ describe('listUndone()', () => {
       filters: new Map(),
       addresses: new Map([['tap0', ['10.0.0.1/24']]]),
       neighbours: new Set([toNeighbourKey('tap0', 'fd00:9:0::2', '02:00:00:00:00:01')]),
-      heard: ['ff02::2', '10.0.0.1'],
+      heard: ['arp 10.0.0.1', 'ff02::2', '10.0.0.1'],
     }
     const set = (facts: object): Step => ({ op: 'set-link', ...NETNS, dev: 'tap0', ...facts })
     const dev = { ...NETNS, dev: 'tap0' }
@@ -221,8 +221,17 @@ describe('listUndone()', () => {
         { op: 'set-neighbour', ...dev, address: 'fd00:9::2', mac: '02:00:00:00:00:02' },
         false,
       ],
-      ['what is heard', { op: 'take-all', ...dev, addresses: ['10.0.0.1', 'ff02::2'] }, true],
-      ['less than is heard', { op: 'take-all', ...dev, addresses: ['10.0.0.1'] }, false],
+      [
+        'what is heard',
+        { op: 'take-all', ...dev, addresses: ['10.0.0.1', 'ff02::2'], asked: ['10.0.0.1'] },
+        true,
+      ],
+      ['less than is heard', { op: 'take-all', ...dev, addresses: ['10.0.0.1'], asked: [] }, false],
+      [
+        'no ARP, which is heard',
+        { op: 'take-all', ...dev, addresses: ['10.0.0.1', 'ff02::2'], asked: [] },
+        false,
+      ],
       ['a device', { op: 'add-pair', ...dev, peer: 'lwp0' }, false],
     ] as readonly (readonly [string, Step, boolean])[])
       it(`${name}: ${isDone ? 'done' : 'to be done'}`, () => {

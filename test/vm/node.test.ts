@@ -56,7 +56,13 @@ describe("a node of a distribution's kernel, without IPv6", function () {
       for pod in l2wa l2wb; do echo "$wire" | call ADD $pod w1 l2wire; done
       ip -n l2wa address add 10.8.0.1/24 dev w1
       ip -n l2wb address add 10.8.0.2/24 dev w1
-      reach() { ip netns exec l2wa busybox ping -q -c 1 -w 60 10.8.0.2 || { cat /tmp/log; exit 1; } >&2; }
+      reach() {
+        for _ in $(seq 60); do
+          ip netns exec l2wa busybox ping -q -c 1 -W 1 10.8.0.2 && return
+        done
+        cat /tmp/log >&2
+        exit 1
+      }
       reach
       # As an agent before this one left them, but leading elsewhere.
       kill -STOP $!
@@ -89,9 +95,8 @@ describe("a node of a distribution's kernel, without IPv6", function () {
     `)
     expect(said).to.include('Redirect to device eth0')
     expect(said).to.include(`Redirect to device ${POD_LINK}`)
-    expect(said)
-      .to.match(/tap0: <[^>]*\bUP\b/)
-      .and.match(/10\.9\.0\.2/)
+    expect(said).to.match(/tap0: <[^>]*\bUP\b/)
+    expect(said).to.include('dnsmasq')
   })
 
   it('takes all of it away again', async () => {
