@@ -2,8 +2,14 @@ import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
 import { renderBatches } from '../../core/argv.ts'
+import { fromMac } from '../../core/frame-match.ts'
 import type { Lease } from '../../core/lease.ts'
-import { planServerAddresses } from '../../core/plan-lease.ts'
+import {
+  MACVTAP_SIDE,
+  planQuestions,
+  planServerAddresses,
+  TAP_SIDE,
+} from '../../core/plan-lease.ts'
 import { listTargets, planTap, planUntap } from '../../core/plan-tap.ts'
 import type { Step } from '../../core/step.ts'
 import { newTap } from './samples.ts'
@@ -99,6 +105,16 @@ describe('planTap() on a pod link with addresses', () => {
     expect(listTargets(untold)[0]?.[1]).to.deep.equal(['eth0'])
     expect(render(planTap(untold, { there: new Set() })).join('\n')).to.not.include('lws0')
   })
+
+  for (const side of [TAP_SIDE, MACVTAP_SIDE])
+    it(`picks out what the VM's own MAC sends, on ${side.hears}`, () => {
+      const steps = planQuestions(TAP, LEASE, side)
+      expect(steps).to.have.length(4)
+      const { conditions: ofVm } = fromMac(LEASE.mac, { protocol: 'ip', conditions: [] })
+      expect(ofVm).to.not.deep.equal([])
+      for (const step of steps)
+        expect(step.op === 'pick' ? step.frames.conditions : []).to.deep.include.members([...ofVm])
+    })
 
   it('shares what the VM answers its neighbours with a gateway that is known, alone', () => {
     const { router: _, ...lease } = LEASE
