@@ -57,9 +57,14 @@ function renderNetworkData(
   const vmi = decodeGuestNics(value, [...OUR_BINDINGS, binding])
   const names = vmi.flatMap((one) => (one.kind === 'own' ? toLinkNames(one.nic) : []))
   const links = readPodLinks(names)
-  const { nics, unmatched } = toGuestNetwork(vmi, links, readPodNetwork())
+  const { nics, unmatched, unrouted } = toGuestNetwork(vmi, links, readPodNetwork())
   if (unmatched.length > 0)
     log.warn({ nics: unmatched }, 'not in the network data: the VMI has no MAC to find it by')
+  if (unrouted.length > 0)
+    log.warn(
+      { nics: unrouted },
+      "not in the network data: a default route without a next hop, on which some of cloud-init's renderers fail",
+    )
   if (nics.every(({ isDhcp4 }) => isDhcp4)) {
     log.warn('no network data: no pod link that a NIC takes over has an address')
     return undefined

@@ -36,6 +36,8 @@ export interface GuestNetwork {
   readonly nics: readonly GuestNic[]
   /** NICs that cannot be told apart from others: the VMI gives them no MAC. */
   readonly unmatched: readonly string[]
+  /** NICs whose link is a default route without next hop, of which their guests are told nothing. */
+  readonly unrouted: readonly string[]
 }
 
 /** What IPv6 routes have where nobody gave them a metric (IP6_RT_PRIO_USER). */
@@ -59,7 +61,18 @@ export function toGuestNetwork(
     unmatched: vmi.flatMap((one) =>
       one.kind === 'other' && one.mac === undefined ? one.name : [],
     ),
+    unrouted: vmi.flatMap((one) =>
+      one.kind === 'own' && isBareRoute(one.nic, links, pod) ? one.nic.name : [],
+    ),
   }
+}
+
+function isBareRoute(nic: VmiNic, links: PodLinks, { addresses, routes }: PodNetwork): boolean {
+  const { podLink } = getNicFacts(nic, links)
+  return (
+    addresses.some(({ link }) => link === podLink) &&
+    routes.some(({ link, dst, gw }) => link === podLink && gw === undefined && dst.endsWith('/0'))
+  )
 }
 
 function toOtherNic({ name, mac, isPrimary }: OtherNic): GuestNic[] {

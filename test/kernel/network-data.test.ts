@@ -7,7 +7,7 @@ import { NETWORK_DATA_ANNOTATION } from '../../core/domain/network-data-vmi.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { leavesNothing } from '../nothing-left.ts'
 import { newSidecar } from '../process/sidecar-process.ts'
-import { newPodNetwork, RANGES } from './fixture-pod-network.ts'
+import { newPodNetwork, RANGES, type PodNetwork } from './fixture-pod-network.ts'
 
 const AS_QEMU =
   'setpriv --reuid 107 --regid 107 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs'
@@ -34,24 +34,44 @@ describe('the network data of a VM on a pod network', function () {
     it(`is what ${plugin} and host-local gave the pod`, async () => {
       await using network = await newPodNetwork(node, { plugin, families: [4, 6] })
       await network.add()
-      const prefix = ['ip', 'netns', 'exec', network.pod.name, ...AS_QEMU.split(' ')]
-      await using sidecar = newSidecar({ prefix })
-      const client = await sidecar.connect()
-      const { cloudInitData } = await client.preCloudInitIso('v1alpha3', {
-        vmi: Buffer.from(JSON.stringify(VMI)),
-        cloudInitData: Buffer.from(JSON.stringify(DATA)),
-        cloudInitNoCloudSource: Buffer.of(),
-      })
-      const { NetworkData } = JSON.parse(cloudInitData.toString()) as typeof DATA
-      const document = JSON.parse(NetworkData) as { ethernets: { default: Ethernet } }
-      const { addresses, routes, match, mtu } = document.ethernets.default
+      await using sidecar = newSidecar({ prefix: toPrefix(network) })
+      const { addresses, routes, match, mtu } = await askFor(sidecar)
       expect({ match, mtu }).to.eql({ match: { macaddress: network.mac }, mtu: 1450 })
       expect(addresses).to.eql(isOnLink ? network.addresses.map(toAlone) : network.addresses)
       const onLink = isOnLink ? { 'on-link': true } : {}
       for (const { route, gateway } of [RANGES[4], RANGES[6]])
         expect(routes).to.deep.include({ to: route, via: gateway, ...onLink })
     })
+
+  it('has no default route where that has no next hop, and the log says so', async () => {
+    await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4] })
+    await network.pod.run('ip route replace default dev eth0'.split(' '))
+    await network.add()
+    await using sidecar = newSidecar({ prefix: toPrefix(network) })
+    const { routes } = await askFor(sidecar)
+    expect(routes).to.equal(undefined)
+    expect(sidecar.log()).to.include('a default route without a next hop')
+    await using _ = await network.open()
+    expect((await network.askIpv4()).get('staticroutes')).to.equal('0.0.0.0/0 0.0.0.0')
+  })
 })
+
+function toPrefix({ pod }: PodNetwork): readonly string[] {
+  return ['ip', 'netns', 'exec', pod.name, ...AS_QEMU.split(' ')]
+}
+
+/** What the VM's one NIC is told. */
+async function askFor(sidecar: ReturnType<typeof newSidecar>): Promise<Ethernet> {
+  const client = await sidecar.connect()
+  const { cloudInitData } = await client.preCloudInitIso('v1alpha3', {
+    vmi: Buffer.from(JSON.stringify(VMI)),
+    cloudInitData: Buffer.from(JSON.stringify(DATA)),
+    cloudInitNoCloudSource: Buffer.of(),
+  })
+  const { NetworkData } = JSON.parse(cloudInitData.toString()) as typeof DATA
+  const document = JSON.parse(NetworkData) as { ethernets: { default: Ethernet } }
+  return document.ethernets.default
+}
 
 /** With no neighbours on the link. */
 function toAlone(address: string): string {

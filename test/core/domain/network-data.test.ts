@@ -200,8 +200,18 @@ describe('toGuestNetwork()', () => {
       },
       br: { match: { macaddress: '02:00:00:00:00:02' }, dhcp4: true, optional: true },
     })
-    const { unmatched } = toGuestNetwork(decodeGuestNics(vmi, ['l2wire']), links, pod)
-    expect(unmatched).to.eql(['nomac'])
+    const { unmatched, unrouted } = toGuestNetwork(decodeGuestNics(vmi, ['l2wire']), links, pod)
+    expect({ unmatched, unrouted }).to.eql({ unmatched: ['nomac'], unrouted: [] })
+  })
+
+  it('names a NIC whose default route has no next hop, which is not told', () => {
+    const pod = newPod(['192.0.2.1/24'], [['192.0.2.0/24'], ['0.0.0.0/0']])
+    const vmi = decodeGuestNics(newVmi(ON_POD), ['l2wire'])
+    const { nics, unrouted } = toGuestNetwork(vmi, LINKS, pod)
+    expect(nics.map(({ routes }) => routes)).to.eql([[]])
+    expect(unrouted).to.eql(['default'])
+    const bare = toGuestNetwork(vmi, LINKS, { ...pod, addresses: [] })
+    expect(bare.unrouted).to.eql([])
   })
 
   it('tells the NIC with the default route of the resolvers in a VM without pod network', () => {
