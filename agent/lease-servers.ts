@@ -1,15 +1,21 @@
 // The DHCP servers of this node's VMs, one per pod link that has addresses. They end with the agent and
 // are started by the next one; what a VM was told holds until then.
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+
 import type { Logger } from 'pino'
 
 import type { TapAttachment } from '../core/attachment.ts'
-import { renderDnsmasq } from '../core/dnsmasq.ts'
+import { needsMemory, renderDnsmasq } from '../core/dnsmasq.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
 import { toServerNames } from '../core/name.ts'
 import { toAttachmentKey, type AttachmentId } from '../core/wire.ts'
 import { startDnsmasq, type Dnsmasq } from '../kernel/dnsmasq.ts'
+import { openLeaseFile, type LeaseFile } from '../kernel/lease-file.ts'
 import { isSameNetns } from '../kernel/netns.ts'
+import { listFolder } from '../store/json-file.ts'
 import { newGate } from './gate.ts'
+import type { Node } from './node.ts'
 
 export interface LeaseServers extends AsyncDisposable {
   /**
@@ -19,8 +25,10 @@ export interface LeaseServers extends AsyncDisposable {
   readonly start: (attachment: TapAttachment) => Promise<void>
   /** Prepares it and starts its server, where it has a lease, and goes on trying. */
   readonly keep: (attachment: TapAttachment) => Promise<void>
-  /** Resolves when it is gone. Idempotent. */
+  /** Resolves when it is gone, and what it remembers. Idempotent. */
   readonly end: (id: AttachmentId) => Promise<void>
+  /** Removes what servers remember whose attachment is not among these. */
+  readonly sweep: (all: readonly AttachmentId[]) => Promise<void>
   readonly isRunning: (id: AttachmentId) => boolean
 }
 
@@ -39,6 +47,8 @@ interface Served {
   timer: NodeJS.Timeout | undefined
   /** Its server is ended until its sandbox is where it was. */
   isAway: boolean
+  /** A lease that it remembers stands in its client's way. */
+  isToForget: boolean
 }
 
 /**
@@ -47,7 +57,8 @@ interface Served {
  */
 export type Prepare = (attachment: TapAttachment, isWanted: () => boolean) => Promise<boolean>
 
-export function newLeaseServers(log: Logger, prepare: Prepare): LeaseServers {
+/** folder is where servers remember what they gave. */
+export function newLeaseServers(log: Logger, folder: string, prepare: Prepare): LeaseServers {
   const all = new Map<string, Served>()
   const gate = newGate(AT_ONCE)
   const underWay = new Set<Promise<void>>()
@@ -56,12 +67,26 @@ export function newLeaseServers(log: Logger, prepare: Prepare): LeaseServers {
   const isWanted = (served: Served): boolean =>
     all.get(toAttachmentKey(served.attachment)) === served
 
+  const toFile = (id: AttachmentId): string => join(folder, toAttachmentKey(id))
+  // A server without it serves all the same, until the agent's end.
+  const remember = async (attachment: TapAttachment): Promise<LeaseFile | undefined> => {
+    try {
+      return await openLeaseFile(toFile(attachment))
+    } catch (error) {
+      const facts = { err: error, ...toFacts(attachment) }
+      log.warn(facts, "a VM's DHCP server cannot keep its leases on disk")
+      return undefined
+    }
+  }
   const begin = async (served: Served, againMs: number): Promise<void> => {
     const { attachment, ending } = served
     const { tap, lease, netns } = attachment
     if (lease === undefined) return
-    const lines = renderDnsmasq(toServerNames(tap).server, lease)
-    served.starting = startDnsmasq(netns.path, lines, ending.signal)
+    if (served.isToForget) await rm(toFile(attachment), { force: true })
+    served.isToForget = false
+    await using leases = needsMemory(lease) ? await remember(attachment) : undefined
+    const lines = renderDnsmasq(toServerNames(tap).server, lease, leases !== undefined)
+    served.starting = startDnsmasq(netns.path, { lines, leases, signal: ending.signal })
     const running = await served.starting
     // It was ended while it started.
     if (!isWanted(served)) return running.stop()
@@ -70,8 +95,9 @@ export function newLeaseServers(log: Logger, prepare: Prepare): LeaseServers {
     void running.ended.then((reason) => {
       served.running = undefined
       if (!isWanted(served)) return
+      served.isToForget = running.isToForget()
       if (served.isAway) served.isAway = false
-      else if (running.isToForget())
+      else if (served.isToForget)
         log.info(
           toFacts(attachment),
           "a VM's DHCP server forgets what it gave to an earlier client",
@@ -119,7 +145,7 @@ export function newLeaseServers(log: Logger, prepare: Prepare): LeaseServers {
     }
   }
   // Called in the attachment's turn, and so waits for no other.
-  const end: LeaseServers['end'] = async (id) => {
+  const halt = async (id: AttachmentId): Promise<void> => {
     const served = all.get(toAttachmentKey(id))
     if (served === undefined) return
     all.delete(toAttachmentKey(id))
@@ -127,8 +153,12 @@ export function newLeaseServers(log: Logger, prepare: Prepare): LeaseServers {
     served.ending.abort()
     await stop(served)
   }
+  const end: LeaseServers['end'] = async (id) => {
+    await halt(id)
+    await rm(toFile(id), { force: true })
+  }
   const add = async (attachment: TapAttachment): Promise<Served> => {
-    await end(attachment)
+    await halt(attachment)
     const served: Served = {
       attachment,
       ending: new AbortController(),
@@ -136,6 +166,7 @@ export function newLeaseServers(log: Logger, prepare: Prepare): LeaseServers {
       running: undefined,
       timer: undefined,
       isAway: false,
+      isToForget: false,
     }
     all.set(toAttachmentKey(attachment), served)
     return served
@@ -146,6 +177,7 @@ export function newLeaseServers(log: Logger, prepare: Prepare): LeaseServers {
         CNI_CODE.TRY_AGAIN_LATER,
         `Cannot start the DHCP server of "${attachment.tap}": the agent is stopping`,
       )
+    await end(attachment)
     const served = await add(attachment)
     try {
       await begin(served, AGAIN_FIRST_MS)
@@ -154,7 +186,7 @@ export function newLeaseServers(log: Logger, prepare: Prepare): LeaseServers {
       throw error
     }
   }
-  const sweep = async (): Promise<void> => {
+  const lookAtSandboxes = async (): Promise<void> => {
     for (const served of all.values()) {
       if (served.running === undefined) continue
       const facts = toFacts(served.attachment)
@@ -169,21 +201,38 @@ export function newLeaseServers(log: Logger, prepare: Prepare): LeaseServers {
       }
     }
   }
-  const sweeping = setInterval(() => void sweep(), SANDBOX_MS).unref()
+  const sweeping = setInterval(() => void lookAtSandboxes(), SANDBOX_MS).unref()
   return {
     start,
     keep: async (attachment) => {
       if (!isClosed) again(await add(attachment), 0)
     },
     end,
+    sweep: async (known) => {
+      const kept = new Set(known.map(toAttachmentKey))
+      for (const file of await listFolder(folder))
+        if (!kept.has(file)) await rm(join(folder, file), { force: true })
+    },
     isRunning: (id) => all.get(toAttachmentKey(id))?.running !== undefined,
     [Symbol.asyncDispose]: async () => {
       isClosed = true
       clearInterval(sweeping)
-      await Promise.all([...all.values()].map(async ({ attachment }) => end(attachment)))
+      await Promise.all([...all.values()].map(async ({ attachment }) => halt(attachment)))
       await Promise.all(underWay)
     },
   }
+}
+
+export function toLeaseFolder(stateDir: string): string {
+  return join(stateDir, 'leases')
+}
+
+/** Once all attachments are known: of a sandbox that went without a DEL its leases are left. */
+export async function sweepLeases({ state, leaseServers, log }: Node): Promise<void> {
+  if (state.hasUnreadable()) return
+  await leaseServers.sweep(state.listAll()).catch((error: unknown) => {
+    log.error({ err: error }, "cannot look after what VMs' DHCP servers remember")
+  })
 }
 
 function toFacts({ containerID, ifname, tap }: TapAttachment): Readonly<Record<string, string>> {

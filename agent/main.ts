@@ -22,7 +22,7 @@ import { sweepDevices } from './macvtap.ts'
 import { newKeyQueue } from './key-queue.ts'
 import { readIdentity } from './identity.ts'
 import { newLeads } from './leads.ts'
-import { newLeaseServers } from './lease-servers.ts'
+import { newLeaseServers, sweepLeases, toLeaseFolder } from './lease-servers.ts'
 import { listen } from './listen.ts'
 import { newLooks } from './looks.ts'
 import type { Node } from './node.ts'
@@ -101,8 +101,10 @@ async function main(): Promise<void> {
       count: options.macvtapDevices,
       podResources: options.devicePlugins === undefined ? undefined : options.podResources,
     },
-    leaseServers: newLeaseServers(log, async (attachment, isWanted) =>
-      prepareTap(node, attachment, isWanted),
+    leaseServers: newLeaseServers(
+      log,
+      toLeaseFolder(options.stateDir),
+      async (attachment, isWanted) => prepareTap(node, attachment, isWanted),
     ),
     queue: newKeyQueue(),
     log,
@@ -118,6 +120,7 @@ async function main(): Promise<void> {
   await sweepDevices(node).catch((error: unknown) => {
     log.error({ err: error }, 'cannot look after the devices of macvtaps')
   })
+  await sweepLeases(node)
   const noting = await watchNotes(node)
   const following = await followStore(node, looks)
   const sweeping = newSweeping(node, options.checkSeconds)

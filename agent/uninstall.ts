@@ -9,6 +9,7 @@ import { TABLE } from '../core/argv.ts'
 import { CommandError } from '../core/errors.ts'
 import { toMacvtapFolder } from '../core/macvtap.ts'
 import { toReleasedFolder } from '../core/release-note.ts'
+import { toLeaseFolder } from './lease-servers.ts'
 import type { Run } from '../kernel/run.ts'
 import { removeDropIns, type DropInFolders } from './drop-ins.ts'
 import { removePlugins } from './install.ts'
@@ -55,7 +56,11 @@ export async function uninstall(
     await removeDropIns(from.dropIns)
     await waitForPods(attachments, from.pluginFolder, say)
     await removePlugins(from.pluginFolder)
-    for (const folder of [toReleasedFolder(from.socketPath), toMacvtapFolder(from.socketPath)])
+    for (const folder of [
+      toReleasedFolder(from.socketPath),
+      toMacvtapFolder(from.socketPath),
+      toLeaseFolder(from.stateDir),
+    ])
       await rm(folder, { recursive: true, force: true })
     await removeEmpty(dirname(from.socketPath))
     await rm(attachments, { recursive: true, force: true })

@@ -128,7 +128,7 @@ function newNode(at: number, store: WireStore): Node {
     leads: newLeads(),
     releasedFolder: '/nonexistent',
     leaving: new Set(),
-    leaseServers: newLeaseServers(log, async () => true),
+    leaseServers: newLeaseServers(log, '/nonexistent', async () => true),
     macvtaps: { folder: '/nonexistent', count: 1, podResources: undefined },
     queue: newKeyQueue(),
     log,

@@ -1,5 +1,6 @@
 // A lease in the words of dnsmasq's configuration. One VM, one server: nothing is given to anybody else,
-// and no lease ends, so that an agent that is away costs no VM its address.
+// and no lease ends, so that an agent that is away costs no VM its address; of DHCPv6 unless the client
+// asks for less, as dhclient does.
 import { renderDhcpOptions } from './dhcp-options.ts'
 import { fitLists } from './dhcp-room.ts'
 import { parseCidr, toNetwork, type Cidr } from './ip.ts'
@@ -13,8 +14,19 @@ const ROUTER_LIFETIME = 9000
 /** What dnsmasq takes for something else than a name where it reads of a host. */
 const KEYWORD = /^(ignore|infinite|deprecated|\d+[smhdw]?)$/i
 
-/** Lines of a configuration file. */
-export function renderDnsmasq(server: string, lease: Lease): readonly string[] {
+/** dnsmasq closes what it inherits but for these, and opens it again by its path. */
+const STANDARD_OUTPUT = '/proc/self/fd/1'
+
+/**
+ * Whether a server must remember what it gave: one that does not know a DHCPv6 lease renews none. Of
+ * DHCPv4 it takes the client's word.
+ */
+export function needsMemory({ ipv6 }: Lease): boolean {
+  return ipv6 !== undefined
+}
+
+/** Lines of a configuration file; with memory it keeps leases in its standard output. */
+export function renderDnsmasq(server: string, lease: Lease, hasMemory: boolean): readonly string[] {
   const { mac, hostname, ipv4, ipv6 } = lease
   const addresses = [
     ...(ipv4 === undefined ? [] : [toAddress(ipv4)]),
@@ -28,7 +40,7 @@ export function renderDnsmasq(server: string, lease: Lease): readonly string[] {
     'bind-interfaces',
     'no-hosts',
     'no-resolv',
-    'leasefile-ro',
+    hasMemory ? `dhcp-leasefile=${STANDARD_OUTPUT}` : 'leasefile-ro',
     'dhcp-authoritative',
     'no-ping',
     // A boot loader and the system it loads call themselves by different names.

@@ -1,8 +1,8 @@
 // A DHCP server in a pod's network namespace: a child for as long as the process lives, of nobody's, with
 // the three capabilities it needs.
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcessByStdio } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import type { Readable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 
 import { parseDnsmasqLine } from '../core/dnsmasq-said.ts'
 import { CommandError } from '../core/errors.ts'
@@ -16,8 +16,9 @@ export interface Dnsmasq {
   readonly stop: () => Promise<void>
 }
 
-/** The overflow id, which owns nothing. */
-const NOBODY = '65534'
+/** Its user and its group: the overflow id, which owns nothing. */
+export const SERVER_ID = 65534
+const NOBODY = String(SERVER_ID)
 /** Ports below 1024, raw ICMPv6, and neighbours that it makes known to the kernel. */
 const CAPABILITIES = '+net_admin,+net_raw,+net_bind_service'
 /** How long it may take to begin. */
@@ -25,11 +26,18 @@ const START_MS = 5_000
 /** Lines that are kept of what it says. */
 const SAID_MAX = 20
 
+export interface DnsmasqOrder {
+  /** Of its configuration. */
+  readonly lines: readonly string[]
+  /** Where it is to keep leases: its standard output. */
+  readonly leases: { readonly fd: number; readonly hasLeases: boolean } | undefined
+  readonly signal: AbortSignal
+}
+
 /** Resolves once it serves. Throws CommandError when it ends before, is aborted, or takes too long. */
 export async function startDnsmasq(
   netnsPath: string,
-  lines: readonly string[],
-  signal: AbortSignal,
+  { lines, leases, signal }: DnsmasqOrder,
 ): Promise<Dnsmasq> {
   const mortal = ['setpriv', '--pdeathsig', 'KILL']
   const capabilities = `-all,${CAPABILITIES}`
@@ -56,11 +64,11 @@ export async function startDnsmasq(
     '--log-facility=-',
   ]
   const child = spawn(argv[0] ?? '', argv.slice(1), {
-    stdio: ['pipe', 'ignore', 'pipe'],
+    stdio: ['pipe', leases?.fd ?? 'ignore', 'pipe'],
     env: { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
-  })
+  }) as ChildProcessByStdio<Writable, null, Readable>
   const said: string[] = []
-  let hasGiven = false
+  let hasGiven = leases?.hasLeases ?? false
   let isToForget = false
   const { promise: refused, resolve: refuse } = Promise.withResolvers<CommandError>()
   const ended = new Promise<CommandError>((resolve) => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
-import { renderDnsmasq } from '../../core/dnsmasq.ts'
+import { needsMemory, renderDnsmasq } from '../../core/dnsmasq.ts'
 import { parseDnsmasqLine } from '../../core/dnsmasq-said.ts'
 import type { Lease } from '../../core/lease.ts'
 
@@ -42,7 +42,7 @@ describe('renderDnsmasq()', () => {
       nameservers: ['10.96.0.10', 'fd00::53'],
       searches: ['svc.test', 'test'],
     }
-    expect(renderDnsmasq('lws0', lease)).to.deep.equal([
+    expect(renderDnsmasq('lws0', lease, false)).to.deep.equal([
       ...COMMON,
       'dhcp-host=02:00:00:00:00:01,10.0.0.2,[fd00::2],r1,infinite',
       'dhcp-range=10.0.0.0,static,255.255.255.0,infinite',
@@ -65,7 +65,7 @@ describe('renderDnsmasq()', () => {
   })
 
   it('names no router, route or server that there is not', () => {
-    expect(renderDnsmasq('lws0', { ...BARE, ipv4: '10.0.0.2/32' })).to.deep.equal([
+    expect(renderDnsmasq('lws0', { ...BARE, ipv4: '10.0.0.2/32' }, false)).to.deep.equal([
       ...COMMON,
       'dhcp-host=02:00:00:00:00:01,10.0.0.2,infinite',
       'dhcp-range=10.0.0.2,static,255.255.255.255,infinite',
@@ -78,14 +78,22 @@ describe('renderDnsmasq()', () => {
 
   it('names a host apart where its name is a word of dnsmasq', () => {
     for (const hostname of ['ignore', 'Infinite', 'deprecated', '5', '3600', '1h', '2W']) {
-      const lines = renderDnsmasq('lws0', { ...BARE, hostname, ipv4: '10.0.0.2/24' })
+      const lines = renderDnsmasq('lws0', { ...BARE, hostname, ipv4: '10.0.0.2/24' }, false)
       expect(lines).to.include('dhcp-host=02:00:00:00:00:01,10.0.0.2,infinite')
       expect(lines).to.include(`dhcp-option=12,${hostname}`)
     }
   })
 
+  it('keeps leases where it is to remember them, as of DHCPv6', () => {
+    const lease = { ...BARE, ipv6: 'fd00::2/64' }
+    expect(needsMemory(lease)).to.equal(true)
+    expect(needsMemory({ ...BARE, ipv4: '10.0.0.2/24' })).to.equal(false)
+    const lines = renderDnsmasq('lws0', lease, true)
+    expect(lines).to.include('dhcp-leasefile=/proc/self/fd/1').and.not.include('leasefile-ro')
+  })
+
   it('is no router where it cannot speak for one, and keeps a network that is not on the link off it', () => {
-    expect(renderDnsmasq('lws0', { ...BARE, ipv6: 'fd00:0:0:1:2::3/128' })).to.deep.equal([
+    expect(renderDnsmasq('lws0', { ...BARE, ipv6: 'fd00:0:0:1:2::3/128' }, false)).to.deep.equal([
       ...COMMON,
       'dhcp-host=02:00:00:00:00:01,[fd00:0:0:1:2::3],infinite',
       'dhcp-range=fd00:0:0:1::,static,off-link,64,infinite',

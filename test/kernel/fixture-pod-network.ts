@@ -58,6 +58,8 @@ export interface PodNetwork extends AsyncDisposable {
   readonly askIpv4: () => Promise<ReadonlyMap<string, string>>
   /** udhcpc once more, when it has what it is told and asks for it again: what its script was told. */
   readonly renewIpv4: () => Promise<string>
+  /** dhclient of IPv4 that finds a lease of this address on its disk: what it and its script said. */
+  readonly askWithOldLease: (address: string) => Promise<string>
   /** dhclient, which names itself by this kind of DUID: what its script was told. */
   readonly askIpv6: (duid: 'LL' | 'LLT') => Promise<ReadonlyMap<string, string>>
   /** The router that the guest's own kernel has learnt of, once it has: link-local address and MAC. */
@@ -158,6 +160,7 @@ export async function newPodNetwork(
     open: async () => openTap(pod, 'tap0', guest, mac),
     askIpv4: async () => askIpv4(guest),
     renewIpv4: async () => renewIpv4(guest),
+    askWithOldLease: async (address) => askWithOldLease(guest, address),
     askIpv6: async (duid) => ask(guest, DHCLIENT, duid),
     readRouter: async () => readRouter(guest),
     readGateway,
@@ -262,6 +265,22 @@ async function renewIpv4(guest: LabNetns): Promise<string> {
 /** udhcpc of busybox, on the NIC of a namespace: what its script was told. */
 export async function askIpv4(guest: LabNetns): Promise<ReadonlyMap<string, string>> {
   return ask(guest, UDHCPC)
+}
+
+// dhclient, the parent, would stay.
+const ENDING = '#!/bin/sh\nenv\n[ "${reason-}" != BOUND ] || kill "$PPID"\n'
+
+async function askWithOldLease(guest: LabNetns, address: string): Promise<string> {
+  const lease = `interface "${GUEST_NIC}"; fixed-address ${address}; option subnet-mask 255.255.255.0`
+  const ends = ['renew', 'rebind', 'expire'].map((time) => `${time} never;`).join(' ')
+  const script = `
+    folder=$(mktemp -d) && trap 'rm -r "$folder"' EXIT
+    cat > "$folder/script" && chmod 755 "$folder/script"
+    echo 'lease { ${lease}; ${ends} }' > "$folder/lease"
+    files="-cf /dev/null -lf $folder/lease -pf $folder/pid -sf $folder/script"
+    dhclient -4 -1 -d $files ${GUEST_NIC} 2>&1 || :`
+  const argv = ['nsenter', `--net=${guest.path}`, 'sh', '-euc', script]
+  return run(argv, { input: ENDING, timeoutMs: CLIENT_MS })
 }
 
 async function ask(

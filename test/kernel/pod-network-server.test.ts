@@ -2,7 +2,6 @@
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
-import { toWords6 } from '../../core/ip.ts'
 import { newNetnsStation } from '../../kernel/netns-station.ts'
 import { run } from '../../kernel/run.ts'
 import { concatBytes, fromHex } from '../../core/tester/bytes.ts'
@@ -13,6 +12,7 @@ import { GUEST_NIC } from '../../lab/tap-opener.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { startListening } from '../listening.ts'
 import { leavesNothing } from '../nothing-left.ts'
+import { sumUp, sumWords, toHex6 } from './fixture-checksum.ts'
 import { newParent, newPodNetwork } from './fixture-pod-network.ts'
 
 const ELSEWHERE_MAC = '02:00:5e:00:53:77'
@@ -170,24 +170,10 @@ describe("a VM's questions", function () {
 const PRIVATE_HEX = 'fe800000000000001c3d5a799ab1d3f5'
 const ALL_ROUTERS = `ff02${'0'.repeat(24)}0002`
 
-function toHex6(address: string): string {
-  return toWords6(address)
-    .map((word) => word.toString(16).padStart(8, '0'))
-    .join('')
-}
-
-function sumWords(bytes: Uint8Array): string {
-  const sum = bytes.reduce((all, byte, at) => all + (at % 2 === 0 ? byte * 256 : byte), 0)
-  const folded = (sum & 0xffff) + (sum >> 16)
-  return (~((folded & 0xffff) + (folded >> 16)) & 0xffff).toString(16).padStart(4, '0')
-}
-
 /** An ICMPv6 message in hex whose own checksum is zero, with the right one. */
 function withChecksum(from: string, to: string, message: string): string {
   const bytes = message.replaceAll(' ', '')
-  const length = (bytes.length / 2).toString(16).padStart(8, '0')
-  const sum = sumWords(fromHex(`${from}${to}${length}0000003a${bytes}`))
-  return `${bytes.slice(0, 4)}${sum}${bytes.slice(8)}`
+  return `${bytes.slice(0, 4)}${sumUp(from, to, '3a', bytes)}${bytes.slice(8)}`
 }
 
 interface Icmpv6 {
