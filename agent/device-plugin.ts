@@ -63,8 +63,8 @@ export function startDevicePlugin(node: Node, folder: string): Disposable {
     clearTimeout(timer)
     timer = setTimeout(() => void look(), ms).unref()
   }
-  const say = (text: string): void => {
-    if (text !== said) log.info(text)
+  const say = (level: 'info' | 'warn', text: string): void => {
+    if (text !== said) log[level](text)
     said = text
   }
   // A folder that was removed tells nothing more, and one that took its place has another inode.
@@ -96,7 +96,11 @@ export function startDevicePlugin(node: Node, folder: string): Disposable {
     const kubelet = await readFileIdentity(kubeletSocket)
     if (kubelet === undefined) {
       registered = undefined
-      say('waiting for a kubelet')
+      // It has started this very pod, as a rule.
+      say(
+        'warn',
+        'waiting for a kubelet: there is no kubelet.sock in the folder, is it the one that the kubelet uses?',
+      )
       return LOOK_MS
     }
     if (server === undefined || (await readFileIdentity(ownSocket)) !== served) {
@@ -120,7 +124,7 @@ export function startDevicePlugin(node: Node, folder: string): Disposable {
     registered = kubelet
     registeredAt = performance.now()
     said = ''
-    say('registered with the kubelet')
+    say('info', 'registered with the kubelet')
     return WATCH_MS
   }
   const look = async (): Promise<void> => {

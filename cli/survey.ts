@@ -17,8 +17,12 @@ import { listAttachments } from './inspect.ts'
 import { newOutputOption, printValue, type OutputFormat } from './output.ts'
 import { DEFAULT_STATE_DIR } from './place-options.ts'
 
+/** Where deploy/ mounts it, wherever the node has it. */
+const DEVICE_PLUGINS = '/var/lib/kubelet/device-plugins'
+
 interface SurveyFlags {
   readonly stateDir: string
+  readonly devicePlugins: string
   readonly output: OutputFormat
 }
 
@@ -28,10 +32,11 @@ export function addSurveyCommand(program: Command): void {
     .description('everything of ours on this node: what the agent remembers, what the kernel has')
     .addOption(newOutputOption().default('json'))
     .option('--state-dir <dir>', 'what the agent remembers', DEFAULT_STATE_DIR)
-    .action(async ({ stateDir, output }: SurveyFlags) => printValue(await survey(stateDir), output))
+    .option('--device-plugins <dir>', "the kubelet's folder of device plugins", DEVICE_PLUGINS)
+    .action(async (flags: SurveyFlags) => printValue(await survey(flags), flags.output))
 }
 
-async function survey(stateDir: string): Promise<NodeSurvey> {
+async function survey({ stateDir, devicePlugins }: SurveyFlags): Promise<NodeSurvey> {
   try {
     await access(stateDir)
   } catch (cause) {
@@ -53,7 +58,17 @@ async function survey(stateDir: string): Promise<NodeSurvey> {
     foreign: named.filter((name) => !observation.links.has(name)),
     peers: [...observation.peers].sort(),
     hasTable: observation.hasTable,
+    hasKubelet: (await isThere(devicePlugins))
+      ? await isThere(join(devicePlugins, 'kubelet.sock'))
+      : null,
   }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
 }
 
 async function surveyAttachments(

@@ -38,6 +38,8 @@ export interface NodeSurvey {
   /** "192.0.2.2 4096": who may send to a tunnel, and with which VNI. */
   readonly peers: readonly string[]
   readonly hasTable: boolean
+  /** Whether a kubelet is in its folder of device plugins; null without that folder. Absent from surveys before 0.3.0. */
+  readonly hasKubelet?: boolean | null
 }
 
 /** One node, or why nobody could look at it. */

@@ -27,6 +27,16 @@ export function findAttachmentFaults(
     ),
     ...survey.attachments.flatMap((one) => findOneFault(facts, node, survey, one)),
     ...findStrayClaims(facts, node, survey),
+    ...(survey.hasKubelet === false
+      ? [
+          newFinding(
+            'no-kubelet',
+            `The agent on ${node} sees no kubelet.sock in the kubelet's folder "device-plugins": VMs by macvtap get no device there`,
+            "let deploy/'s volumes name the folder that the kubelet uses: deploy/README.md",
+            { node, level: 'hint' },
+          ),
+        ]
+      : []),
   ]
 }
 

@@ -20,6 +20,7 @@ const FOLDERS = [
   'overlays/kind',
   'overlays/k3s',
   'overlays/rke2',
+  'overlays/k0s',
   'uninstall',
   'uninstall-force',
   'overlays/k3s-uninstall',

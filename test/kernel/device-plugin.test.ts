@@ -11,7 +11,7 @@ import { toPodLinkName, toTapName } from '../../core/name.ts'
 import { run } from '../../kernel/run.ts'
 import type { CniCall } from '../../lab/cni.ts'
 import { newLabKubelet, type ContainerDevice, type LabKubelet } from '../../lab/kubelet.ts'
-import { getNadConfig, readManifest, type Manifest } from '../../lab/manifests.ts'
+import { getNadConfig, readManifest, ROOT, type Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { expectSoon } from '../expect-soon.ts'
@@ -80,6 +80,22 @@ describe("a kubelet's device plugin", function () {
     expect(kubelet.devices().every(({ health }) => health === 'Healthy')).to.equal(true)
     // Once per kubelet, however many files it makes meanwhile.
     expect(kubelet.registered).to.have.length(1)
+  })
+
+  it('says where it waits for a kubelet, and doctor is told where none is', async () => {
+    const lines = node.readLog().split('\n')
+    const waiting = lines.find((line) => line.includes('waiting for a kubelet')) ?? '{}'
+    const folder = join(root, 'device-plugins')
+    expect(JSON.parse(waiting)).to.include({ level: 40, folder })
+    for (const [place, want] of [
+      [folder, true],
+      [root, false],
+      [join(root, 'none'), null],
+    ] as const) {
+      const words = ['survey', '--state-dir', node.stateDir, '--device-plugins', place]
+      const said = await run([join(ROOT, 'dist/bin/kubectl-l2wire'), ...words])
+      expect(JSON.parse(said), place).to.include({ hasKubelet: want })
+    }
   })
 
   it('answers the other calls of the API', async () => {

@@ -100,6 +100,12 @@ const nodeRows: readonly Row[] = [
     words: ['"eth0" is not mute', 'tap0', 'c1'],
   },
   {
+    name: 'a kubelet whose folder is elsewhere',
+    facts: changeSurvey(across, () => ({ hasKubelet: false })),
+    kinds: ['no-kubelet'],
+    words: ['n1', 'kubelet.sock', 'deploy/README.md'],
+  },
+  {
     name: 'a host end that is gone',
     facts: changeLinks(alone, () => []),
     kinds: ['host-end-gone'],
