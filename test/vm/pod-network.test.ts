@@ -3,6 +3,7 @@
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
+import type { Guest } from '../../lab/guest.ts'
 import { readGuestNic, readPodNic, switchOnIpv6 } from '../../lab/guest-network.ts'
 import { newBridgeNetwork } from '../../lab/pod-network-shapes.ts'
 import { newPodVm } from '../../lab/pod-scene.ts'
@@ -32,11 +33,7 @@ describe('VMs on pod networks', function () {
     await expectMute(on, async () => {
       await switchOnIpv6(guest, nic)
       await ask(guest, 'dhclient', nic)
-      await expectSoon('a router is known', async () =>
-        (await readGuestNic(guest, nic)).routes.some((route) =>
-          route.startsWith('default via fe80:'),
-        ),
-      )
+      await expectRouter(guest, nic)
       await guest.run(`dhclient -6 -1 ${nic}`, { timeoutMs: DHCP_MS })
       await expectPodsPlace(on)
       const pod = await readPodNic(vm.netns, 'eth0')
@@ -48,4 +45,30 @@ describe('VMs on pod networks', function () {
     })
     await network.check(vm.sandbox)
   })
+
+  it('have IPv6 alone where the link has no other family', async () => {
+    await using on = await newPodVm(await newBridgeNetwork(['ipv6']))
+    const { network, vm, guest, nic } = on
+    await expectMute(on, async () => {
+      await switchOnIpv6(guest, nic)
+      await guest.run(`ip link set ${nic} up`)
+      await expectRouter(guest, nic)
+      await guest.run(`dhclient -6 -1 ${nic}`, { timeoutMs: DHCP_MS })
+      await expectPodsPlace(on)
+      const { addresses } = await readPodNic(vm.netns, 'eth0')
+      expect(addresses).to.have.length(1)
+      expect((await readGuestNic(guest, nic)).addresses).to.deep.equal(addresses)
+      await expectReached(on)
+      await expectReaches(on)
+      // By the router, which is the gateway itself.
+      await guest.run('ping -c 1 -W 2 fd00:75::1')
+    })
+    await network.check(vm.sandbox)
+  })
 })
+
+async function expectRouter(guest: Guest, nic: string): Promise<void> {
+  await expectSoon('a router is known', async () =>
+    (await readGuestNic(guest, nic)).routes.some((route) => route.startsWith('default via fe80:')),
+  )
+}
