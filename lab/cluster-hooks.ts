@@ -1,26 +1,44 @@
-// The part of virt-launcher that speaks with hook sidecars, built from KubeVirt's own module.
+// Parts of virt-launcher, built from KubeVirt's own module: what speaks with hook sidecars, and the DHCP
+// servers of its own bindings.
 import { join } from 'node:path'
 
 import { ensureGoProduct, runGo, type Say } from './go-build.ts'
 import { ROOT } from './manifests.ts'
 
-/** Its go.mod pins KubeVirt's version. */
-const MODULE = join(ROOT, 'test/cluster/kubevirt-hooks')
+interface Part {
+  /** Of its folder, whose go.mod pins KubeVirt's version, and of the program. */
+  readonly name: string
+  readonly why: string
+  readonly sources: readonly string[]
+}
 
-/** The path of the program that main.go describes; builds it where it is not there yet. */
-export async function ensureHookDriver(say: Say = () => undefined): Promise<string> {
+const HOOKS: Part = {
+  name: 'kubevirt-hooks',
+  why: "calls our sidecar by KubeVirt's own code",
+  sources: ['main.go', 'define.go'],
+}
+
+const DHCP: Part = {
+  name: 'kubevirt-dhcp',
+  why: "answers a masquerade NIC by KubeVirt's own code",
+  sources: ['main.go'],
+}
+
+async function ensurePart({ name, why, sources }: Part, say: Say): Promise<string> {
+  const module = join(ROOT, 'test/cluster', name)
   const make = async (target: string): Promise<void> => {
     const flags = ['-trimpath', '-buildvcs=false', '-ldflags', '-s -w']
-    await runGo(MODULE, ['build', ...flags, '-o', target, '.'])
+    await runGo(module, ['build', ...flags, '-o', target, '.'])
   }
-  return ensureGoProduct(
-    {
-      module: MODULE,
-      name: 'kubevirt-hooks',
-      why: "calls our sidecar by KubeVirt's own code",
-      make,
-      sources: ['main.go', 'define.go'],
-    },
-    say,
-  )
+  return ensureGoProduct({ module, name, why, make, sources }, say)
+}
+
+/** The path of the program that its main.go describes; builds it where it is not there yet. */
+export async function ensureHookDriver(say: Say = () => undefined): Promise<string> {
+  return ensurePart(HOOKS, say)
+}
+
+/** As ensureHookDriver. */
+export async function ensureDhcpServers(say: Say = () => undefined): Promise<string> {
+  return ensurePart(DHCP, say)
 }

@@ -1,7 +1,7 @@
 // Builds what the cluster tests run and validate against, before they start: it takes minutes once.
 import { CLUSTER_BINARIES, ensureClusterBinary } from '../../lab/cluster-binaries.ts'
 import { ensureKubevirtPolicies, listCrdFiles } from '../../lab/cluster-crds.ts'
-import { ensureHookDriver } from '../../lab/cluster-hooks.ts'
+import { ensureDhcpServers, ensureHookDriver } from '../../lab/cluster-hooks.ts'
 
 const say = (line: string): boolean => process.stdout.write(`${line}\n`)
 
@@ -9,3 +9,4 @@ for (const name of CLUSTER_BINARIES) await ensureClusterBinary(name, say)
 await listCrdFiles(say)
 await ensureKubevirtPolicies(say)
 await ensureHookDriver(say)
+await ensureDhcpServers(say)

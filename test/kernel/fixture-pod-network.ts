@@ -161,7 +161,7 @@ export async function newPodNetwork(
     askIpv4: async () => askIpv4(guest),
     renewIpv4: async () => renewIpv4(guest),
     askWithOldLease: async (address) => askWithOldLease(guest, address),
-    askIpv6: async (duid) => ask(guest, DHCLIENT, duid),
+    askIpv6: async (duid) => askIpv6(guest, duid),
     readRouter: async () => readRouter(guest),
     readGateway,
     [Symbol.asyncDispose]: async () => all.disposeAsync(),
@@ -254,7 +254,8 @@ esac
 echo "done-$1"
 `
 
-async function renewIpv4(guest: LabNetns): Promise<string> {
+/** As askIpv4, and once more when it has what it is told. */
+export async function renewIpv4(guest: LabNetns): Promise<string> {
   const script = `
     folder=$(mktemp -d) && trap 'rm -r "$folder"' EXIT
     cat > "$folder/script" && chmod 755 "$folder/script"
@@ -281,6 +282,14 @@ async function askWithOldLease(guest: LabNetns, address: string): Promise<string
     dhclient -4 -1 -d $files ${GUEST_NIC} 2>&1 || :`
   const argv = ['nsenter', `--net=${guest.path}`, 'sh', '-euc', script]
   return run(argv, { input: ENDING, timeoutMs: CLIENT_MS })
+}
+
+/** dhclient of IPv6, on the NIC of a namespace: what its script was told. */
+export async function askIpv6(
+  guest: LabNetns,
+  duid: 'LL' | 'LLT',
+): Promise<ReadonlyMap<string, string>> {
+  return ask(guest, DHCLIENT, duid)
 }
 
 async function ask(
