@@ -49,9 +49,13 @@ describe("a node of a distribution's kernel, without IPv6", function () {
     await run(`set -e
       [ ! -e /proc/sys/net/ipv6 ]
       ip link set dev lo up
+      # Towards other nodes, of which there are none: the agent guards the tunnels' port.
+      ip link add name l2wul type veth peer name l2wfarul
+      ip address add 10.7.0.1/24 dev l2wul
+      for dev in l2wul l2wfarul; do ip link set dev $dev up; done
       for pod in l2wa l2wb; do ip netns add $pod; done
       dist/bin/l2wire-agent --store file:///tmp/store --node-name n1 --socket /tmp/agent.sock \
-        --state-dir /tmp/state --underlay-address 127.0.0.2 >/dev/null 2>/tmp/log &
+        --state-dir /tmp/state --underlay-address 10.7.0.1 >/dev/null 2>/tmp/log &
       until grep -q '"msg":"ready"' /tmp/log; do kill -0 $! || { cat /tmp/log >&2; exit 1; }; sleep 0.2; done
       for pod in l2wa l2wb; do echo "$wire" | call ADD $pod w1 l2wire; done
       ip -n l2wa address add 10.8.0.1/24 dev w1
@@ -73,6 +77,7 @@ describe("a node of a distribution's kernel, without IPv6", function () {
       done
       kill -CONT $!
       reach
+      nft list table inet l2wire | grep -q 'udp dport 14789 .*drop'
     `)
   })
 
