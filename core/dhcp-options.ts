@@ -20,6 +20,8 @@ const [PRIVATE_FIRST, PRIVATE_LAST] = [224, 254]
 /** RFC 2132: one byte says how long an option is. */
 const OPTION_MAX = 255
 const ADDRESS_BYTES = 4
+/** Of a line of dnsmasq's configuration, which may have 1,024 characters; the rest is for the option's name. */
+export const VALUE_MAX = 960
 
 /** Throws DecodeError, which names the field. */
 export function decodeDhcpOptions(nic: Field): readonly DhcpOption[] {
@@ -51,6 +53,7 @@ export function isSayable({ text, addresses }: DhcpOption): boolean {
   if (addresses !== undefined)
     return (
       addresses.length * ADDRESS_BYTES <= OPTION_MAX &&
+      addresses.join().length <= VALUE_MAX &&
       addresses.every((address) => normalizeIp(address) !== undefined && getFamily(address) === 4)
     )
   // A control character could end the line, or be what dnsmasq itself puts in a quoted text.

@@ -1,7 +1,7 @@
 // How much of a lease there is room for: an option of DHCPv4 ends at 255 bytes, and a line of dnsmasq's
 // configuration at 1,024 characters; it does not start with more. Pure.
 import type { NicRoute } from './addressing.ts'
-import { isSayable } from './dhcp-options.ts'
+import { isSayable, VALUE_MAX } from './dhcp-options.ts'
 import { getFamily, parseCidr, type Family } from './ip.ts'
 import { getDefaultHop, type Lease } from './lease.ts'
 
@@ -15,8 +15,6 @@ export interface ToldLists {
 
 /** RFC 2132: one byte says how long an option is. */
 const OPTION_MAX = 255
-/** Of a line; the rest is for the option's name. */
-const VALUE_MAX = 960
 
 interface Entry {
   readonly text: string

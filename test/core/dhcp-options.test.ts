@@ -59,6 +59,10 @@ describe("a VMI's DHCP options", () => {
       'more servers than fit',
       { code: 42, addresses: Array.from({ length: 64 }, () => '192.0.2.1') },
     ],
+    [
+      'servers that make a line longer than dnsmasq takes',
+      { code: 42, addresses: Array.from({ length: 63 }, () => '192.168.100.100') },
+    ],
   ] as const)
     it(`leave out ${name}`, () => {
       expect(isSayable(option)).to.equal(false)
