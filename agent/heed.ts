@@ -61,11 +61,16 @@ export async function heedKernel(
   // By host end, what its pod's side has last said of itself while that differs, or did, from what is known.
   const unsettled = new Map<string, boolean>()
   const settle = (name: string): void => {
-    const isUp = unsettled.get(name)
-    unsettled.delete(name)
-    if (isUp === undefined || node.owners.get(name) === isUp) return
-    node.owners.delete(name)
-    look(name, 0)
+    const compare = async (): Promise<void> => {
+      const isUp = unsettled.get(name)
+      unsettled.delete(name)
+      if (isUp === undefined || node.owners.get(name) === isUp) return
+      node.owners.delete(name)
+      look(name, 0)
+    }
+    const wire = node.state.findWire(name)
+    // In the wire's turn: a look that is under way may go by what has been in between.
+    void (wire === undefined ? compare() : node.queue(toWireKey(wire), compare))
   }
   const hearPods = ({ peer, isUp, isDeleted }: LinkEvent): void => {
     const name = peer === undefined ? undefined : hostEnds.get(peer.ifindex)

@@ -19,8 +19,12 @@ export async function readOwnerUp(
   observed: ObservedLinks,
 ): Promise<boolean> {
   const host = observed.get(end.hostDevice)
-  if (host?.isUp === true) return host.hasCarrier
   const known = owners.get(end.hostDevice)
+  if (host?.isUp === true) {
+    // Who goes by this must not be taken, later on, for one who went by what was known before.
+    if (known === !host.hasCarrier) owners.delete(end.hostDevice)
+    return host.hasCarrier
+  }
   if (typeof known === 'boolean') return known
   for (let tries = 1; ; tries += 1) {
     const reading = Symbol(end.hostDevice)

@@ -115,6 +115,21 @@ describe('a cable in the wall', function () {
         await disconnect()
       })
 
+      it('ends with carrier where it is looked at while an owner has its interface down for a moment', async () => {
+        await connect()
+        const { netns } = a.on
+        const dip = 'ip link set dev eth1 down; sleep 0.08; ip link set dev eth1 up'
+        for (const afterMs of [50, 70, 90, 110]) {
+          // A look comes a tenth of a second behind this, once there was none for a second.
+          await sleep(1_100)
+          await netns.run(['tc', 'filter', 'del', 'dev', toHostEnd(a), 'ingress', 'pref', '1'])
+          await sleep(afterMs)
+          await b.netns.run(['sh', '-euc', dip])
+          await expectConnected()
+        }
+        await disconnect()
+      })
+
       it('can be taken out and put back, without touching a pod', async () => {
         await connect()
         const before = [await readIfindex(a), await readIfindex(b)]
