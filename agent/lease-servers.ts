@@ -155,7 +155,16 @@ export function newLeaseServers(log: Logger, folder: string, prepare: Prepare): 
   }
   const end: LeaseServers['end'] = async (id) => {
     await halt(id)
-    await rm(toFile(id), { force: true })
+    try {
+      await rm(toFile(id), { force: true })
+    } catch (error) {
+      // No DEL fails for it: a later server finds it in its client's way, and forgets.
+      const { containerID, ifname } = id
+      log.error(
+        { err: error, containerID, ifname },
+        "cannot remove what a VM's DHCP server remembers",
+      )
+    }
   }
   const add = async (attachment: TapAttachment): Promise<Served> => {
     await halt(attachment)

@@ -1,5 +1,6 @@
 // What a VM's DHCP server knows of a lease that an earlier one gave: the agent's before, another pod's.
-import { readdir } from 'node:fs/promises'
+import { readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
@@ -82,8 +83,11 @@ describe("a VM's lease", function () {
     await using _ = await network.open()
     const told = await network.askIpv6('LL')
     const address = toHex6(told.get('new_ip6_address') ?? '')
+    const folder = join(node.stateDir, 'leases')
     for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
       await node.stopAgent(signal)
+      // Of a sandbox that went while no agent was there.
+      await writeFile(join(folder, 'c0@net1'), 'duid 00:00:6c:32\n')
       await node.startAgent()
       await expectSoon('CHECK says so', async () => (await network.bind('CHECK')).exitCode === 0)
       const answer = await renew(network, told)
@@ -94,10 +98,21 @@ describe("a VM's lease", function () {
     expect((await network.askIpv6('LLT')).get('new_ip6_address')).to.equal(
       told.get('new_ip6_address'),
     )
-    const folder = `${node.stateDir}/leases`
     expect(await readdir(folder)).to.deep.equal([`${CONTAINER}@net1`])
     expect((await network.bind('DEL')).exitCode).to.equal(0)
     expect(await readdir(folder)).to.deep.equal([])
+  })
+
+  it('is given all the same where it cannot be kept, and its VM is let go', async () => {
+    await using other = await newLabNode()
+    await using network = await newPodNetwork(other, { plugin: 'bridge', families: [6] })
+    await writeFile(join(other.stateDir, 'leases'), 'no folder')
+    await network.add()
+    expect(other.readLog()).to.include('cannot keep its leases on disk')
+    await using _ = await network.open()
+    const address = network.addresses[0]?.split('/')[0]
+    expect((await network.askIpv6('LL')).get('new_ip6_address')).to.equal(address)
+    expect((await network.bind('DEL')).exitCode).to.equal(0)
   })
 
   it('of another pod is refused, and the client asks anew, as dhclient does with what is on its disk', async () => {
