@@ -31,6 +31,8 @@ export function parseLearntAddresses(json: string): readonly string[] {
 
 /** The keys we read of ip-route(8)'s JSON. */
 interface IpRoute extends IpHop {
+  /** "unreachable" and others; a route that leads somewhere has none. */
+  readonly type?: string
   readonly dst?: string
   readonly table?: string
   readonly metric?: number
@@ -60,10 +62,13 @@ export function parseRoutes(json: string, dev: string, family: Family): readonly
   })
 }
 
-/** The devices of the routes in the output of `ip -j route show`. */
+/** The devices that routes in the output of `ip -j route show` lead out through. */
 export function parseDevices(json: string): readonly string[] {
   const list = parseList(json) as readonly IpRoute[]
-  return list.flatMap((route) => (route.nexthops ?? [route]).flatMap(({ dev }) => dev ?? []))
+  // One that refuses stands, with IPv6, on the loopback device.
+  return list
+    .filter(({ type }) => type === undefined)
+    .flatMap((route) => (route.nexthops ?? [route]).flatMap(({ dev }) => dev ?? []))
 }
 
 // iproute2 says "default", and leaves the prefix length of a single address out.

@@ -10,7 +10,12 @@ import {
   type Addressing,
   type NicRoute,
 } from '../../core/addressing.ts'
-import { parseAddresses, parseLearntAddresses, parseRoutes } from '../../core/ip-output.ts'
+import {
+  parseAddresses,
+  parseDevices,
+  parseLearntAddresses,
+  parseRoutes,
+} from '../../core/ip-output.ts'
 
 const NETNS = '/run/netns/a'
 
@@ -164,5 +169,15 @@ describe('the output of iproute2', () => {
       { dst: '::/0', gw: 'fd00::1', priority: 1024 },
       { dst: 'fd00::2/128', table: 255, priority: 0 },
     ])
+  })
+
+  it('has devices that routes lead out through, but for those that refuse', () => {
+    const shared = { dst: 'default', nexthops: [{ dev: 'eth0' }, { dev: 'eth1' }] }
+    const refusing = [
+      { type: 'unreachable', dst: 'default', dev: 'lo', metric: 4294967295 },
+      { type: 'blackhole', dst: 'default', metric: 999 },
+    ]
+    expect(parseDevices(JSON.stringify([shared, ...refusing]))).to.deep.equal(['eth0', 'eth1'])
+    expect(parseDevices(JSON.stringify(refusing))).to.deep.equal([])
   })
 })
