@@ -32,7 +32,7 @@ import { rebuildEnd } from './rebuild.ts'
 import { report, toReport } from './report.ts'
 import { giveBackTunnel, prepareTunnel } from './tunnel.ts'
 
-/** How well to look: at links, and what is known of where they lead; or at all, where it may be anything. */
+/** How well to look: at links, and at where they lead as far as that is not known; or at all, where it may be anything. */
 export type Depth = 'links' | 'redirects'
 
 const TRIES = 3
@@ -137,9 +137,14 @@ async function observe(
 ): Promise<ObservedLinks> {
   const devices = [...ends, ...lost, ...shutOut].map(({ hostDevice }) => hostDevice)
   const names = [...devices, toTunnelDeviceName(toWireKey(id))]
-  return depth === 'links'
-    ? node.leads.fillIn(await observeLinks(names))
-    : observeRedirects(node.run, names)
+  if (depth === 'redirects') return observeRedirects(node.run, names)
+  const links = await node.leads.fillIn(await observeLinks(names))
+  // Not set again, either: what an earlier agent set may be of a kind that has to be taken away first. What no
+  // look has been at has no alias yet, and leads nowhere.
+  const isOpen = [...links.values()].some(
+    (link) => link.redirects === undefined && link.alias !== '',
+  )
+  return isOpen ? observeRedirects(node.run, names) : links
 }
 
 interface Look {

@@ -135,6 +135,7 @@ async function removeDevices(
   const steps = planUnplug(attachment, others, await observeLinks(devices))
   for (const dev of devices) node.leads.forget(dev)
   await applyRemoval(node.run, node.classifier, steps)
+  await node.leads.note(others.map(({ hostDevice }) => ({ dev: hostDevice, target: undefined })))
 }
 
 async function findOwner(node: Node, args: CniArgs): Promise<PodOwner | undefined> {

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { before, describe, it } from 'mocha'
 
-import { setUnplugged } from '../../core/wire.ts'
+import { changeEnd, setUnplugged } from '../../core/wire.ts'
 import { newLabNetns } from '../../lab/netns.ts'
 import type { WireStore } from '../../store/wire-store.ts'
 import { expectSoon } from '../expect-soon.ts'
@@ -110,6 +110,25 @@ describe('a cable in the wall', function () {
         await setOwner(b, 'down')
         await expectSoon('a has no carrier', async () => !(await hasCarrier(a)))
         await setOwner(b, 'up')
+        await expectConnected()
+        expect(await readRedirectNumbers(a)).to.deep.equal(before)
+        await disconnect()
+      })
+
+      it('does not set again what an earlier agent has set', async () => {
+        await connect()
+        const before = await readRedirectNumbers(a)
+        expect(before).to.have.length(1)
+        await a.on.node.stopAgent('SIGTERM')
+        await a.on.node.startAgent()
+        const isUp = async (): Promise<boolean> =>
+          (await store.read(ID))?.ends.every((end) => end.isUp) ?? false
+        await expectSoon('the owners are up', isUp)
+        // What is wrong in the store is looked at, and put right.
+        await store.update(ID, (wire) =>
+          (wire?.ends ?? []).reduce((so, end) => changeEnd(so, end, { isUp: false }), wire),
+        )
+        await expectSoon('the owners are up again', isUp)
         await expectConnected()
         expect(await readRedirectNumbers(a)).to.deep.equal(before)
         await disconnect()
