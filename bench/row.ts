@@ -37,10 +37,10 @@ export function getMedian(values: readonly number[]): number {
   return getQuantile(values, 0.5)
 }
 
-/** The value below which this share of the values is, 0 to 1. */
+/** The least of the values that this share of them, 0 to 1, does not exceed: nearest rank. */
 export function getQuantile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((x, y) => x - y)
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN
 }
 
 export function renderRows(title: string, rows: readonly Row[]): string {
