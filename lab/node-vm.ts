@@ -8,6 +8,7 @@ import { chooseAccelerator } from './accelerator.ts'
 import { startDaemon } from './daemon.ts'
 import { connectGuest, GUEST_PORT_NAME } from './guest.ts'
 import { ensureGuestImage } from './guest-image.ts'
+import { ROOT } from './manifests.ts'
 import { newTemporaryFolder } from './temporary-folder.ts'
 
 export interface NodeVm extends AsyncDisposable {
@@ -22,13 +23,16 @@ const MEMORY_MIB = 640
 
 const PREPARE = `set -e
 while read -r module; do insmod "/modules/$module"; done </modules/node-order
-mkdir /node
-mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=262144 node /node
+mkdir /machine /node
+mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=262144 node /machine
+mount -o bind /machine /node
 mount -t proc proc /node/proc
 mount -t sysfs sysfs /node/sys
 mount -t devtmpfs devtmpfs /node/dev
 for folder in tmp run; do mount -t tmpfs tmpfs /node/$folder; done
 mkdir -p /node/run/netns /node/run/lock
+# Where this project is in a folder that is now empty.
+[ -e "/node${ROOT}" ] || { mkdir -p "/node${ROOT}"; mount -o bind "/machine${ROOT}" "/node${ROOT}"; }
 `
 
 /** kernelOptions as a boot loader gives them. */

@@ -4,7 +4,7 @@ import { describe, it } from 'mocha'
 
 import { run } from '../../kernel/run.ts'
 import type { VmiInterface } from '../../lab/domain-vmi.ts'
-import { DRIVERS, newBoundVm } from '../vm/bound-vm.ts'
+import { DRIVERS, newBoundVm } from './bound-vm.ts'
 
 const MGMT: VmiInterface = { name: 'mgmt', masquerade: {} }
 const BINDINGS = [{ name: 'l2wire' }, { name: 'l2wire-macvtap' }]

@@ -9,7 +9,7 @@ import { run } from '../../kernel/run.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { leavesNothing } from '../nothing-left.ts'
-import { newPodNetwork, type PodNetwork } from './fixture-pod-network.ts'
+import { newPodNetwork, type PodNetwork } from '../kernel/fixture-pod-network.ts'
 
 /** A verdict of its own, TC_ACT_OK. */
 const PASS = 'bpf da bytecode "1,6 0 0 0,"'
@@ -95,7 +95,11 @@ const DEEDS: readonly Deed[] = [
       'ip address flush dev lws0; ip neigh flush dev lws0; ip neigh flush dev lws0 nud permanent',
     isNew: [],
   },
-  { name: 'the pod link, which goes down', words: 'ip link set dev eth0 down', isNew: [] },
+  {
+    name: 'the pod link, which goes down',
+    words: 'sysctl -qw net.ipv6.conf.eth0.keep_addr_on_down=1; ip link set dev eth0 down',
+    isNew: [],
+  },
   { name: 'the tap, which goes down', words: 'ip link set dev tap0 down', isNew: [] },
   {
     name: 'the tap, which gets an MTU and a queueing discipline',
