@@ -48,6 +48,7 @@ export function startDevicePlugin(node: Node, folder: string): Disposable {
   let server: DeviceServer | undefined
   let served: string | undefined
   let registered: string | undefined
+  let isDoubted = false
   let registeredAt = 0
   let watcher: FSWatcher | undefined
   let watched: number | undefined
@@ -115,11 +116,15 @@ export function startDevicePlugin(node: Node, folder: string): Disposable {
       if (performance.now() - registeredAt < WATCH_MS) return WATCH_MS
       // A kubelet that loses our earlier connection just now closes the new one with it, unwatched (its
       // runClient, pkg/kubelet/cm/devicemanager/plugin/v1beta1/handler.go): nothing would ever tell us.
-      registered = undefined
-      throw new Error(
-        'The kubelet took the registration and does not watch the list, expected it to',
-      )
+      if (!isDoubted) {
+        // It may only be slow: it has until the next try.
+        isDoubted = true
+        throw new Error(
+          'The kubelet took the registration and does not watch the list, expected it to',
+        )
+      }
     }
+    isDoubted = false
     await registerPlugin(kubeletSocket, { endpoint: ENDPOINT, resourceName: MACVTAP_RESOURCE })
     registered = kubelet
     registeredAt = performance.now()

@@ -138,6 +138,7 @@ async function main(): Promise<void> {
       .then(async () => node.leaseServers[Symbol.asyncDispose]())
       .then(removeSocket)
       .then(lock.release)
+      .catch((error: unknown) => log.error({ err: error }, 'cannot leave everything in order'))
     // A request, or a look, may wait for what gives no answer.
     setTimeout(() => {
       log.warn({ waitedMs: END_MS }, 'what is under way takes too long, the next agent takes it up')

@@ -5,6 +5,8 @@ import { CommandError } from '../core/errors.ts'
 import type { Run } from './run.ts'
 
 const TC = ['tc', '-batch', '-'] as const
+/** Askers of one process: if it is killed, none of them knows what was done. */
+const MOST = 32
 
 interface Asked {
   readonly input: string
@@ -14,13 +16,12 @@ interface Asked {
 
 /** As run. Batches of tc stay what they are to those who ask: each ends at its own failing line, or is done. */
 export function shareTc(run: Run): Run {
-  let waiting: Asked[] = []
+  const waiting: Asked[] = []
   let isRunning = false
   const work = async (): Promise<void> => {
     isRunning = true
     while (waiting.length > 0) {
-      const together = waiting
-      waiting = []
+      const together = waiting.splice(0, MOST)
       await runTogether(run, together)
     }
     isRunning = false
