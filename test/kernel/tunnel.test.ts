@@ -241,6 +241,7 @@ describe('wires across nodes', function () {
       const { mtu: _, ...config } = CONFIG
       await n1.node.mustCall(config, toCall('ADD', a, 'h1'))
       await n2.node.mustCall(config, toCall('ADD', b, 'h2'))
+      await expectSoon('joined', async () => (await hasCarrier(a)) && (await hasCarrier(b)))
       const columns = await testCable({ a: toStation(a, 'a'), b: toStation(b, 'b') }, FRAME_ROWS)
       const outcomes = columns.flatMap(({ verdicts }) => verdicts)
       expect(outcomes.filter(({ outcome }) => outcome === 'lost')).to.deep.equal([])
