@@ -9,6 +9,7 @@ import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/clus
 import type { CniAnswer } from '../../lab/cni.ts'
 import type { LabNetns } from '../../lab/netns.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { hasCarrier } from '../kernel/fixture-links.ts'
 import { leavesNothing } from '../nothing-left.ts'
 import { newApi } from './fixture-api.ts'
 import { callForPod, mustCallForPod, newPod as newApiPod } from './fixture-pod.ts'
@@ -16,10 +17,6 @@ import { callForPod, mustCallForPod, newPod as newApiPod } from './fixture-pod.t
 const CONFIG = { cniVersion: '1.1.0', name: 'w', type: 'l2wire' }
 const ACCOUNT = { namespace: 'l2wire', name: 'l2wire-agent' }
 const PREFIX = 'garbage-'
-
-async function hasCarrier(netns: LabNetns): Promise<boolean> {
-  return (await netns.run(['ip', '-br', 'link', 'show', 'dev', 'eth1'])).includes('LOWER_UP')
-}
 
 async function expectCarrier(netns: LabNetns, is: boolean): Promise<void> {
   await expectSoon(`carrier ${is}`, async () => (await hasCarrier(netns)) === is)

@@ -13,11 +13,9 @@ import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { leavesNothing } from '../nothing-left.ts'
+import { hasCarrier } from '../kernel/fixture-links.ts'
 
 const hostOf = (name: string): string => toHostDeviceName(`c-${name}`, 'eth1')
-
-const hasCarrier = async (pod: LabNetns): Promise<boolean> =>
-  (await pod.run(['ip', 'link', 'show', 'dev', 'eth1'])).includes('LOWER_UP')
 
 describe('kubectl-l2wire doctor on a machine', function () {
   this.timeout(180_000)

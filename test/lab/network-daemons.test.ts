@@ -21,6 +21,7 @@ import { newTemporaryFolder } from '../../lab/temporary-folder.ts'
 import { expectTransparent } from '../expect-transparent.ts'
 import { startListening } from '../listening.ts'
 import { eachLeavesNothing } from '../nothing-left.ts'
+import { hasCarrier } from '../kernel/fixture-links.ts'
 
 const CONFIG = { cniVersion: '1.1.0', name: 'w', type: 'l2wire', mtu: 9216 }
 const TUNNEL = toTunnelDeviceName('lab/w')
@@ -39,10 +40,6 @@ function toCall(command: string, netns: LabNetns, pod: string): CniCall {
 
 function toStation(netns: LabNetns, label: string): Station {
   return newNetnsStation(run, { label, netns: netns.path, ifname: 'eth1' })
-}
-
-async function hasCarrier(netns: LabNetns): Promise<boolean> {
-  return (await netns.run(['ip', '-br', 'link', 'show', 'dev', 'eth1'])).includes('LOWER_UP')
 }
 
 describe('network daemons of a node', function () {
