@@ -1,5 +1,5 @@
 # What people type. Each target does all the set-up it needs on a fresh Debian machine.
-.PHONY: help demo test test-cluster test-examples bench build check images kind-up kind-down e2e clean
+.PHONY: help bench-cluster test-kubevirt demo test test-cluster test-lab bench build check images cluster-up cluster-down cluster-shell kind-up kind-down e2e clean
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 help: ## this text
@@ -14,14 +14,14 @@ test: setup-test build ## types, lint, core, processes, kernel, random sequences
 test-cluster: setup-cluster build ## with a real API server and the real Multus, which it builds once
 	@npm run --silent test:cluster
 
-test-examples: setup-test build ## every example on this machine, and with a cable out; the lab they run on
-	@npm run --silent test:examples
-
-example-%: setup-test build ## one of them: make example-lldp
-	@node lab/run-example.ts $*
+test-lab: setup-test build ## VMs of every shape, pod networks and distributions' daemons beside them
+	@npm run --silent test:lab
 
 bench: setup-bench build ## side by side with peers, ratios from one run
 	@node bench/run.ts
+
+bench-cluster: cluster-up ## in that of cluster-up: pods, VMs and memory with cables and without
+	@node bench/run.ts cluster
 
 bench-%: setup-bench build ## one part of it: make bench-healing
 	@node bench/run.ts $*
@@ -39,6 +39,18 @@ check: build ## types, lint, format, unused code
 images: ## the two container images, as they are published
 	@setup/images.sh
 
+cluster-up: setup-kubevirt build ## a whole cluster on this machine, without Docker: Kubernetes, Multus, KubeVirt, l2wire
+	@node lab/kube/up.ts
+
+test-kubevirt: cluster-up ## with real VMs in that cluster, which stays
+	@npm run --silent test:kubevirt
+
+cluster-shell: ## a shell in it: kubectl, kubectl-l2wire, virtctl
+	@node lab/kube/shell.ts
+
+cluster-down: ## removes it
+	@node lab/kube/down.ts
+
 kind-up: ## a cluster in Docker with Multus, KubeVirt and l2wire; a VM and a container see each other
 	@test/e2e/up.sh
 
@@ -48,5 +60,6 @@ kind-down: ## removes that cluster
 e2e: ## the use cases on the cluster of kind-up, which it takes l2wire off at the end
 	@test/e2e/run.sh
 
-clean: ## what building and testing left in this folder
+clean: ## what building and testing left in this folder, and the cluster of cluster-up
+	@[ ! -d .lab/kube ] || node lab/kube/down.ts
 	rm -rf dist .lab coverage

@@ -3,8 +3,22 @@ import { chmod, lstat, mkdir, rm } from 'node:fs/promises'
 import { connect, type Server } from 'node:net'
 import { dirname } from 'node:path'
 
-/** Listens, and returns how to remove the socket file. Throws when something else has the path. */
-export async function listen(server: Server, path: string): Promise<() => Promise<void>> {
+import { readFilesMax } from '../kernel/open-files.ts'
+
+/** More than a node's pods ever ask at once; who comes beyond is sent away at once, and comes again. */
+const CONNECTIONS_MAX = 256
+/** What else there is takes file descriptors, too: children, and files that are read. */
+const SHARE = 8
+
+/**
+ * Listens, and returns how to remove the socket file. Throws when something else has the path. onFailed is
+ * told when no connection can be taken any more.
+ */
+export async function listen(
+  server: Server,
+  path: string,
+  onFailed: (error: Error) => void,
+): Promise<() => Promise<void>> {
   await mkdir(dirname(path), { recursive: true })
   if ((await readInode(path)) !== undefined) {
     if (!(await lstat(path)).isSocket())
@@ -15,9 +29,13 @@ export async function listen(server: Server, path: string): Promise<() => Promis
       )
     await rm(path, { force: true })
   }
+  server.maxConnections = Math.min(CONNECTIONS_MAX, Math.floor(readFilesMax() / SHARE))
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen(path, resolve)
+    server.listen(path, () => {
+      server.off('error', reject).on('error', onFailed)
+      resolve()
+    })
   })
   // Whoever may write here may plug cables into any pod: root alone.
   await chmod(path, 0o600)

@@ -1,7 +1,7 @@
 // Whether a sandbox is still there. A veth dies with its namespace, while a path may vanish, or lead
 // to another namespace, with the sandbox living on.
-import type { Attachment } from '../core/attachment.ts'
-import { observeLinks } from '../kernel/links.ts'
+import type { Attachment } from '../core/attach/attachment.ts'
+import { observeLinks } from '../kernel/observe/links.ts'
 import { isSameNetns } from '../kernel/netns.ts'
 
 export async function isGone(attachment: Attachment): Promise<boolean> {

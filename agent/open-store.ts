@@ -1,7 +1,7 @@
 // The store that the options name, and what else of a cluster comes with it.
 import type { WireStore } from '../store/wire-store.ts'
 import { newFileStore } from '../store/file-store.ts'
-import type { Cluster } from './node.ts'
+import type { Cluster } from './context.ts'
 import type { AgentOptions } from './options.ts'
 
 export interface OpenStore {
@@ -14,7 +14,5 @@ export async function openStore({ storeFolder, nodeName }: AgentOptions): Promis
   // Half a second and 60 MB that an agent without a cluster does without.
   const { openNodeCluster } = await import('../store/kubernetes/open-cluster.ts')
   const { store, ...cluster } = openNodeCluster({}, nodeName)
-  const findPodOwner: Cluster['findPodOwner'] = async (namespace, name) =>
-    (await cluster.findPod(namespace, name))?.owner
-  return { store, cluster: { ...cluster, findPodOwner } }
+  return { store, cluster }
 }

@@ -2,10 +2,11 @@
 import { isIP } from 'node:net'
 import { parseArgs } from 'node:util'
 
-import { DEFAULT_SOCKET } from '../core/cni/config.ts'
+import { BOUNDS, isWithin } from '../core/bounds.ts'
+import { DEFAULT_SOCKET } from '../core/cni/socket.ts'
 import { DecodeError } from '../core/errors.ts'
-import { MACVTAPS_MAX } from '../core/macvtap.ts'
-import { decodeVniRange, type VniRange } from '../core/vni.ts'
+import { MACVTAPS_MAX } from '../core/attach/macvtap.ts'
+import { decodeVniRange, type VniRange } from '../core/wire/vni.ts'
 import { NET_SYSCTLS } from '../kernel/ipv6.ts'
 import { decodeFileUrl } from '../store/file-url.ts'
 
@@ -84,8 +85,8 @@ export function decodeOptions(argv: readonly string[]): AgentOptions | 'help' {
   })
   if (values.help) return 'help'
   const nodeName = values['node-name'] ?? ''
-  if (!/^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/.test(nodeName))
-    throw new DecodeError('--node-name', values['node-name'], 'a DNS subdomain')
+  if (!isWithin(BOUNDS.subdomain, nodeName))
+    throw new DecodeError('--node-name', values['node-name'], BOUNDS.subdomain.expected)
   if (isIP(values['underlay-address']) === 0)
     throw new DecodeError('--underlay-address', values['underlay-address'], 'an IP address')
   const vxlanPort = Number(values['vxlan-port'])

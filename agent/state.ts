@@ -1,24 +1,35 @@
 // The state directory: one document per attachment, and what was last read or written of it in memory,
 // so that looking at a wire costs no look at all others. Nothing is in memory that is not here, too.
-import { rm } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { decodeAttachment, type Attachment, type WireAttachment } from '../core/attachment.ts'
+import {
+  decodeAttachment,
+  type Attachment,
+  type WireAttachment,
+} from '../core/attach/attachment.ts'
 import { toTunnelDeviceName } from '../core/name.ts'
-import { toAttachmentKey, toWireKey, type AttachmentId, type WireId } from '../core/wire.ts'
+import { toPathBelow } from '../core/path-below.ts'
+import { toAttachmentKey, toWireKey, type AttachmentId, type WireId } from '../core/wire/wire.ts'
 import { listFolder, readJsonFile, writeJsonFile } from '../store/json-file.ts'
+import { proveRoom } from '../store/new-file.ts'
 
 const SUFFIX = '.json'
 
 export interface AttachmentState {
+  /** The document; where somebody removed it, what is remembered of it. */
   get(id: AttachmentId): Promise<Attachment | undefined>
   put(attachment: Attachment): Promise<void>
   /** As put, in memory only: where the disk takes nothing more, this at least is known. */
   note(attachment: Attachment): void
   /** Idempotent. */
   del(id: AttachmentId): Promise<void>
+  /** Throws CniError 5 unless one more document finds room. */
+  prove(): Promise<void>
   /** Documents that cannot be read are told to onUnreadable and left alone. */
   list(onUnreadable: (error: unknown) => void): Promise<readonly Attachment[]>
+  /** As remembered, where the document is gone all the same. */
+  listMissing(): Promise<readonly Attachment[]>
   /** Whether the last list() met any of those. */
   hasUnreadable(): boolean
   /** As remembered, from the first list() on. */
@@ -32,13 +43,14 @@ export interface AttachmentState {
 }
 
 export function newAttachmentState(folder: string): AttachmentState {
-  const toPath = (id: AttachmentId): string => join(folder, `${toAttachmentKey(id)}${SUFFIX}`)
+  const toPath = (id: AttachmentId): string =>
+    toPathBelow(folder, `${toAttachmentKey(id)}${SUFFIX}`)
   const index = newIndex()
   let unreadable = 0
   return {
     get: async (id) => {
       const value = await readJsonFile(toPath(id))
-      return value === undefined ? undefined : decodeAttachment(value, toPath(id))
+      return value === undefined ? index.find(id) : decodeAttachment(value, toPath(id))
     },
     put: async (attachment) => {
       await writeJsonFile(toPath(attachment), attachment)
@@ -48,6 +60,10 @@ export function newAttachmentState(folder: string): AttachmentState {
     del: async (id) => {
       await rm(toPath(id), { force: true })
       index.del(id)
+    },
+    prove: async () => {
+      await mkdir(folder, { recursive: true, mode: 0o700 })
+      await proveRoom(folder)
     },
     list: async (onUnreadable) => {
       const attachments: Attachment[] = []
@@ -64,6 +80,11 @@ export function newAttachmentState(folder: string): AttachmentState {
       }
       for (const attachment of attachments) index.put(attachment)
       return attachments
+    },
+    listMissing: async () => {
+      const remembered = index.listAll()
+      const files = new Set(await listFolder(folder))
+      return remembered.filter((one) => !files.has(`${toAttachmentKey(one)}${SUFFIX}`))
     },
     hasUnreadable: () => unreadable > 0,
     find: index.find,

@@ -1,75 +1,110 @@
 // From a request to its answer. All verbs of one attachment run one after the other, so that a DEL
 // sees what an ADD before it has done.
+import { toNoteFile } from '../core/attach/release-note.ts'
 import { decodePluginConfig, type PluginConfig } from '../core/cni/config.ts'
 import type { CniArgs } from '../core/cni/env.ts'
 import { NOTHING_ADDED, toAddResult } from '../core/cni/result.ts'
 import { CNI_CODE, CniError, CommandError } from '../core/errors.ts'
-import type { CniRequest } from '../core/protocol.ts'
-import { toAttachmentKey } from '../core/wire.ts'
-import type { AskIpam } from './addresses.ts'
-import { detach, releaseOf } from './detach.ts'
-import { collectGarbage } from './gc.ts'
-import type { Node } from './node.ts'
-import { honourNote } from './spool.ts'
-import { addTap, checkTap } from './tap-verbs.ts'
-import { checkWire } from './wire-check.ts'
-import { addWire } from './wire-verbs.ts'
+import { newLimit, type Limit } from '../core/limit.ts'
+import { expectAble } from './able.ts'
+import type { AskIpam } from './attach/addresses.ts'
+import { del, detach } from './attach/detach.ts'
+import { collectGarbage } from './attach/gc.ts'
+import type { AgentContext } from './context.ts'
+import { honourNote } from './attach/spool.ts'
+import { addTap, checkTap } from './attach/tap-verbs.ts'
+import { checkWire } from './wire/check.ts'
+import { addWire } from './wire/verbs.ts'
 
 type Output = Readonly<Record<string, unknown>>
 
-/** Returns what the plugin prints; undefined prints nothing. Throws CniError. */
-export async function runVerb(
-  node: Node,
-  request: CniRequest,
-  askIpam: AskIpam,
-): Promise<Output | undefined> {
-  const { args } = request
-  if (args.command === 'STATUS') return status(node)
-  if (args.command === 'GC') return collectGarbage(node, request)
-  return node.queue(`attachment ${toAttachmentKey(args)}`, async () => {
-    switch (args.command) {
-      case 'ADD':
-        return add(node, args, decodeConfig(node, request), askIpam)
-      case 'CHECK':
-        return check(node, args, decodeConfig(node, request))
-      case 'DEL':
-        // Needs no valid configuration: one that was edited since its ADD, or refused by it, must not
-        // keep a pod.
-        await releaseOf(node, args, {
-          network: request.config['name'],
-          type: request.config['type'],
-        })
-        return undefined
-      case 'STATUS':
-      case 'GC':
-      case 'VERSION':
-        // The shim answers VERSION itself: it must work without an agent.
-        throw new CniError(
-          CNI_CODE.INVALID_ENVIRONMENT,
-          `Cannot run ${args.command} for an attachment, expected ADD, DEL or CHECK`,
-        )
-    }
-  })
+/** What is asked for, and of whom to ask back. */
+export interface Call {
+  readonly args: CniArgs
+  readonly network: unknown
+  readonly readConfig: () => Output
+  readonly askIpam: AskIpam
 }
 
-function decodeConfig(node: Node, { args, config }: CniRequest): PluginConfig {
+/**
+ * How many requests are decoded and done at once. A place is taken in the attachment's turn, and given to
+ * others while an IPAM plugin is asked: who has one waits for nobody that has none. DELs have their own.
+ */
+export interface Places {
+  readonly plug: Limit
+  readonly unplug: Limit
+  readonly collect: Limit
+}
+
+/** How many unknown keys are named in the log. */
+const KEYS_TOLD = 10
+
+const PLUG_AT_ONCE = 16
+const UNPLUG_AT_ONCE = 16
+
+export function newPlaces(): Places {
+  return {
+    plug: newLimit(PLUG_AT_ONCE),
+    unplug: newLimit(UNPLUG_AT_ONCE),
+    // It takes several attachments' turns by itself.
+    collect: newLimit(1),
+  }
+}
+
+/** Returns what the plugin prints; undefined prints nothing. Throws CniError. */
+export async function runVerb(
+  node: AgentContext,
+  call: Call,
+  places: Places,
+): Promise<Output | undefined> {
+  const { args } = call
+  const inTurn = async <T>(limit: Limit, action: () => Promise<T>): Promise<T> =>
+    node.turns.attachment(args, async () => limit.inside(action))
+  switch (args.command) {
+    case 'ADD': {
+      const askIpam: AskIpam = async () => places.plug.outside(call.askIpam)
+      return inTurn(places.plug, async () => add(node, args, decodeConfig(node, call), askIpam))
+    }
+    case 'CHECK':
+      return inTurn(places.plug, async () => check(node, args, decodeConfig(node, call)))
+    case 'DEL':
+      await inTurn(places.unplug, async () => del(node, { args, config: call.readConfig() }))
+      return undefined
+    case 'STATUS':
+      return status(node)
+    case 'GC':
+      return places.collect.inside(async () => collectGarbage(node, call.readConfig()))
+    case 'VERSION':
+      // The shim answers it itself: it must work without an agent.
+      throw new CniError(
+        CNI_CODE.INVALID_ENVIRONMENT,
+        `Cannot run ${args.command} for an attachment, expected ADD, DEL or CHECK`,
+      )
+  }
+}
+
+function decodeConfig(node: AgentContext, { args, readConfig }: Call): PluginConfig {
+  const config = readConfig()
   const decoded = decodePluginConfig(config, args)
   const network = decoded.name
-  if (decoded.unknownKeys.length > 0)
-    node.log.warn({ network, keys: decoded.unknownKeys }, 'unknown keys are ignored')
+  const keys = decoded.unknownKeys
+  if (keys.length > 0)
+    node.log.warn(
+      { network, keys: keys.slice(0, KEYS_TOLD), count: keys.length },
+      'unknown keys are ignored',
+    )
   if (config['vni'] !== undefined && node.underlay === undefined)
     node.log.warn({ network, vni: config['vni'] }, 'a VNI has no effect on a single node')
   return decoded
 }
 
 async function add(
-  node: Node,
+  node: AgentContext,
   args: CniArgs,
   config: PluginConfig,
   askIpam: AskIpam,
 ): Promise<Output> {
-  node.standing.expectOurs()
-  await honourNote(node, args)
+  await honourNote(node, toNoteFile(args))
   await takeBackUnfinished(node, args)
   if (config.type === 'l2wire') {
     const added = await addWire(node, args, config, askIpam)
@@ -83,7 +118,7 @@ async function add(
 
 // Nothing else of this attachment is under way, so "adding" is what a failed ADD could not take back,
 // and "leaving" what a DEL could not tell the store.
-async function takeBackUnfinished(node: Node, args: CniArgs): Promise<void> {
+async function takeBackUnfinished(node: AgentContext, args: CniArgs): Promise<void> {
   const earlier = await node.state.get(args)
   if (earlier?.phase !== 'adding' && earlier?.phase !== 'leaving') return
   try {
@@ -98,7 +133,7 @@ async function takeBackUnfinished(node: Node, args: CniArgs): Promise<void> {
   }
 }
 
-async function check(node: Node, args: CniArgs, config: PluginConfig): Promise<undefined> {
+async function check(node: AgentContext, args: CniArgs, config: PluginConfig): Promise<undefined> {
   // CNI spec, "CHECK": the runtime must give the result of the ADD.
   if (config.prevResult === undefined)
     throw new CniError(
@@ -119,11 +154,20 @@ async function check(node: Node, args: CniArgs, config: PluginConfig): Promise<u
   else await checkTap(node, attachment)
 }
 
-// Whoever can read this answer has reached a working agent; its store is asked too.
-async function status(node: Node): Promise<undefined> {
-  node.standing.expectOurs()
+// Whoever can read this answer has reached an agent that answers. What an ADD needs beyond that is tried.
+async function status(node: AgentContext): Promise<undefined> {
+  await expectAble()
   try {
-    await node.store.probe()
+    await node.state.prove()
+  } catch (cause) {
+    throw new CniError(
+      CNI_CODE.NOT_AVAILABLE,
+      'Cannot plug wires: the state directory takes no document',
+      { cause },
+    )
+  }
+  try {
+    await node.store.prove()
   } catch (cause) {
     throw new CniError(CNI_CODE.NOT_AVAILABLE, 'Cannot plug wires: the store is not available', {
       cause,

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 
 import { build } from 'esbuild'
 
+import { SOCKET_VARIABLE } from '../core/cni/socket.ts'
 import { execPlugin } from '../lab/cni.ts'
 import { ROOT } from '../lab/manifests.ts'
 import { newLabNetns } from '../lab/netns.ts'
@@ -26,6 +27,7 @@ async function time(
   id: string,
   netns: string,
   config: string,
+  socket = '',
 ): Promise<number> {
   const env = {
     CNI_COMMAND: verb,
@@ -33,6 +35,7 @@ async function time(
     CNI_NETNS: netns,
     CNI_IFNAME: 'eth1',
     CNI_PATH: '/usr/lib/cni',
+    ...(socket === '' ? {} : { [SOCKET_VARIABLE]: socket }),
   }
   const started = performance.now()
   const answer = await execPlugin([plugin], env, config)
@@ -45,12 +48,7 @@ export async function benchAdd(): Promise<readonly Row[]> {
   await using node = await newLabNode()
   await using a = await newLabNetns('a')
   await using b = await newLabNetns('b')
-  const wireConfig = JSON.stringify({
-    cniVersion: '1.0.0',
-    name: 'bench',
-    type: 'l2wire',
-    socket: node.socket,
-  })
+  const wireConfig = JSON.stringify({ cniVersion: '1.0.0', name: 'bench', type: 'l2wire' })
   const bridgeConfig = JSON.stringify({
     cniVersion: '1.0.0',
     name: 'bench',
@@ -63,12 +61,12 @@ export async function benchAdd(): Promise<readonly Row[]> {
   const bridge: number[] = []
   try {
     for (let round = 0; round < ROUNDS; round += 1) {
-      first.push(await time(l2wire, 'ADD', 'c1', a.path, wireConfig))
+      first.push(await time(l2wire, 'ADD', 'c1', a.path, wireConfig, node.socket))
       bridge.push(await time(BRIDGE_PLUGIN, 'ADD', 'c3', b.path, bridgeConfig))
       await time(BRIDGE_PLUGIN, 'DEL', 'c3', b.path, bridgeConfig)
-      second.push(await time(l2wire, 'ADD', 'c2', b.path, wireConfig))
-      await time(l2wire, 'DEL', 'c1', a.path, wireConfig)
-      await time(l2wire, 'DEL', 'c2', b.path, wireConfig)
+      second.push(await time(l2wire, 'ADD', 'c2', b.path, wireConfig, node.socket))
+      await time(l2wire, 'DEL', 'c1', a.path, wireConfig, node.socket)
+      await time(l2wire, 'DEL', 'c2', b.path, wireConfig, node.socket)
     }
   } finally {
     await run(['ip', 'link', 'del', 'dev', 'l2wbench0'])
@@ -128,7 +126,7 @@ async function buildNodeExecutable(folder: string): Promise<string> {
     // A single executable runs CommonJS, which knows no await at its top.
     plugins: [wrapTopLevelAwait],
   })
-  const node = join(ROOT, 'node_modules/node/bin/node')
+  const node = join(ROOT, 'node_modules/.bin/node')
   const path = join(folder, 'l2wire')
   const config = {
     main: script,

@@ -4,8 +4,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import type { TapAttachment } from '../core/attachment.ts'
-import { planTap } from '../core/plan-tap.ts'
+import type { TapAttachment } from '../core/attach/attachment.ts'
+import { wantTap } from '../core/attach/tap.ts'
 import { applySteps } from '../kernel/apply.ts'
 import { probeClassifier } from '../kernel/probe.ts'
 import { run } from '../kernel/run.ts'
@@ -21,9 +21,9 @@ const GUEST_MAC = '02:00:00:00:00:07'
 type Attach = (pod: LabNetns, made: AsyncDisposableStack) => Promise<Opened>
 
 export const SHAPES = {
-  ours: newAttachOurs(),
-  // On a pod network: the pod's own stack is mute there, and the VM's questions for addresses are picked out.
-  'ours, mute': newAttachOurs({
+  ours: newAttachOurs({ isMuted: true }),
+  // On a pod network the VM's questions for addresses are picked out, too.
+  'ours, served': newAttachOurs({
     isMuted: true,
     lease: {
       mac: GUEST_MAC,
@@ -49,8 +49,8 @@ export async function newAttachedPath(
 ): Promise<Path<ShapeName>> {
   const [pod, guest, far] = [
     made.use(await newLabNetns('pod')),
-    made.use(await newLabNetns('guest')),
-    made.use(await newLabNetns('far')),
+    made.use(await newLabNetns('guest', { ipv6: false })),
+    made.use(await newLabNetns('far', { ipv6: false })),
   ]
   const peer = ['peer', 'name', NIC, 'netns', far.path]
   await pod.run(['ip', 'link', 'add', 'name', POD_LINK, 'type', 'veth', ...peer])
@@ -79,7 +79,7 @@ function newAttachOurs(more: Partial<TapAttachment> = {}): Attach {
       mtuBytes: MTU,
       ...more,
     }
-    const steps = planTap(attachment, { there: new Set([POD_LINK]) })
+    const steps = wantTap(attachment)
     await applySteps(run, await probeClassifier(run), steps)
     return { tap: TAP }
   }

@@ -29,8 +29,8 @@ export async function benchAttach(): Promise<readonly Row[]> {
       getMedian(rounds.map((round) => round[over] / round[under]))
     for (const name of PEERS)
       rows.push(toRatioRow(`${what}: ours to ${name}`, getRatio('ours', name), { atLeast: 1 }))
-    const muteRatio = getRatio('ours, mute', 'ours')
-    rows.push(toFigureRow(`${what}: ours on a pod network to ours`, muteRatio.toFixed(2)))
+    const servedRatio = getRatio('ours, served', 'ours')
+    rows.push(toFigureRow(`${what}: ours on a pod network to ours`, servedRatio.toFixed(2)))
   }
   for (const bytes of [64, 1500]) {
     const options = { bytes, frames: FRAMES }

@@ -17,8 +17,6 @@ export interface Cgroup extends AsyncDisposable {
   readonly prefix: readonly string[]
   /** How often the kernel has killed something in it for memory. */
   countKills(): number
-  /** In how many periods something in it has had to wait for the next, because the CPU time of one was used up. */
-  countThrottled(): number
 }
 
 /** Within its limits it comes before all else on the machine. */
@@ -53,10 +51,6 @@ export function newCgroup({ memoryBytes, cpus }: Limits): Cgroup {
         'utf8',
       )
       return Number(/^oom_kill (\d+)$/m.exec(events)?.[1] ?? 0)
-    },
-    countThrottled: () => {
-      const stat = readFileSync(join(cpu, 'cpu.stat'), 'utf8')
-      return Number(/^nr_throttled (\d+)$/m.exec(stat)?.[1])
     },
     [Symbol.asyncDispose]: async () => {
       const procs = readFileSync(join(memory, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean)

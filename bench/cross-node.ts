@@ -40,8 +40,8 @@ async function newPath(
   [a, b]: readonly [ClusterNode, ClusterNode],
   plug: Plug,
 ): Promise<Path<Name>> {
-  const from = made.use(await newLabNetns(`${name}-a`))
-  const to = made.use(await newLabNetns(`${name}-b`))
+  const from = made.use(await newLabNetns(`${name}-a`, { ipv6: false }))
+  const to = made.use(await newLabNetns(`${name}-b`, { ipv6: false }))
   await plug(a, b, from)
   await plug(b, a, to)
   return { name, from, to }

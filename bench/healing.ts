@@ -4,11 +4,12 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { callAgent } from '../cni-shim/client.ts'
-import { PROTOCOL } from '../core/protocol.ts'
+import { askAgent } from '../kernel/ask-agent.ts'
+import { decodeResponse, PROTOCOL } from '../core/cni/protocol.ts'
 import { newLabCluster, type ClusterNode } from '../lab/cluster.ts'
 import { ROOT } from '../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../lab/netns.ts'
+import type { LabNode } from '../lab/node.ts'
 import { renderPlot } from './plot.ts'
 import { readAnonymousMb, readCpuSeconds } from './process-tree.ts'
 import { getMedian, toFigureRow, toRatioRow, type Row } from './row.ts'
@@ -47,7 +48,7 @@ export async function benchHealing(): Promise<readonly Row[]> {
   const nodes = cluster.nodes as [ClusterNode, ClusterNode]
   const sizes: Size[] = []
   for (const wires of STEPS) sizes.push(await measureSize(made, nodes, wires, sizes.at(-1)))
-  const idle = await measureIdle(nodes[0])
+  const idle = await measureIdle(nodes[0].node)
   await writePlots(sizes)
   return listRows(sizes, idle)
 }
@@ -78,8 +79,8 @@ async function measureSize(
   const cpu = sumCpu(nodes) - cpuBefore
   const memoryMb = readAnonymousMb(node.readPid())
   const restarts: Restart[] = []
-  for (let round = 0; round < RESTARTS; round += 1) restarts.push(await restart(nodes[0], []))
-  const lookCpu = await measureLook(nodes[0])
+  for (let round = 0; round < RESTARTS; round += 1) restarts.push(await restart(node, []))
+  const lookCpu = await measureLook(node)
   return {
     wires,
     connectSeconds: (before?.connectSeconds ?? 0) + seconds,
@@ -105,7 +106,8 @@ async function plugPod({ node }: ClusterNode, pod: LabNetns, first: number): Pro
       args: '',
       path: '',
     }
-    const answer = await callAgent(node.socket, { protocol: PROTOCOL, args, config })
+    const line = JSON.stringify({ protocol: PROTOCOL, args, config })
+    const answer = decodeResponse(await askAgent(node.socket, line, PATIENCE_MS))
     if (answer.isError) throw new Error(`Cannot plug ${name}: ${JSON.stringify(answer.output)}`)
   }
 }
@@ -145,7 +147,7 @@ interface Restart {
   readonly mended: number
 }
 
-async function restart({ node }: ClusterNode, more: readonly string[]): Promise<Restart> {
+async function restart(node: LabNode, more: readonly string[]): Promise<Restart> {
   await node.stopAgent('SIGKILL')
   const from = node.readLog().length
   const startedAt = Date.now()
@@ -164,9 +166,9 @@ async function restart({ node }: ClusterNode, more: readonly string[]): Promise<
 }
 
 /** CPU of a look, by what the agent takes in the bursts that it has every few seconds. */
-async function measureLook(on: ClusterNode): Promise<number> {
-  await restart(on, ['--check-seconds', String(LOOK_SECONDS)])
-  const pid = on.node.readPid()
+export async function measureLook(node: LabNode): Promise<number> {
+  await restart(node, ['--check-seconds', String(LOOK_SECONDS)])
+  const pid = node.readPid()
   const bursts: number[] = []
   let atRest = readCpuSeconds(pid)
   let last = atRest
@@ -187,10 +189,10 @@ async function measureLook(on: ClusterNode): Promise<number> {
 }
 
 /** The share of one core that an agent takes between two looks, which the default has minutes apart. */
-async function measureIdle(on: ClusterNode): Promise<number> {
-  await restart(on, [])
+export async function measureIdle(node: LabNode): Promise<number> {
+  await restart(node, [])
   await sleep(SETTLE_MS)
-  const pid = on.node.readPid()
+  const pid = node.readPid()
   const before = readCpuSeconds(pid)
   await sleep(IDLE_MS)
   return (readCpuSeconds(pid) - before) / (IDLE_MS / 1000)

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { run } from '../kernel/run.ts'
-import type { Station } from '../kernel/station.ts'
+import type { Station } from '../kernel/tester/station.ts'
 import type { LabNetns } from '../lab/netns.ts'
 
 /** struct virtio_net_hdr (linux/virtio_net.h), macvtap's default. */

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { encodePcap } from '../core/tester/pcap.ts'
-import { claimEnd, releaseEnd } from '../core/wire.ts'
+import { claimEnd, releaseEnd } from '../core/wire/ends.ts'
 import { newLabApiServer, type LabApiServer } from '../lab/api-server.ts'
 import { newLabCluster, type ClusterNode, type LabCluster } from '../lab/cluster.ts'
 import type { CniCall } from '../lab/cni.ts'
@@ -71,8 +71,8 @@ async function measureFirstFrames(cluster: LabCluster): Promise<readonly number[
 }
 
 async function measureFirst(n1: ClusterNode, n2: ClusterNode, file: string): Promise<number> {
-  await using a = await newLabNetns('first-a')
-  await using b = await newLabNetns('first-b')
+  await using a = await newLabNetns('first-a', { ipv6: false })
+  await using b = await newLabNetns('first-b', { ipv6: false })
   await n1.node.mustCall(CONFIG, toCall('ADD', a))
   // Without carrier its frames are lost, and that is what is measured.
   const stream = ['tcpreplay', '--quiet', '--loop', '0', '--pps', FRAMES_PER_SECOND, '-i', NIC]
@@ -100,8 +100,8 @@ async function measureFirst(n1: ClusterNode, n2: ClusterNode, file: string): Pro
 /** Requests per end, by what they are about, for ends of two nodes plugged and unplugged. */
 async function countRequests(api: LabApiServer, cluster: LabCluster): Promise<readonly Row[]> {
   const [n1, n2] = cluster.nodes as [ClusterNode, ClusterNode]
-  await using a = await newLabNetns('count-a')
-  await using b = await newLabNetns('count-b')
+  await using a = await newLabNetns('count-a', { ipv6: false })
+  await using b = await newLabNetns('count-b', { ipv6: false })
   const count = async (command: string): Promise<readonly Row[]> => {
     const heardBefore = await countWatchEvents(api)
     const before = sumCounts(await countApiRequests(api))

@@ -37,6 +37,10 @@ export function getMedian(values: readonly number[]): number {
   return getQuantile(values, 0.5)
 }
 
+export function getMean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
+}
+
 /** The least of the values that this share of them, 0 to 1, does not exceed: nearest rank. */
 export function getQuantile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((x, y) => x - y)

@@ -2,19 +2,20 @@
 // for what it asks the store: claims, VNIs, reports. Joining takes no time here.
 import { pino } from 'pino'
 
-import { newKeyQueue } from '../agent/key-queue.ts'
-import { newLeads } from '../agent/leads.ts'
-import { newLeaseServers } from '../agent/lease-servers.ts'
-import type { Node } from '../agent/node.ts'
-import { report, toReport } from '../agent/report.ts'
-import { newStanding } from '../agent/stand-down.ts'
+import { newTurns } from '../agent/turns.ts'
+import { newAwaitedGuests } from '../agent/wire/awaited.ts'
+import { newLinkCache } from '../agent/wire/link-cache.ts'
+import { newDhcpServers } from '../agent/podnetwork/servers.ts'
+import type { AgentContext } from '../agent/context.ts'
+import { report, toReport } from '../agent/wire/report.ts'
 import { newAttachmentState } from '../agent/state.ts'
-import { prepareTunnel } from '../agent/tunnel.ts'
-import { toClaim, toWireAttachment, type WireAttachment } from '../core/attachment.ts'
+import { prepareTunnel } from '../agent/wire/tunnel.ts'
+import { toClaim, toWireAttachment, type WireAttachment } from '../core/attach/attachment.ts'
 import { decodePluginConfig } from '../core/cni/config.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
-import { claimEnd, findFarEnd, mayOpenTunnel, toWireKey, type WireId } from '../core/wire.ts'
-import { summarizeWire } from '../core/wire-summary.ts'
+import { claimEnd } from '../core/wire/ends.ts'
+import { findFarEnd, mayOpenTunnel, toWireKey, type WireId } from '../core/wire/wire.ts'
+import { summarizeWire } from '../core/wire/summary.ts'
 import { run } from '../kernel/run.ts'
 import type { WireStore } from '../store/wire-store.ts'
 
@@ -36,6 +37,8 @@ export async function newStoreNode(at: number, store: WireStore): Promise<StoreN
   const node = newNode(at, store)
   const ends = new Map<string, WireAttachment>()
   const waiting = new Set<string>()
+  /** VNIs of tunnels that a real node would have made. */
+  const running = new Map<string, number>()
   let foreign = 0
   let repeats = 0
 
@@ -45,7 +48,13 @@ export async function newStoreNode(at: number, store: WireStore): Promise<StoreN
     const far = findFarEnd(wire, node.name)
     if (far !== undefined) {
       if (!mayOpenTunnel(wire, node.name)) return
-      await prepareTunnel(node, end, far)
+      const { vni } = await prepareTunnel(
+        node,
+        end,
+        { end: far, others: [] },
+        running.get(toWireKey(id)),
+      )
+      running.set(toWireKey(id), vni)
     }
     const state = far === undefined ? 'waiting' : 'joined'
     report(node, id, [], toReport(node, wire, state))
@@ -55,7 +64,7 @@ export async function newStoreNode(at: number, store: WireStore): Promise<StoreN
     const { wire } = end
     const claimed = toClaim(end, node.underlay?.address ?? '')
     try {
-      await node.queue(toWireKey(wire), async () => {
+      await node.turns.wire(wire, async () => {
         await store.update(wire, (current) => claimEnd(current, wire, claimed))
         await look(wire, end)
       })
@@ -72,8 +81,8 @@ export async function newStoreNode(at: number, store: WireStore): Promise<StoreN
     // Several changes are one look.
     if (end === undefined || waiting.has(key)) return
     waiting.add(key)
-    node
-      .queue(key, async () => {
+    node.turns
+      .wire(id, async () => {
         waiting.delete(key)
         await look(id, end)
       })
@@ -82,7 +91,6 @@ export async function newStoreNode(at: number, store: WireStore): Promise<StoreN
         setTimeout(() => follow(id), AGAIN_MS).unref()
       })
   }
-  await node.standing.takeName()
   const watching = await store.watch(follow, () => {
     repeats += 1
   })
@@ -100,42 +108,47 @@ export async function newStoreNode(at: number, store: WireStore): Promise<StoreN
     countRepeats: () => repeats,
     [Symbol.dispose]: () => {
       watching[Symbol.dispose]()
-      node.standing[Symbol.dispose]()
     },
   }
 }
 
-function newNode(at: number, store: WireStore): Node {
+function newNode(at: number, store: WireStore): AgentContext {
   const vniRange = { first: 4096, last: 16_777_215 }
   const name = `node-${at}`
   const log = pino({ level: 'silent' })
-  const standing = newStanding(store, name, name, log)
   return {
     name,
     mtuBytes: 1450,
+    checksPath: true,
     underlay: { address: `192.0.2.${at}`, port: 14_789, vniRange },
     run,
     netSysctls: '',
     resolvConf: { own: '/etc/resolv.conf', node: undefined },
     classifier: 'matchall',
-    store: standing.store,
-    standing,
+    store,
     cluster: undefined,
     state: newAttachmentState('/nonexistent'),
-    owners: new Map(),
+    podEndStates: new Map(),
+    arrivals: new Map(),
+    awaited: newAwaitedGuests(),
+    heard: new Map(),
+    known: new Map(),
     lookedAt: new Map(),
-    wantedUp: new Map(),
-    leads: newLeads(),
+    wanted: new Map(),
+    linkCache: newLinkCache(),
+    unwritten: new Map(),
+    tellings: new Map(),
+    carrierShown: new Map(),
     releasedFolder: '/nonexistent',
     leaving: new Set(),
-    leaseServers: newLeaseServers(log, '/nonexistent', async () => true),
+    dhcpServers: newDhcpServers(log, '/nonexistent', async () => true),
     macvtaps: { folder: '/nonexistent', count: 1, podResources: undefined },
-    queue: newKeyQueue(),
+    turns: newTurns(),
     log,
   }
 }
 
-function newEnd(node: Node, wire: string): WireAttachment {
+function newEnd(node: AgentContext, wire: string): WireAttachment {
   const pod = `on-${node.name}`
   const args = {
     command: 'ADD' as const,

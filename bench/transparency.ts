@@ -2,10 +2,10 @@
 // forward all it can be told to, and a macvtap in its modes.
 import { FRAME_ROWS, type FrameRow } from '../core/tester/frames.ts'
 import type { VerdictColumn } from '../core/tester/table.ts'
-import { testCable } from '../kernel/cable-test.ts'
-import { newNetnsStation } from '../kernel/netns-station.ts'
+import { testCable } from '../kernel/tester/cable-test.ts'
+import { newNetnsStation } from '../kernel/tester/netns-station.ts'
 import { run } from '../kernel/run.ts'
-import type { Station } from '../kernel/station.ts'
+import type { Station } from '../kernel/tester/station.ts'
 import { newLabNetns, type LabNetns } from '../lab/netns.ts'
 import { newLabNode } from '../lab/node.ts'
 import { newMacvtapStation } from './macvtap-station.ts'
@@ -64,7 +64,10 @@ async function countRows(name: string, newCable: NewCable, want?: number): Promi
 
 async function newWire(made: AsyncDisposableStack): ReturnType<NewCable> {
   const node = made.use(await newLabNode())
-  const [a, b] = [made.use(await newLabNetns('a')), made.use(await newLabNetns('b'))]
+  const [a, b] = [
+    made.use(await newLabNetns('a', { ipv6: false })),
+    made.use(await newLabNetns('b', { ipv6: false })),
+  ]
   for (const netns of [a, b])
     await node.mustCall(
       { cniVersion: '1.1.0', name: 'bench', type: 'l2wire', mtu: 9216 },
@@ -77,8 +80,11 @@ async function newBridge(
   made: AsyncDisposableStack,
   options: readonly string[] = [],
 ): ReturnType<NewCable> {
-  const [a, b] = [made.use(await newLabNetns('a')), made.use(await newLabNetns('b'))]
-  const middle = made.use(await newLabNetns('bridge'))
+  const [a, b] = [
+    made.use(await newLabNetns('a', { ipv6: false })),
+    made.use(await newLabNetns('b', { ipv6: false })),
+  ]
+  const middle = made.use(await newLabNetns('bridge', { ipv6: false }))
   await middle.run([
     'ip',
     'link',
@@ -107,7 +113,10 @@ async function newMacvtap(
   mode: string,
   options: readonly string[] = [],
 ): ReturnType<NewCable> {
-  const [pod, far] = [made.use(await newLabNetns('pod')), made.use(await newLabNetns('far'))]
+  const [pod, far] = [
+    made.use(await newLabNetns('pod', { ipv6: false })),
+    made.use(await newLabNetns('far', { ipv6: false })),
+  ]
   await addVeth(pod, NIC, far, NIC)
   await far.run(['ip', 'link', 'set', 'dev', NIC, 'up'])
   await pod.run(['ip', 'link', 'add', 'link', NIC, 'name', 'tap1', 'type', 'macvtap', 'mode', mode])

@@ -1,6 +1,6 @@
-// Makes the executables in dist/bin. The CNI plugins are one self-contained file under two names: a
-// host has no Node. The others are a bundle each in dist/lib and a small wrapper that finds Node 24,
-// here or in an image. --bun-runtime PATH compiles the plugins for that runtime's architecture.
+// Makes the executables in dist/bin. The CNI plugins are one self-contained file under two names, because a
+// host has no Node. Each of the others is a bundle in dist/lib and a small wrapper that finds Node 24, here or
+// in an image. --bun-runtime PATH compiles the plugins for that runtime's architecture.
 import {
   chmodSync,
   copyFileSync,
@@ -20,7 +20,7 @@ import { build } from 'esbuild'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const DIST = join(ROOT, 'dist')
-/** Built beside and swapped in: what runs from dist meanwhile keeps its files. */
+/** Built beside dist and swapped in, so that running programs keep their files. */
 const NEXT = join(ROOT, 'dist.next')
 const BIN = join(NEXT, 'bin')
 const LIB = join(NEXT, 'lib')
@@ -28,22 +28,21 @@ const LIB = join(NEXT, 'lib')
 interface Program {
   readonly name: string
   readonly entry: string
-  /** V8 options: what a small long-lived process needs, and no more. */
+  /** V8 options: only what a small long-lived process needs. */
   readonly nodeFlags: readonly string[]
 }
 
 const PROGRAMS: readonly Program[] = [
   { name: 'l2wire-agent', entry: 'agent/main.ts', nodeFlags: ['--max-semi-space-size=2'] },
-  { name: 'l2wire-node', entry: 'agent/node-tool.ts', nodeFlags: [] },
+  { name: 'l2wire-node', entry: 'agent/node-tool/main.ts', nodeFlags: [] },
   {
     name: 'l2wire-sidecar',
     entry: 'sidecar/main.ts',
-    // Measured by bench/sidecar.ts: what keeps it within 25 MB of anonymous memory. sidecar/memory.ts
-    // chooses the moment to collect, hence --expose-gc; the heap's limit leaves room for one large
-    // domain; one thread and no compiler of JavaScript do without what a few calls in a VM's life do not
-    // pay back. Not --lite-mode, nor --jitless: they take the compiler of regular expressions along.
+    // Measured by bench/sidecar.ts: these options keep it within 35 MB of anonymous memory. The heap's limit
+    // leaves room for one large domain. One thread and no JavaScript compiler are enough for a few calls in a
+    // VM's life.
     nodeFlags: [
-      '--expose-gc',
+      '--optimize-for-size',
       '--no-opt',
       '--no-maglev',
       '--no-sparkplug',
@@ -78,8 +77,10 @@ async function bundle(program: Program): Promise<void> {
     target: 'node24',
     format: 'esm',
     legalComments: 'none',
+    // Half the size, which V8 keeps in memory as well. Names stay, for stack traces.
+    minifyWhitespace: true,
     logLevel: 'warning',
-    // Libraries in CommonJS inside an ES module bundle call require for Node's own modules.
+    // CommonJS libraries inside an ES module bundle call require for Node's own modules.
     banner: {
       js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
     },
@@ -93,13 +94,13 @@ function renderWrapper({ name, nodeFlags }: Program): string {
   return `#!/bin/sh
 # Runs ${name} on Node 24: the one of this checkout, else the one on the PATH.
 here=$(dirname "$(readlink -f "$0")")
-node="$here/../../node_modules/node/bin/node"
+node="$here/../../node_modules/.bin/node"
 [ -x "$node" ] || node=node
 exec "$node" ${[...nodeFlags, ''].join(' ')}"$here/../lib/${name}.mjs" "$@"
 `
 }
 
-// kubectl asks an executable of this name for what may follow "kubectl l2wire".
+// kubectl runs an executable of this name to complete "kubectl l2wire".
 function writeCompletionHelper(): void {
   const path = join(BIN, 'kubectl_complete-l2wire')
   const here = '$(dirname "$(readlink -f "$0")")'
@@ -107,13 +108,13 @@ function writeCompletionHelper(): void {
   chmodSync(path, 0o755)
 }
 
-// proto/load.ts reads them beside itself; in a bundle that is beside the bundle.
+// proto/load.ts reads them from its own folder, which is the bundle's folder here.
 function copyProtos(): void {
   for (const file of readdirSync(join(ROOT, 'proto')))
     if (file.endsWith('.proto')) copyFileSync(join(ROOT, 'proto', file), join(LIB, file))
 }
 
-// agent/drop-ins.ts, as the protos.
+// Read by agent/node-tool/drop-ins.ts, in the same way as the protos.
 function copyDropIns(): void {
   for (const folder of ['NetworkManager', 'systemd-networkd'])
     for (const file of readdirSync(join(ROOT, 'deploy/node', folder)))
@@ -122,11 +123,13 @@ function copyDropIns(): void {
 
 function compileShim(): void {
   const path = join(BIN, 'l2wire')
-  const bun = join(ROOT, 'node_modules/bun/bin/bun.exe')
-  // What the runtime's working directory holds must not configure a program that runs as root.
+  // The package of this machine's own build. "bun" itself has only a script that would fetch or link it.
+  const machine = process.arch === 'arm64' ? 'aarch64' : process.arch
+  const bun = join(ROOT, `node_modules/@oven/bun-linux-${machine}/bin/bun`)
+  // Files in the runtime's working directory must not configure a program that runs as root.
   const isolation = ['--no-compile-autoload-dotenv', '--no-compile-autoload-bunfig']
   const runtime = options['bun-runtime']
-  // Without a target Bun takes its own architecture; the runtime's file says nothing of it to Bun.
+  // Without a target Bun takes its own architecture. It does not read the architecture from the runtime's file.
   const target =
     runtime === undefined
       ? []

@@ -1,109 +1,57 @@
-// kubectl-l2wire completion: scripts for shells, and the answers to what they ask.
-import { Argument, type Command } from 'commander'
+// What kubectl's own completion may offer after "kubectl l2wire": it runs kubectl_complete-l2wire, which asks
+// this program, and does the rest in whatever shell there is.
+import type { Command } from 'commander'
 
-import {
-  findOffer,
-  renderOffer,
-  startingWith,
-  type CompletedCommand,
-  type Offer,
-} from '../core/completion.ts'
-import { listNodes } from '../core/wire.ts'
-import { getScript, SHELLS, type Shell } from './completion-scripts.ts'
-import { newKubectl } from './kubectl.ts'
-import { DEFAULT_STATE_DIR, newPlace, type PlaceFlags } from './place-options.ts'
+import { newPlace, type PlaceFlags } from './place/place-options.ts'
 
 /** Commands that other commands run on a node: in the help, not under Tab. */
 export const NODE_GROUP = 'On a node, by other commands:'
 
-export function addCompletionCommand(program: Command): void {
-  program
-    .command('completion')
-    .description('print what makes Tab complete commands, options and names of wires in a shell')
-    .addArgument(new Argument('<shell>').choices(SHELLS))
-    .addHelpText(
-      'after',
-      `
-For this shell:  source <(kubectl-l2wire completion bash)
-For "kubectl l2wire" kubectl's own completion asks kubectl_complete-l2wire, which lies beside this program.`,
-    )
-    .action((shell: Shell) => {
-      process.stdout.write(getScript(shell))
-    })
-}
-
-/** The answer to a shell. Never fails: where nothing can be offered, nothing is. */
+/** In cobra's protocol: a candidate per line, with its description behind a tab, and 4 for "no file names". */
 export async function answerShell(program: Command, words: readonly string[]): Promise<string> {
-  const offered = program.commands.filter((command) => command.helpGroup() !== NODE_GROUP)
-  const offer = findOffer(offered.map(toCompleted), words)
-  const { lookup, prefix, typed } = offer
-  if (lookup === undefined) return renderOffer(offer.candidates, prefix, false)
-  const names = await lookUp(lookup, offer)
-  if (names === 'files') return renderOffer([], prefix, true)
-  const candidates = names
-    .filter((word) => !offer.operands.includes(word))
-    .map((word) => ({ word, description: '' }))
-  return renderOffer(startingWith(candidates, typed), prefix, false)
+  const typed = words.at(-1) ?? ''
+  const candidates = await listCandidates(program, words.slice(0, -1), typed)
+  return [...candidates.filter((line) => line.startsWith(typed)), ':4', ''].join('\n')
 }
 
-const FILES = ['write', 'kubeconfig', 'state-dir']
-/** A shell waits for us at every Tab. */
-const PATIENCE = '3s'
-
-async function lookUp(name: string, offer: Offer): Promise<readonly string[] | 'files'> {
-  if (FILES.includes(name)) return 'files'
+async function listCandidates(
+  program: Command,
+  [name, ...before]: readonly string[],
+  typed: string,
+): Promise<readonly string[]> {
+  if (name === undefined)
+    return program.commands
+      .filter((command) => command.helpGroup() !== NODE_GROUP)
+      .map((command) => `${command.name()}\t${command.description()}`)
+  const command = program.commands.find((one) => one.name() === name)
+  if (command === undefined) return []
   try {
-    const { flags } = offer
-    const place = newPlace({
-      stateDir: DEFAULT_STATE_DIR,
-      requestTimeout: PATIENCE,
-      ...toCamel(flags),
-    })
-    if (name === 'wire')
-      return (await place.list({ hasAll: 'all-namespaces' in flags })).map((wire) => wire.name)
-    if (name === 'node')
-      return [...new Set((await place.list({ hasAll: true })).flatMap(listNodes))].sort()
-    if (name === 'namespace') return await place.listNamespaces()
-    const part = CONFIG_LISTS.get(name)
-    if (part === undefined) return []
-    const kubeconfig =
-      flags['kubeconfig'] === undefined ? [] : [`--kubeconfig=${flags['kubeconfig']}`]
-    return (await newKubectl(kubeconfig).read('config', ...part)).trim().split('\n')
+    // Of an option whose value is being typed commander says that the value is missing.
+    const { operands } = command
+      .configureOutput({ writeErr: () => undefined })
+      .parseOptions([...before])
+    if (typed.startsWith('-'))
+      return command.options.map(
+        ({ long, short, description }) => `${long ?? short}\t${description}`,
+      )
+    const [argument] = command.registeredArguments
+    if (argument?.name() !== 'wire' || (operands.length > 0 && !argument.variadic)) return []
+    const names = await listWireNames(command.opts())
+    // A shell takes them as they are: of letters, digits, "_", "." and "-" alone (core/bounds.ts).
+    return names.filter((wire) => !operands.includes(wire))
   } catch {
     // No cluster, no permission, a folder that is not there: whoever runs the command is told.
     return []
   }
 }
 
-const CONFIG_LISTS: ReadonlyMap<string, readonly string[]> = new Map([
-  ['context', ['get-contexts', '-o', 'name']],
-  ['cluster', ['view', '-o', String.raw`jsonpath={range .clusters[*]}{.name}{"\n"}{end}`]],
-  ['user', ['view', '-o', String.raw`jsonpath={range .users[*]}{.name}{"\n"}{end}`]],
-])
+/** A shell waits for us at every Tab. */
+const PATIENCE = '3s'
 
-function toCamel(flags: Readonly<Record<string, string>>): Omit<PlaceFlags, 'stateDir'> {
-  return Object.fromEntries(
-    Object.entries(flags).map(([name, value]) => [
-      name.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase()),
-      value,
-    ]),
-  )
-}
-
-function toCompleted(command: Command): CompletedCommand {
-  const { registeredArguments } = command
-  return {
-    name: command.name(),
-    description: command.description(),
-    options: command.options.map((option) => ({
-      short: option.short,
-      long: (option.long ?? '').replace(/^--/, ''),
-      description: option.description,
-      takesValue: option.required || option.optional,
-      choices: option.argChoices ?? [],
-    })),
-    argumentNames: registeredArguments.map((argument) => argument.name()),
-    argumentChoices: registeredArguments.flatMap((argument) => argument.argChoices ?? []),
-    isVariadic: registeredArguments.at(-1)?.variadic ?? false,
-  }
+async function listWireNames(
+  flags: PlaceFlags & { readonly allNamespaces?: boolean },
+): Promise<readonly string[]> {
+  const place = newPlace({ requestTimeout: PATIENCE, ...flags })
+  const wires = await place.list({ hasAll: flags.allNamespaces === true })
+  return wires.map((wire) => wire.name)
 }

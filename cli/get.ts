@@ -2,9 +2,9 @@
 import type { Command } from 'commander'
 
 import { renderList, toListedWire } from '../core/view/list.ts'
-import { newOutputOption, printLines, printValue, type OutputFormat } from './output.ts'
-import { getWire } from './place.ts'
-import { addPlaceOptions, newPlace, type PlaceFlags } from './place-options.ts'
+import { newOutputOption, printLines, printValue, tell, type OutputFormat } from './output.ts'
+import { getWire } from './place/place.ts'
+import { addPlaceOptions, newPlace, type PlaceFlags } from './place/place-options.ts'
 
 interface GetFlags extends PlaceFlags {
   readonly allNamespaces?: boolean
@@ -33,7 +33,7 @@ async function runGet(names: readonly string[], flags: GetFlags): Promise<void> 
     return printValue({ wires: named.map(toListedWire) }, output)
   if (named.length === 0) {
     const where = hasAll ? '' : ` in namespace ${await place.readNamespace()}`
-    process.stderr.write(`No wires found${where} of ${place.label}.\n`)
+    tell(`No wires found${where} of ${place.label}.`)
     return undefined
   }
   printLines(renderList(named, { hasNamespaces: hasAll, hasMessages: output === 'wide' }))

@@ -3,20 +3,21 @@ import { Command, CommanderError } from 'commander'
 
 import { renderCauses } from '../core/errors.ts'
 import { VERSION } from '../core/version.ts'
-import { addCaptureCommand } from './capture.ts'
+import { addCaptureCommand } from './tester/capture.ts'
 import { CliError } from './cli-error.ts'
-import { addCompletionCommand, answerShell, NODE_GROUP } from './completion.ts'
+import { answerShell, NODE_GROUP } from './completion.ts'
 import { addDescribeCommand } from './describe.ts'
-import { addDoctorCommand } from './doctor.ts'
+import { addDoctorCommand } from './doctor/doctor.ts'
 import { addGetCommand } from './get.ts'
 import { addInspectCommand } from './inspect.ts'
-import { addListenCommand, SpokenError } from './listen.ts'
+import { addListenCommand, SpokenError } from './tester/listen.ts'
 import { OptionError } from './option-error.ts'
+import { complain } from './output.ts'
 import { addPlugCommands } from './plug.ts'
-import { addProberCommand } from './prober.ts'
-import { addStationCommand } from './station.ts'
-import { addSurveyCommand } from './survey.ts'
-import { addTestCommand } from './test.ts'
+import { addProberCommand } from './doctor/prober.ts'
+import { addStationCommand } from './tester/station.ts'
+import { addSurveyCommand } from './doctor/survey.ts'
+import { addTestCommand } from './tester/test.ts'
 
 /** 0: done, 1: it did not work, 2: the command line is wrong, 3: the cable is not transparent. */
 const EXIT_FAILED = 1
@@ -35,7 +36,6 @@ function newProgram(): Command {
   addTestCommand(program)
   addCaptureCommand(program)
   addDoctorCommand(program)
-  addCompletionCommand(program)
   program.commandsGroup(NODE_GROUP)
   addInspectCommand(program)
   addListenCommand(program)
@@ -56,7 +56,7 @@ try {
   else if (error instanceof SpokenError) process.exitCode = EXIT_FAILED
   else {
     const text = error instanceof CliError ? error.message : renderCauses(error)
-    process.stderr.write(`kubectl-l2wire: ${text}\n`)
+    complain(text)
     // A command may have chosen its own.
     process.exitCode = error instanceof OptionError ? EXIT_USAGE : (process.exitCode ?? EXIT_FAILED)
   }

@@ -1,4 +1,4 @@
-// What somebody reads who starts a CNI plugin by hand, as the reference plugins say it.
+// The text for a person who starts a CNI plugin by hand, in the form of the reference plugins.
 import { basename } from 'node:path'
 
 import { CNI_VERSIONS } from '../core/cni/version.ts'

@@ -1,81 +1,114 @@
-// One request, one answer, over the agent's unix socket; in between the agent may ask back.
+// Sends one request over the agent's unix socket and reads one answer. In between the agent may ask back, once.
+// The client speaks only to root, and bounds the answer's bytes and time.
 import { connect } from 'node:net'
 
 import { CNI_CODE, CniError, DecodeError } from '../core/errors.ts'
 import {
   decodeResponse,
   isIpamQuestion,
+  LINE_BYTES_MAX,
+  renderLine,
   type CniRequest,
   type CniResponse,
   type IpamAnswer,
-} from '../core/protocol.ts'
+} from '../core/cni/protocol.ts'
+import { expectRootPath } from '../kernel/root-path.ts'
+import { newDeadline } from './deadline.ts'
+import { readPeerUser } from './peer.ts'
 
-/** Below the 90 s after which runtimes give a plugin up; an ADD takes milliseconds. */
+/** Below the 90 s after which runtimes abandon a plugin. An ADD takes milliseconds. */
 const TIMEOUT_MS = 60_000
 
-/** What the agent asks for in the middle of an ADD. Must not throw. */
+/** Answers the agent's question in the middle of an ADD. Must not throw. */
 export type AnswerIpam = () => Promise<IpamAnswer>
 
 export interface CallOptions {
   readonly answerIpam?: AnswerIpam
-  /** How long the agent may say nothing. */
+  /** The agent's total time. The time that answerIpam takes does not count. */
   readonly timeoutMs?: number
 }
 
-/** Sends the request and returns the answer. Throws CniError 11 (50 for STATUS) without a live agent. */
+/**
+ * Sends the request and returns the answer. Throws CniError 11 (50 for STATUS) if no agent of root's answers.
+ */
 export async function callAgent(
   socketPath: string,
   request: CniRequest,
   { answerIpam, timeoutMs = TIMEOUT_MS }: CallOptions = {},
 ): Promise<CniResponse> {
   const { command } = request.args
+  try {
+    expectRootPath(socketPath)
+  } catch (cause) {
+    throw toUnavailable(command, `the node agent is not reachable on "${socketPath}"`, cause)
+  }
   return new Promise((resolve, reject) => {
     const socket = connect({ path: socketPath })
-    let text = ''
+    let mayAsk = answerIpam
+    let unread = ''
+    let bytes = 0
     const fail = (what: string, cause?: unknown): void => {
+      deadline.pause()
       socket.destroy()
       reject(toUnavailable(command, what, cause))
     }
-    const takeLine = (line: string): void => {
-      if (!isIpamQuestion(line)) resolve(decodeResponse(line))
-      else if (answerIpam === undefined)
-        fail(`the agent on "${socketPath}" asks for what is not there`)
-      else {
-        socket.setTimeout(0)
-        void answerIpam().then((answer) => {
-          socket.setTimeout(timeoutMs)
-          socket.write(renderLine(answer))
-        })
-      }
-    }
-    socket.setTimeout(timeoutMs, () => {
+    const deadline = newDeadline(timeoutMs, () => {
       fail(`the agent on "${socketPath}" did not answer within ${timeoutMs / 1000} s`)
     })
-    socket.on('connect', () => socket.write(renderLine(request)))
+    const greet = async (): Promise<void> => {
+      const user = await readPeerUser(socket)
+      if (user === undefined || user === 0) socket.write(renderLine(request))
+      else fail(`user ${user} listens on "${socketPath}", expected root`)
+    }
+    const takeLine = (line: string): void => {
+      if (!isIpamQuestion(line)) {
+        const response = decodeResponse(line)
+        deadline.pause()
+        socket.destroy()
+        resolve(response)
+        return
+      }
+      const answer = mayAsk
+      mayAsk = undefined
+      if (answer === undefined) {
+        fail(
+          `the agent on "${socketPath}" asks for an IPAM plugin that the configuration does not name`,
+        )
+        return
+      }
+      deadline.pause()
+      void answer().then((said) => {
+        deadline.goOn()
+        socket.write(renderLine(said))
+      })
+    }
+    socket.on('connect', () => void greet())
     socket.on('error', (cause) => {
       fail(`the node agent is not reachable on "${socketPath}"`, cause)
     })
     socket.setEncoding('utf8').on('data', (chunk: string) => {
-      text += chunk
-      if (!text.endsWith('\n')) return
+      bytes += Buffer.byteLength(chunk)
+      if (bytes > LINE_BYTES_MAX) {
+        fail(`the agent on "${socketPath}" sent more than ${LINE_BYTES_MAX} bytes`)
+        return
+      }
+      unread += chunk
+      if (!unread.endsWith('\n')) return
+      const line = unread
+      unread = ''
       try {
-        takeLine(text)
+        takeLine(line)
       } catch (cause) {
         if (!(cause instanceof DecodeError)) throw cause
-        fail(`the agent on "${socketPath}" answered wrongly`, cause)
+        fail(`the agent on "${socketPath}" sent an invalid answer`, cause)
       }
-      text = ''
     })
-    // After the answer this changes nothing any more.
+    // After the answer this has no effect.
     socket.on('end', () => fail(`the node agent on "${socketPath}" went away before it answered`))
   })
 }
 
-function renderLine(value: object): string {
-  return `${JSON.stringify(value)}\n`
-}
-
-// CNI spec: 11 asks the runtime to try again later, 50 is STATUS' own "not available".
+// CNI spec: 11 asks the runtime to try again later, 50 means "not available" for STATUS.
 function toUnavailable(command: string, what: string, cause?: unknown): CniError {
   const code = command === 'STATUS' ? CNI_CODE.NOT_AVAILABLE : CNI_CODE.TRY_AGAIN_LATER
   return new CniError(code, `Cannot run ${command}: ${what}`, { cause })

@@ -1,13 +1,13 @@
-// Verbs of a configuration with "ipam": what the agent does, and what the IPAM plugin does, in the order
-// that leaves nothing behind when either fails. docs/decisions/0008 has the reasons.
+// Runs verbs of a configuration with "ipam": the agent and the IPAM plugin, in an order that leaves nothing
+// behind if either fails. docs/decisions/0008 has the reasons.
 import type { CniArgs } from '../core/cni/env.ts'
 import { CniError } from '../core/errors.ts'
-import { IPAM_MS, PROTOCOL, type CniResponse, type IpamAnswer } from '../core/protocol.ts'
+import { IPAM_MS, PROTOCOL, type CniResponse, type IpamAnswer } from '../core/cni/protocol.ts'
 import type { AnswerIpam } from './client.ts'
 import { findPlugin, runPlugin, type Plugin } from './plugin.ts'
 import { warn } from './warn.ts'
 
-/** For DEL, CHECK and STATUS of an IPAM plugin: with IPAM_MS still below the runtimes' 90 s. */
+/** For DEL, CHECK and STATUS of an IPAM plugin. Together with IPAM_MS it stays below the runtimes' 90 s. */
 const SHORT_MS = 15_000
 
 export interface Delegation {
@@ -31,8 +31,8 @@ export async function runDelegated(delegation: Delegation): Promise<CniResponse>
   return response
 }
 
-// The agent makes the devices and then asks us, since DHCP goes over them. It hears of a failure, too,
-// and takes its part back before it answers.
+// The agent makes the devices and then asks us, because DHCP needs them. It learns of a failure, too, and
+// undoes its part before it answers.
 async function add({ args, ask, input, ipam }: Delegation): Promise<CniResponse> {
   const plugin = await findPlugin(ipam, args.path)
   let run: Promise<IpamAnswer> | undefined
@@ -70,17 +70,17 @@ async function giveBack(
   run: Promise<IpamAnswer> | undefined,
 ): Promise<void> {
   if (run === undefined) return
-  // The agent may have gone away meanwhile: a DEL must not overtake its ADD.
+  // The agent may have ended meanwhile. A DEL must not overtake its ADD.
   await run
   try {
     await runPlugin(plugin, 'DEL', input, SHORT_MS)
   } catch (error) {
-    // The ADD's own failure is what the runtime is to read, and its DEL is yet to come.
+    // The runtime should see the ADD's own failure. Its DEL is still to come.
     warn(error)
   }
 }
 
-// The IPAM plugin first, so that a DHCP lease is given back over the wire; the agent whatever comes of it.
+// The IPAM plugin runs first, so that it releases a DHCP lease over the wire. The agent runs in any case.
 async function del({ args, ask, input, ipam }: Delegation): Promise<CniResponse> {
   const plugin = await findOrPass(ipam, args.path)
   const given = await Promise.allSettled(
@@ -92,7 +92,7 @@ async function del({ args, ask, input, ipam }: Delegation): Promise<CniResponse>
   return response
 }
 
-// CNI spec, "GC": forwarded in any case, and a failure keeps nobody from going on.
+// CNI spec, "GC": always forward it. A failure stops nothing.
 async function gc({ args, ask, input, ipam }: Delegation): Promise<CniResponse> {
   const [response, forwarded] = await Promise.allSettled([
     ask(),
@@ -108,7 +108,7 @@ function isYes(response: PromiseSettledResult<CniResponse>): boolean {
   return response.status === 'fulfilled' && !response.value.isError
 }
 
-// A plugin that is not there gave no address, or was taken from the node: no reason to keep a pod.
+// A missing plugin gave no address, or somebody removed it. Neither is a reason to keep a pod.
 async function findOrPass(ipam: string, path: string): Promise<Plugin | undefined> {
   try {
     return await findPlugin(ipam, path)

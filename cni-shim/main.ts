@@ -1,12 +1,13 @@
-// What the container runtime executes as "l2wire" and "l2wire-bind", once per verb. It checks the
-// environment and the JSON, answers VERSION, runs the IPAM plugin, and leaves the rest to the node agent.
-// stdout is the CNI result and nothing else.
+// The container runtime executes this as "l2wire" and "l2wire-bind", once per verb. It checks the environment
+// and the JSON, answers VERSION, runs the IPAM plugin, and leaves the rest to the node agent. stdout holds the
+// CNI result and nothing else.
 import { writeSync } from 'node:fs'
-import { buffer } from 'node:stream/consumers'
 
-import { decodeCniVersion, decodeIpam, decodeSocket, parseConfig } from '../core/cni/config.ts'
+import { decodeCniVersion, decodeIpam, parseConfig } from '../core/cni/config.ts'
+import { toDelConfig } from '../core/cni/del.ts'
 import { decodeEnv, type CniArgs } from '../core/cni/env.ts'
 import { toErrorResult } from '../core/cni/result.ts'
+import { refuseSocket } from '../core/cni/socket.ts'
 import {
   allowsCommand,
   CNI_VERSIONS,
@@ -15,12 +16,19 @@ import {
   NEWEST_CNI_VERSION,
 } from '../core/cni/version.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
-import { LINE_BYTES_MAX, type CniRequest, type CniResponse } from '../core/protocol.ts'
+import {
+  CONFIG_BYTES_MAX,
+  GC_BYTES_MAX,
+  type CniRequest,
+  type CniResponse,
+} from '../core/cni/protocol.ts'
 import { renderAbout } from './about.ts'
 import { callAgent, type AnswerIpam } from './client.ts'
+import { findSocket } from './find-socket.ts'
 import { askOrNote } from './release.ts'
+import { warn } from './warn.ts'
 
-/** The version errors are told in: the configuration's as soon as it is known. */
+/** The version of error results: the configuration's, once it is known. */
 let cniVersion: string = NEWEST_CNI_VERSION
 
 async function runVerb(args: CniArgs): Promise<CniResponse> {
@@ -28,7 +36,9 @@ async function runVerb(args: CniArgs): Promise<CniResponse> {
     const output = { cniVersion: NEWEST_CNI_VERSION, supportedVersions: CNI_VERSIONS }
     return { protocol: 1, output, isError: false }
   }
-  const input = await readInput()
+  const socket = findSocket(process.env, process.execPath)
+  if (args.command === 'DEL') return runDel(args, socket)
+  const input = await readInput(args.command === 'GC' ? GC_BYTES_MAX : CONFIG_BYTES_MAX)
   const config = parseConfig(input)
   if (isCniVersion(config['cniVersion'])) cniVersion = config['cniVersion']
   const version = decodeCniVersion(config, CNI_VERSIONS)
@@ -38,44 +48,76 @@ async function runVerb(args: CniArgs): Promise<CniResponse> {
       `Cannot run ${args.command}: "cniVersion" is "${version}", expected ${getCommandVersion(args.command)} or newer`,
     )
   }
-  const socket = decodeSocket(config)
+  refuseSocket(config)
   const request: CniRequest = { protocol: 1, args, config }
-  const ask = async (answerIpam?: AnswerIpam): Promise<CniResponse> => {
-    if (args.command === 'DEL') return askOrNote(socket, request)
-    return callAgent(socket, request, answerIpam === undefined ? {} : { answerIpam })
+  return delegate(args, config, input, async (answerIpam) =>
+    callAgent(socket, request, answerIpam === undefined ? {} : { answerIpam }),
+  )
+}
+
+// A DEL needs only the environment and the name of the executable. A pod must not stay because its
+// configuration is lost, truncated, too long, or no longer valid for an ADD.
+async function runDel(args: CniArgs, socket: string): Promise<CniResponse> {
+  let input = ''
+  let config: Readonly<Record<string, unknown>> = {}
+  try {
+    input = await readInput(CONFIG_BYTES_MAX)
+    config = parseConfig(input)
+  } catch (error) {
+    if (!(error instanceof CniError)) throw error
+    warn(error)
   }
+  const request: CniRequest = { protocol: 1, args, config: toDelConfig(config, process.argv0) }
+  const ask = async (): Promise<CniResponse> => askOrNote(socket, request)
+  // No ADD accepts this version, so no IPAM plugin ran.
+  if (!isCniVersion(config['cniVersion'])) return ask()
+  cniVersion = config['cniVersion']
+  return delegate(args, config, input, ask)
+}
+
+async function delegate(
+  args: CniArgs,
+  config: Readonly<Record<string, unknown>>,
+  input: string,
+  ask: (answerIpam?: AnswerIpam) => Promise<CniResponse>,
+): Promise<CniResponse> {
   const ipam = findIpam(args, config)
   if (ipam === undefined) return ask()
-  // What most ends do without is not loaded for them.
+  // Loaded on demand, because most ends have no IPAM plugin.
   const { runDelegated } = await import('./delegate.ts')
   return runDelegated({ ipam, args, input, ask })
 }
 
 function findIpam(args: CniArgs, config: Readonly<Record<string, unknown>>): string | undefined {
-  // The binding gives nobody an address.
+  // The binding assigns no addresses.
   if (config['type'] !== 'l2wire') return undefined
   try {
     return decodeIpam(config)
   } catch (error) {
-    // A DEL needs no valid configuration, and what is not valid was never run.
+    // A DEL needs no valid configuration, and no plugin ran for an invalid one.
     if (args.command === 'DEL') return undefined
     throw error
   }
 }
 
-async function readInput(): Promise<string> {
-  let bytes: Buffer
+async function readInput(bytesMax: number): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
   try {
-    bytes = await buffer(process.stdin)
+    // Read to the end: a runtime that is still writing must not get EPIPE instead of our answer.
+    for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+      bytes += chunk.length
+      if (bytes <= bytesMax) chunks.push(chunk)
+    }
   } catch (cause) {
     throw new CniError(CNI_CODE.IO_FAILURE, 'Cannot read standard input', { cause })
   }
-  if (bytes.length > LINE_BYTES_MAX / 2)
+  if (bytes > bytesMax)
     throw new CniError(
       CNI_CODE.DECODING_FAILURE,
-      `Cannot decode the network configuration: it has ${bytes.length} bytes, expected at most ${LINE_BYTES_MAX / 2}`,
+      `Cannot decode the network configuration: it has ${bytes} bytes, expected at most ${bytesMax}`,
     )
-  return bytes.toString('utf8')
+  return Buffer.concat(chunks).toString('utf8')
 }
 
 function toResponse(error: unknown): CniResponse {
@@ -97,7 +139,7 @@ async function main(): Promise<number> {
   } catch (error) {
     response = toResponse(error)
   }
-  // Synchronous: process.exit would cut off what a pipe has not taken yet.
+  // Synchronous, because process.exit would drop what the pipe has not taken yet.
   if (response.output !== undefined) writeAll(`${JSON.stringify(response.output, undefined, 2)}\n`)
   return response.isError ? 1 : 0
 }
@@ -108,7 +150,7 @@ function writeAll(text: string): void {
     try {
       rest = rest.subarray(writeSync(1, rest))
     } catch (error) {
-      // A runtime that made the pipe non-blocking and reads slowly.
+      // The runtime made the pipe non-blocking and reads slowly.
       if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
     }
   }

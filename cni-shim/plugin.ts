@@ -1,9 +1,11 @@
-// Runs another CNI plugin as CNI SPEC.md, "Section 4: Plugin Delegation", says: found in CNI_PATH,
-// with our environment and our input, its standard error being ours.
+// Runs another CNI plugin as CNI SPEC.md, "Section 4: Plugin Delegation", requires: found in CNI_PATH, with our
+// environment and our input. Its standard error is passed on.
 import { spawn } from 'node:child_process'
 import { access, constants, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 
+import { toPrintable } from '../core/printable.ts'
+import { toPathBelow } from '../core/path-below.ts'
 import { isRecord } from '../core/record.ts'
 import { CNI_CODE, CniError, renderCauses, renderValue } from '../core/errors.ts'
 
@@ -16,11 +18,13 @@ export interface Plugin {
 
 /** Longer output is no CNI result. */
 const OUTPUT_BYTES_MAX = 1024 * 1024
+/** More standard error than this helps nobody. */
+const STDERR_BYTES_MAX = 64 * 1024
 
 /** The first executable of this name in CNI_PATH. Throws CniError 110. */
 export async function findPlugin(name: string, path: string): Promise<Plugin> {
   for (const folder of path.split(':').filter(Boolean)) {
-    const executable = join(folder, name)
+    const executable = toPathBelow(folder, name)
     if (await isExecutable(executable)) return { name, executable }
   }
   throw new CniError(
@@ -30,8 +34,8 @@ export async function findPlugin(name: string, path: string): Promise<Plugin> {
 }
 
 /**
- * Runs the plugin to its end, or kills it after timeoutMs. Returns what it printed, undefined for
- * nothing. Throws CniError: the plugin's own code and words where it has some, else 110.
+ * Runs the plugin to its end, or kills it after timeoutMs. Returns its output, undefined if it printed nothing.
+ * Throws CniError: with the plugin's own code and message if it has some, else 110.
  */
 export async function runPlugin(
   { name, executable }: Plugin,
@@ -61,7 +65,7 @@ export async function runPlugin(
     throw fail(
       `it ended with ${signal ?? `exit code ${exitCode}`} and printed ${renderValue(stdout)}`,
     )
-  // The spec's codes mean the same from whoever they come: 11 asks the runtime to try again.
+  // The spec's codes mean the same from any plugin: 11 asks the runtime to try again.
   const words = `The IPAM plugin "${name}" failed: ${String(msg)}`
   throw new CniError(code, words, typeof details === 'string' && details !== '' ? { details } : {})
 }
@@ -82,12 +86,13 @@ async function execPlugin(
   return new Promise((resolve, reject) => {
     const child = spawn(executable, [], {
       env: { ...process.env, CNI_COMMAND: command },
-      stdio: ['pipe', 'pipe', 'inherit'],
-      // A group of its own, so that a script is killed with what it has started.
+      stdio: ['pipe', 'pipe', 'pipe'],
+      // A group of its own, so that a script is killed together with its children.
       detached: true,
     })
     const chunks: Buffer[] = []
     let bytes = 0
+    passOn(child.stderr)
     const end = (exitCode: number | null, signal: string | null, isLate: boolean): void => {
       clearTimeout(timer)
       resolve({ exitCode, signal, stdout: Buffer.concat(chunks).toString('utf8'), isLate })
@@ -109,7 +114,7 @@ async function execPlugin(
       if (bytes > OUTPUT_BYTES_MAX) kill()
       else chunks.push(chunk)
     })
-    // It may end without reading its input; its exit code says more than our EPIPE.
+    // It may end without reading its input. Its exit code is more useful than our EPIPE.
     child.stdin.on('error', () => undefined)
     child.on('error', (cause) => {
       clearTimeout(timer)
@@ -125,12 +130,22 @@ async function execPlugin(
   })
 }
 
+// It may quote what a tenant wrote.
+function passOn(said: Readable): void {
+  let left = STDERR_BYTES_MAX
+  said.setEncoding('utf8').on('data', (text: string) => {
+    const lines = text.slice(0, left).split('\n').map(toPrintable)
+    left -= Math.min(left, text.length)
+    process.stderr.write(lines.join('\n'))
+  })
+}
+
 function parseOutput(stdout: string): Json | undefined {
   try {
     const value: unknown = JSON.parse(stdout)
     return isRecord(value) ? value : undefined
   } catch {
-    // Whoever looks at the output sees the text itself.
+    // The caller shows the text itself.
     return undefined
   }
 }
@@ -140,7 +155,7 @@ async function isExecutable(path: string): Promise<boolean> {
     await access(path, constants.X_OK)
     return (await stat(path)).isFile()
   } catch {
-    // Missing, not allowed, no folder: the next one may have it.
+    // Missing, not permitted, or no folder: try the next one.
     return false
   }
 }

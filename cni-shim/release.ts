@@ -1,21 +1,30 @@
-// DEL, which must get through without an agent, too: a pod whose DEL fails stays in Terminating. What
-// nobody took is written down where the agent finds it.
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+// Runs DEL, which must succeed even without an agent, because a pod whose DEL fails stays in Terminating. If no
+// agent takes it, we leave a note that the agent finds.
+import { randomBytes } from 'node:crypto'
+import { closeSync, constants, openSync, renameSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { CNI_CODE, CniError } from '../core/errors.ts'
-import { PROTOCOL, type CniRequest, type CniResponse } from '../core/protocol.ts'
-import { toNoteFile, toReleasedFolder, toReleaseNote } from '../core/release-note.ts'
+import { toPathBelow } from '../core/path-below.ts'
+import { PROTOCOL, renderLine, type CniRequest, type CniResponse } from '../core/cni/protocol.ts'
+import { toNoteFile, toReleasedFolder } from '../core/attach/release-note.ts'
+import { makeRootFolder } from '../kernel/root-path.ts'
 import { callAgent } from './client.ts'
 import { warn } from './warn.ts'
 
-/** How long an agent that is just being restarted is waited for. */
+/** How long we wait for an agent that is restarting. */
 const UNREACHABLE_MS = 2_000
 const AGAIN_MS = 50
-/** How long an agent may take that took the connection: it goes on by itself afterwards. */
+/** How long an agent that accepted the connection may take. It finishes by itself afterwards. */
 const ANSWER_MS = 10_000
 
-/** The agent's answer to a DEL, or yes once there is a note for it. Throws CniError 5 where not even that can be written. */
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants
+const NEW_FILE = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
+
+/**
+ * Returns the agent's answer to a DEL, or success once there is a note. Throws CniError 5 if the note cannot be
+ * written.
+ */
 export async function askOrNote(socketPath: string, request: CniRequest): Promise<CniResponse> {
   const deadline = performance.now() + UNREACHABLE_MS
   for (;;)
@@ -32,17 +41,20 @@ export async function askOrNote(socketPath: string, request: CniRequest): Promis
     }
 }
 
-function leaveNote(socketPath: string, { args, config }: CniRequest): void {
-  const note = toReleaseNote(args, config, new Date())
-  if (note === undefined) return
+function leaveNote(socketPath: string, request: CniRequest): void {
   const folder = toReleasedFolder(socketPath)
-  const path = `${folder}/${toNoteFile(args)}`
-  // Read whole or not at all; two DELs of one attachment may be under way.
-  const temporary = `${path}.${process.pid}.tmp`
+  const path = toPathBelow(folder, toNoteFile(request.args))
+  // Readers see a whole note or none. Two DELs of one attachment may run at once.
+  const temporary = `${path}.${randomBytes(8).toString('hex')}.tmp`
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
-    // What it may leave when it fails the agent sweeps away.
-    writeFileSync(temporary, `${JSON.stringify(note, undefined, 2)}\n`, { mode: 0o600 })
+    makeRootFolder(folder)
+    // Creates a new file and never opens an existing one. If this fails, the agent sweeps up what is left.
+    const handle = openSync(temporary, NEW_FILE, 0o600)
+    try {
+      writeFileSync(handle, renderLine(request))
+    } finally {
+      closeSync(handle)
+    }
     renameSync(temporary, path)
   } catch (cause) {
     throw new CniError(

@@ -1,6 +1,7 @@
-// What is worth knowing and no reason to fail: standard error is the runtime's log.
+// Warnings that are no reason to fail. Standard error is the runtime's log.
 import { renderCauses } from '../core/errors.ts'
+import { toPrintable } from '../core/printable.ts'
 
 export function warn(error: unknown): void {
-  process.stderr.write(`l2wire: ${renderCauses(error)}\n`)
+  process.stderr.write(`l2wire: ${toPrintable(renderCauses(error))}\n`)
 }

@@ -1,6 +1,8 @@
 // Every error the project throws on purpose. Anything else that is thrown is a bug and reaches the
 // top of its process untouched. One place per process turns these into its protocol.
 
+import { toPrintableJson } from './printable.ts'
+
 /** The CNI spec's error codes (SPEC.md, "Error"), and ours from 100 on. docs/errors.md explains each. */
 export const CNI_CODE = {
   INCOMPATIBLE_VERSION: 1,
@@ -22,9 +24,9 @@ export const CNI_CODE = {
   VNI_TAKEN: 108,
   STORE_REFUSED: 109,
   IPAM_FAILED: 110,
-  NODE_NAME_TAKEN: 111,
   LAUNCHER_GONE: 112,
   DEVICE_MISSING: 113,
+  ADDRESS_CHANGED: 114,
   INTERNAL: 199,
 } as const
 
@@ -98,7 +100,7 @@ export class LinkUnfitError extends Error {
 /** A value as it may stand in a one-line message: quoted, escaped, and cut when long. */
 export function renderValue(value: unknown): string {
   if (value === undefined) return 'missing'
-  const text = renderJson(value)
+  const text = toPrintableJson(renderJson(value))
   return text.length > 120 ? `${text.slice(0, 117)}...` : text
 }
 
@@ -114,6 +116,11 @@ function renderJson(value: unknown): string {
 /** The message of anything thrown, with the messages of its causes behind it. */
 export function renderCauses(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
+  // What went wrong first, and what then went wrong with the clearing up; its own message names neither.
+  if (error instanceof SuppressedError) {
+    const [first, then] = [renderCauses(error.suppressed), renderCauses(error.error)]
+    return first === then ? first : `${first}; and behind it: ${then}`
+  }
   return error.cause === undefined
     ? error.message
     : `${error.message}: ${renderCauses(error.cause)}`

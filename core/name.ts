@@ -1,9 +1,9 @@
 // Names of network devices. Linux allows 15 bytes; what we make is a stable hash, so a half-made
 // thing is found again under the same name. The words stand in the device's alias (ifalias).
+import { BOUNDS, isWithin } from './bounds.ts'
 import { sha256Hex } from './hash.ts'
 
-/** Linux IFNAMSIZ less the closing NUL (linux/if.h). */
-export const IFNAME_BYTES = 15
+export const IFNAME_BYTES = BOUNDS.ifname.maxLength
 
 /** KubeVirt's name for the primary pod link, and for its tap (pkg/network/link/names.go, v1.9.0). */
 export const PRIMARY_POD_LINK = 'eth0'
@@ -37,7 +37,7 @@ export function toServerNames(tap: string): { readonly server: string; readonly 
 }
 
 /** The host end of an attachment. One name per (containerID, ifname): an old sandbox never clashes with a new one. */
-export function toHostDeviceName(containerID: string, ifname: string): string {
+export function toHostEndName(containerID: string, ifname: string): string {
   return `lw${sha256Hex(`${containerID}/${ifname}`, IFNAME_BYTES - 2)}`
 }
 
@@ -46,9 +46,7 @@ export function toTunnelDeviceName(wireKey: string): string {
   return `lx${sha256Hex(wireKey, IFNAME_BYTES - 2)}`
 }
 
-/** Whether the kernel takes this as a device name: 1 to 15 bytes, no "/", ":" or white space, not "." or ".." (dev_valid_name). */
+/** Whether the kernel takes this as a device name, and our tools take it for nothing else. */
 export function isDeviceName(name: string): boolean {
-  return (
-    /^[\x21-\x7e]{1,15}$/.test(name) && !/[/:%"'\\#]/.test(name) && name !== '.' && name !== '..'
-  )
+  return isWithin(BOUNDS.ifname, name)
 }

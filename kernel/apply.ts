@@ -1,9 +1,16 @@
 // Carries steps out, a process per run of neighbours. iproute2's batch mode is no transaction: it
 // stops at the failing line and names it, and what was done before stays done.
-import { clearTheWay, renderBatches, toArgv, type Batch, type Classifier } from '../core/argv.ts'
+import {
+  clearTheWay,
+  isGone,
+  passOver,
+  renderBatches,
+  toArgv,
+  type Batch,
+  type Classifier,
+} from '../core/steps/argv.ts'
 import { CommandError } from '../core/errors.ts'
-import type { Step } from '../core/step.ts'
-import { hasIpv6 } from './ipv6.ts'
+import type { Step } from '../core/steps/step.ts'
 import { HOST_NETNS } from './netns.ts'
 import type { Run } from './run.ts'
 
@@ -13,7 +20,7 @@ export async function applySteps(
   classifier: Classifier,
   steps: readonly Step[],
 ): Promise<void> {
-  const options = { classifier, hostNetns: HOST_NETNS, hasIpv6: hasIpv6() }
+  const options = { classifier, hostNetns: HOST_NETNS }
   for (const batch of renderBatches(steps, options)) await applyBatch(run, batch)
 }
 
@@ -25,6 +32,11 @@ async function applyBatch(run: Run, batch: Batch): Promise<void> {
     const at = error instanceof CommandError ? findFailedLine(error, lines) : undefined
     if (!(error instanceof CommandError) || at === undefined) throw error
     const line = lines[at] ?? ''
+    if (passOver(line, error.stderr)) {
+      const left = lines.slice(at + 1)
+      if (left.length > 0) await applyBatch(run, { ...batch, lines: left })
+      return
+    }
     const first = clearTheWay(line, error.stderr)
     // Once for each line: what is in the way when that is gone is another thing.
     if (first === undefined || lines[at - 1] === first) throw toLineError(error, batch, line)
@@ -46,26 +58,10 @@ export async function applyRemoval(
     try {
       await applySteps(run, classifier, [step])
     } catch (error) {
-      if (!isGone(error)) errors.push(error)
+      if (!(error instanceof CommandError && isGone(error.stderr))) errors.push(error)
     }
   }
   if (errors.length > 0) throw errors[0]
-}
-
-// What iproute2 6.x and nsenter say of a device, qdisc, filter or namespace that is not there. A tool
-// that is missing or not allowed says something else, and that is no success.
-const GONE = [
-  /^Cannot find device/m,
-  /^RTNETLINK answers: No such device/m,
-  /^Error: Parent Qdisc doesn't exists/m,
-  /^Error: Cannot find specified filter chain/m,
-  /^Error: Filter with specified priority\/protocol not found/m,
-  /^nsenter: cannot open .*: No such file or directory/m,
-  /^nsenter: reassociate to namespace '.*' failed: Invalid argument/m,
-]
-
-function isGone(error: unknown): boolean {
-  return error instanceof CommandError && GONE.some((said) => said.test(error.stderr))
 }
 
 function renderInput(lines: readonly string[]): string {

@@ -1,9 +1,10 @@
 // Files of character devices, for container runtimes to copy into a container; and what the kernel says of
 // a device's number. None of them is ever opened here.
-import { chown, lstat, mkdir, readdir, readFile, readlink, rename, rm } from 'node:fs/promises'
+import { chown, lstat, mkdir, readdir, readFile, readlink, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
-import { leadsTo, parseMacvtapMajor, type DeviceNumber } from '../core/macvtap.ts'
+import { leadsTo, parseMacvtapMajor, type DeviceNumber } from '../core/attach/macvtap.ts'
+import { replaceAtomically } from './replace-atomically.ts'
 import type { Run } from './run.ts'
 
 /** One link for each character device; those of network devices are here whatever namespace they are in. */
@@ -25,10 +26,10 @@ export async function readMacvtapNumber(
   return found.length === 1 ? found[0] : undefined
 }
 
-/** Whether a file is the device of a macvtap of this name and index. */
+/** Whether a file is the device of a living macvtap of this index, and this name if one is given. */
 export async function isMacvtapDevice(
   path: string,
-  linkName: string,
+  linkName: string | undefined,
   index: number,
 ): Promise<boolean> {
   const number = await readCharDevice(path)
@@ -70,15 +71,10 @@ export async function makeCharDevice(
   owner: number,
 ): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o755 })
-  const next = join(dirname(path), `.${basename(path)}.next`)
-  await rm(next, { force: true })
-  // By a process of coreutils: Node has no mknod.
-  await run(['mknod', '-m', '660', next, 'c', String(major), String(minor)])
-  try {
-    await chown(next, owner, owner)
-    await rename(next, path)
-  } catch (error) {
+  await replaceAtomically(path, join(dirname(path), `.${basename(path)}.next`), async (next) => {
     await rm(next, { force: true })
-    throw error
-  }
+    // By a process of coreutils: Node has no mknod.
+    await run(['mknod', '-m', '660', next, 'c', String(major), String(minor)])
+    await chown(next, owner, owner)
+  })
 }

@@ -1,17 +1,11 @@
 // The IPv6 switches of another namespace. /proc/sys/net shows each process those of its own namespace,
 // also where it is mounted a second time: in a container /proc/sys itself is read-only.
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { Run } from './run.ts'
 
 /** Where they are unless somebody mounted them elsewhere. */
 export const NET_SYSCTLS = '/proc/sys/net'
-
-/** Whether the kernel speaks it: a module may come late, and "ipv6.disable=1" keeps it out. */
-export function hasIpv6(): boolean {
-  return existsSync(join(NET_SYSCTLS, 'ipv6'))
-}
 
 /** Switches IPv6 on, and lets addresses outlive a link that goes down and up. Throws CommandError. */
 export async function enableIpv6(

@@ -1,24 +1,33 @@
-// Hears what happens to links, and filters being lost: two children for as long as the process lives, iproute2's
-// own monitors. What they lose is told, and one that ends is started again.
-import { spawn, type ChildProcess } from 'node:child_process'
+// Hears what happens to links, and filters being lost: four children at most for as long as the process lives, iproute2's
+// and nft's own monitors. What they lose is told, and one that ends is started again.
+import type { ChildProcess } from 'node:child_process'
 import { readFile, readdir, readlink } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import { newBackoff } from '../core/backoff.ts'
 import { CommandError } from '../core/errors.ts'
 import {
   isLoss,
-  parseFilterLoss,
+  isTableLoss,
   parseLinkEvent,
+  newFilterEvents,
   takeLines,
+  type FilterEvent,
   type LinkEvent,
-} from '../core/kernel-event.ts'
+} from '../core/observe/kernel-event.ts'
+import { parseHops } from '../core/observe/route-hops.ts'
+import { startChild } from './child.ts'
 
 export interface KernelListener {
   /** Of our own namespace and of all that it has a number for: those of pods with an end here are among them. */
   readonly onLink: (event: LinkEvent) => void
-  /** The device, of our own namespace, that lost filters. */
-  readonly onFilterLoss: (dev: string) => void
+  /** Of a device of our own namespace. */
+  readonly onFilter: (event: FilterEvent) => void
+  /** A rule or a permission of our table is gone, and with it perhaps the table; undefined where there is none to be. */
+  readonly onTableLoss: (() => void) | undefined
+  /** An IPv6 route of several hops is there, or another one than before; undefined where that is nobody's concern. */
+  readonly onHops: (() => void) | undefined
   /**
    * Events may have been lost: only a look at everything finds what they were about. Told once we hear
    * again, and at each vain attempt to, so that who can hear nothing still looks now and then.
@@ -49,6 +58,7 @@ interface Running {
 
 /** Resolves once everything from now on is heard. Throws CommandError when a monitor does not start. */
 export async function watchKernel(listener: KernelListener): Promise<AsyncDisposable> {
+  const { onTableLoss, onHops } = listener
   const stopped = new AbortController()
   const heed = (argv: readonly string[], onLine: (line: string) => void): Monitor => ({
     argv,
@@ -59,15 +69,31 @@ export async function watchKernel(listener: KernelListener): Promise<AsyncDispos
       if (!stopped.signal.aborted) listener.onGap(message)
     },
   })
+  const parseFilterEvent = newFilterEvents()
   const monitors = [
     heed(['ip', '-rcvbuf', `${RECEIVE_BYTES}`, '-o', 'monitor', 'link', 'all-nsid'], (line) => {
       const event = parseLinkEvent(line)
       if (event !== undefined) listener.onLink(event)
     }),
     heed(['tc', 'monitor'], (line) => {
-      const dev = parseFilterLoss(line)
-      if (dev !== undefined) listener.onFilterLoss(dev)
+      const event = parseFilterEvent(line)
+      if (event !== undefined) listener.onFilter(event)
     }),
+    // Of all tables: it knows no other filter (docs/decisions/0019).
+    ...(onTableLoss === undefined
+      ? []
+      : [
+          heed(['nft', 'monitor', 'destroy'], (line) => {
+            if (isTableLoss(line)) onTableLoss()
+          }),
+        ]),
+    ...(onHops === undefined
+      ? []
+      : [
+          heed(['ip', '-rcvbuf', `${RECEIVE_BYTES}`, '-6', '-o', 'monitor', 'route'], (line) => {
+            if (parseHops(line).size > 0) onHops()
+          }),
+        ]),
   ]
   const starts = await Promise.allSettled(
     monitors.map(async (monitor) => start(monitor, stopped.signal)),
@@ -93,17 +119,16 @@ export async function watchKernel(listener: KernelListener): Promise<AsyncDispos
 /** Starts it again whenever it ends, until stopped; resolves when the last child is gone. */
 async function keep(monitor: Monitor, first: Running, stopped: AbortSignal): Promise<void> {
   let running = first
-  let waitMs = RETRY_FIRST_MS
+  const backoff = newBackoff(RETRY_FIRST_MS, RETRY_MOST_MS)
   for (;;) {
     const since = performance.now()
     const reason = await running.ended
     // One that begins well and ends at once must not be started five times a second for ever.
-    if (performance.now() - since > RETRY_MOST_MS) waitMs = RETRY_FIRST_MS
+    if (performance.now() - since > RETRY_MOST_MS) backoff.reset()
     let next: Running | undefined
     while (next === undefined) {
       try {
-        await sleep(waitMs, undefined, { signal: stopped })
-        waitMs = Math.min(waitMs * 2, RETRY_MOST_MS)
+        await sleep(backoff.next(), undefined, { signal: stopped })
         next = await start(monitor, stopped)
       } catch (error) {
         if (stopped.aborted) return
@@ -118,7 +143,7 @@ async function keep(monitor: Monitor, first: Running, stopped: AbortSignal): Pro
 
 /** Resolves once the child listens. Throws CommandError when it ends before, or takes too long. */
 async function start(monitor: Monitor, stopped: AbortSignal): Promise<Running> {
-  const running = launch(monitor, stopped)
+  const running = await launch(monitor, stopped)
   const heard = new AbortController()
   const late = setTimeout(() => running.child.kill('SIGKILL'), START_MS)
   try {
@@ -134,47 +159,33 @@ async function start(monitor: Monitor, stopped: AbortSignal): Promise<Running> {
   }
 }
 
-function launch({ argv, onLine }: Monitor, stopped: AbortSignal): Running {
+async function launch({ argv, onLine }: Monitor, stopped: AbortSignal): Promise<Running> {
   // Mortal: a killed process must not leave a listener behind.
-  const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...argv], {
+  const child = await startChild(['setpriv', '--pdeathsig', 'KILL', ...argv], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
     signal: stopped,
-    killSignal: 'SIGKILL',
   })
   let lastComplaint = ''
   const ended = new Promise<CommandError>((resolve) => {
-    let cause: Error | undefined
-    const toEnd = (exitCode: number | null, signal: string | null): CommandError =>
-      new CommandError(argv, {
-        exitCode: exitCode ?? undefined,
-        signal: cause === undefined ? (signal ?? undefined) : 'none, it did not start',
-        stderr: cause === undefined ? lastComplaint : cause.message,
-      })
-    child.on('error', (error) => {
-      cause = error
-      // One that did not start never closes.
-      if (child.pid === undefined) resolve(toEnd(null, null))
+    child.on('close', (exitCode, signal) => {
+      const how = { exitCode: exitCode ?? undefined, signal: signal ?? undefined }
+      resolve(new CommandError(argv, { ...how, stderr: lastComplaint }))
     })
-    child.on('close', (exitCode, signal) => resolve(toEnd(exitCode, signal)))
   })
-  // Out of file descriptors (EMFILE) Node gives a child without any, whose error follows.
-  if ((child.stdout as Readable | undefined) !== undefined) {
-    readLines(child.stdout, onLine)
-    readLines(child.stderr, (line) => {
-      lastComplaint = line
-      // Whoever has lost one event gets no new ones until all old ones are read (netlink_overrun), and is
-      // not told when that is. A new child hears at once.
-      if (isLoss(line)) child.kill('SIGKILL')
-    })
-  }
+  readLines(child.stdout, onLine)
+  readLines(child.stderr, (line) => {
+    lastComplaint = line
+    // Whoever has lost one event gets no new ones until all old ones are read (netlink_overrun), and is
+    // not told when that is. A new child hears at once.
+    if (isLoss(line)) child.kill('SIGKILL')
+  })
   return { child, ended }
 }
 
-function readLines(stream: NodeJS.ReadableStream, onLine: (line: string) => void): void {
+function readLines(stream: Readable | null, onLine: (line: string) => void): void {
   let text = ''
-  stream.setEncoding('utf8')
-  stream.on('data', (chunk: string) => {
+  stream?.setEncoding('utf8')
+  stream?.on('data', (chunk: string) => {
     const { lines, rest } = takeLines(text + chunk)
     text = rest
     for (const line of lines) onLine(line)

@@ -1,8 +1,8 @@
-// A network namespace is a value: its path, and which one was meant by it. Node cannot enter one,
-// so whatever happens inside is done by a child process under nsenter.
+// A network namespace is a value: its path, and the namespace that the path meant. Node cannot enter a
+// namespace, so a child process under nsenter does all work inside.
 import { readFile, stat, statfs } from 'node:fs/promises'
 
-import type { NetnsRef } from '../core/attachment.ts'
+import type { NetnsRef } from '../core/attach/attachment.ts'
 import { CNI_CODE, CniError } from '../core/errors.ts'
 
 /** The magic number of nsfs (linux/magic.h, NSFS_MAGIC). */
@@ -11,7 +11,7 @@ const NSFS_MAGIC = 0x6e736673
 /** This process's own network namespace, named so that a child in another one can reach it. */
 export const HOST_NETNS = `/proc/${process.pid}/ns/net`
 
-/** Looks a namespace path up. Throws CniError 3 when nothing is there, 4 when it is no namespace of a container. */
+/** Looks up a namespace path. Throws CniError 3 if it does not exist, 4 if it is no container's network namespace. */
 export async function openNetns(path: string): Promise<NetnsRef> {
   const inode = await readNetnsInode(path)
   if (inode === undefined)
@@ -19,7 +19,7 @@ export async function openNetns(path: string): Promise<NetnsRef> {
       CNI_CODE.UNKNOWN_CONTAINER,
       `Cannot find the network namespace "${path}": no such file`,
     )
-  // A pod with hostNetwork: its links would be the node's own.
+  // A pod with hostNetwork has the node's own links.
   if (inode === (await readNetnsInode(HOST_NETNS)))
     throw new CniError(
       CNI_CODE.INVALID_ENVIRONMENT,
@@ -28,12 +28,12 @@ export async function openNetns(path: string): Promise<NetnsRef> {
   return { path, inode, bootId: await readBootId() }
 }
 
-/** Whether the path still leads to the namespace that was meant. */
+/** Whether the path still leads to the same namespace. */
 export async function isSameNetns(ref: NetnsRef): Promise<boolean> {
   try {
     return (await readNetnsInode(ref.path)) === ref.inode && (await readBootId()) === ref.bootId
   } catch (error) {
-    // Without mount propagation a namespace's path turns into an empty file: not the same any more.
+    // Without mount propagation a namespace's path becomes an empty file, which is not the same namespace.
     if (error instanceof CniError) return false
     throw error
   }

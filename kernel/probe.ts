@@ -1,5 +1,5 @@
 // Asked of the kernel itself, in a namespace made for the question: which match-all classifier it has.
-import { CLASSIFIERS, renderClassifier, type Classifier } from '../core/argv.ts'
+import { CLASSIFIERS, renderClassifier, type Classifier } from '../core/steps/argv.ts'
 import { CommandError, NotSupportedError } from '../core/errors.ts'
 import type { Run } from './run.ts'
 
@@ -15,7 +15,8 @@ export async function probeClassifier(run: Run): Promise<Classifier> {
       await run(['unshare', '--net', 'tc', '-batch', '-'], { input: `${lines.join('\n')}\n` })
       return classifier
     } catch (error) {
-      if (!(error instanceof CommandError)) throw error
+      // One that did not run to its end has said nothing of the kernel.
+      if (!(error instanceof CommandError) || error.exitCode === undefined) throw error
       refusals.push(error)
     }
   }

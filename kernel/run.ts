@@ -1,8 +1,8 @@
-// The one place that starts a short-lived child process. No shell, C locale, stderr kept.
-import { spawn } from 'node:child_process'
-import type { Readable } from 'node:stream'
-
-import { CommandError } from '../core/errors.ts'
+// Runs a short-lived child process to its end. Whoever asks, so many run at once and the others wait: each
+// takes file descriptors, memory and a turn on the CPU, and a busy node asks for hundreds.
+import { CommandError, DecodeError } from '../core/errors.ts'
+import { newLimit } from '../core/limit.ts'
+import { startChild } from './child.ts'
 
 export interface RunOptions {
   /** Written to the child's standard input, which is then closed. */
@@ -13,43 +13,48 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string | undefined>>
 }
 
-/** Runs argv to its end and returns standard output. Throws CommandError unless the exit code is 0. */
+/**
+ * Runs argv to its end and returns standard output. Throws CommandError unless the exit code is 0, DecodeError when it
+ * says more than anybody reads.
+ */
 export type Run = (argv: readonly string[], options?: RunOptions) => Promise<string>
 
-export const run: Run = async (argv, options = {}) => {
-  const [file = '', ...args] = argv
+/** No child waits for another one to start, so none can keep the others out for ever. */
+const AT_ONCE = 32
+
+/** What a child may say. 2,500 devices of a pod are as much, and 32 at once are what an agent can bear; all wires of a large cluster are less. */
+const SAID_BYTES_MAX = { inPod: 4 * 1024 * 1024, elsewhere: 256 * 1024 * 1024 } as const
+
+const limit = newLimit(AT_ONCE)
+
+export const run: Run = async (argv, options) => limit.inside(async () => runNow(argv, options))
+
+const runNow: Run = async (argv, { input, timeoutMs = 15_000, env } = {}) => {
+  const child = await startChild(argv, { stdio: ['pipe', 'pipe', 'pipe'], env })
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, {
-      stdio: ['pipe', 'pipe', 'pipe'],
-      // Messages are matched narrowly ("Cannot find device"), so they must not be translated.
-      env: {
-        ...(options.env ?? { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin' }),
-        LC_ALL: 'C',
-      },
-    })
-    const refuse = (cause: Error): void =>
-      reject(
-        new CommandError(
-          argv,
-          { signal: 'none, it did not start', stderr: cause.message },
-          { cause },
-        ),
-      )
-    child.on('error', refuse)
-    // Out of file descriptors (EMFILE) Node gives a child without any; its error follows.
-    if ((child.stdout as Readable | undefined) === undefined) return
     // Not spawn's own timeout: that one keeps us when the child does not start (Node 24).
-    const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 15_000)
+    const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs)
     const out: Buffer[] = []
     const err: Buffer[] = []
-    child.stdout.on('data', (chunk: Buffer) => out.push(chunk))
-    child.stderr.on('data', (chunk: Buffer) => err.push(chunk))
+    // In a pod's namespace there may be devices, addresses and routes without end: its owner makes them.
+    const mostBytes = argv.includes('nsenter') ? SAID_BYTES_MAX.inPod : SAID_BYTES_MAX.elsewhere
+    let saidBytes = 0
+    for (const [stream, chunks] of [
+      [child.stdout, out],
+      [child.stderr, err],
+    ] as const)
+      stream?.on('data', (chunk: Buffer) => {
+        saidBytes += chunk.length
+        if (saidBytes <= mostBytes) chunks.push(chunk)
+        else child.kill('SIGKILL')
+      })
     // The child may end without reading its input; its exit code says more than our EPIPE.
-    child.stdin.on('error', () => undefined)
-    child.on('error', () => clearTimeout(timer))
+    child.stdin?.on('error', () => undefined)
     child.on('close', (exitCode, signal) => {
       clearTimeout(timer)
-      if (exitCode === 0) resolve(Buffer.concat(out).toString('utf8'))
+      if (saidBytes > mostBytes)
+        reject(new DecodeError(argv.join(' '), 'longer', `at most ${mostBytes / 1024 / 1024} MB`))
+      else if (exitCode === 0) resolve(Buffer.concat(out).toString('utf8'))
       else {
         const stderr = Buffer.concat(err).toString('utf8')
         reject(
@@ -61,7 +66,7 @@ export const run: Run = async (argv, options = {}) => {
         )
       }
     })
-    child.stdin.end(options.input)
+    child.stdin?.end(input)
   })
 }
 

@@ -1,7 +1,7 @@
 // Sets switches of an interface in another namespace; see kernel/ipv6.ts for the folder.
 import { join } from 'node:path'
 
-import type { Sysctl } from '../core/server-sysctls.ts'
+import type { Sysctl } from '../core/podnetwork/server-sysctls.ts'
 import type { Run } from './run.ts'
 
 /** In their order: a process for each run of neighbours of one value. Throws CommandError. */

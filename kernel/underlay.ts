@@ -1,5 +1,6 @@
 // The underlay as the kernel has it: the link that an address of this node is on.
 import { DecodeError } from '../core/errors.ts'
+import { parseToolList } from '../core/observe/tool-json.ts'
 import type { Run } from './run.ts'
 
 interface IpAddress {
@@ -10,7 +11,8 @@ interface IpAddress {
 
 /** MTU of the link that has this address. Throws DecodeError when no link of this node has it. */
 export async function readUnderlayMtu(run: Run, address: string): Promise<number> {
-  const links = JSON.parse(await run(['ip', '-j', 'address', 'show'])) as readonly IpAddress[]
+  const said = await run(['ip', '-j', 'address', 'show'])
+  const links = parseToolList(said, 'ip -j address') as readonly IpAddress[]
   const link = links.find((one) => one.addr_info?.some(({ local }) => local === address))
   if (link?.mtu !== undefined) return link.mtu
   const local = links.flatMap((one) => one.addr_info?.flatMap((info) => info.local ?? []) ?? [])

@@ -28,22 +28,38 @@ on_kubevirt() {
 }
 
 # kubectl prints a list as JSON, and nothing for one that is not there. Names of gates have no quotes,
-# commas or brackets in them.
-read=$(on_kubevirt get -o jsonpath='{.metadata.resourceVersion} {.spec.configuration.developerConfiguration.featureGates}')
+# commas, blanks or brackets in them.
+read=$(on_kubevirt get -o jsonpath='{.metadata.resourceVersion} {.spec.configuration.developerConfiguration.featureGates} {.spec.configuration.developerConfiguration.disabledFeatureGates}')
 version=${read%% *}
-list=${read#* }
+read=${read#* }
+list=${read%% *}
+off=${read#* }
 list=${list#[}
 list=${list%]}
+off=${off#[}
+off=${off%]}
 
+# without LIST: the list without our gate.
+without() {
+  printf '%s' "$1" | tr ',' '\n' | grep -vxF "$gate" | paste -sd, -
+}
+
+lists="\"featureGates\":[$list]"
 case $command,,$list, in
 enable,*",$gate,"*)
   echo "The feature gate $2 is there already."
   exit 0
   ;;
-enable,*) list=${list:+$list,}$gate ;;
-disable,*",$gate,"*)
-  list=$(printf '%s' "$list" | tr ',' '\n' | grep -vxF "$gate" | paste -sd, -)
+enable,*)
+  lists="\"featureGates\":[${list:+$list,}$gate]"
+  # KubeVirt refuses a gate that is in both lists.
+  case ,$off, in *",$gate,"*)
+    echo "The feature gate $2 was among the disabledFeatureGates, and is taken from there."
+    lists="$lists,\"disabledFeatureGates\":[$(without "$off")]"
+    ;;
+  esac
   ;;
+disable,*",$gate,"*) lists="\"featureGates\":[$(without "$list")]" ;;
 disable,*)
   echo "The feature gate $2 is not there."
   exit 0
@@ -53,4 +69,4 @@ esac
 
 # With the version that was read: whoever changed the object meanwhile makes this fail instead of being undone.
 on_kubevirt patch --type merge --patch \
-  "{\"metadata\":{\"resourceVersion\":\"$version\"},\"spec\":{\"configuration\":{\"developerConfiguration\":{\"featureGates\":[$list]}}}}"
+  "{\"metadata\":{\"resourceVersion\":\"$version\"},\"spec\":{\"configuration\":{\"developerConfiguration\":{$lists}}}}"

@@ -1,5 +1,5 @@
-// Whether this machine's /dev/kvm really runs our guest. Some accept the ioctls and then hang it in the
-// firmware, so nothing short of booting the guest's own image tells.
+// Whether this machine's /dev/kvm really runs our guest. Some machines accept the ioctls and then hang the
+// guest in its firmware, so only a boot of the guest's own image tells.
 import { spawn } from 'node:child_process'
 import { access, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { constants } from 'node:fs'
@@ -11,9 +11,9 @@ import { LAB_DIRECTORY } from './lab-directory.ts'
 /** libvirt's domain types; "qemu" is emulation (TCG). */
 export type Accelerator = 'kvm' | 'qemu'
 
-/** What guest-init.sh says on the console. */
+/** The text that guest-init.sh prints on the console. */
 const READY = 'l2wire: guest ready'
-/** Under KVM the image is up in less than a second. */
+/** Under KVM the image boots in less than a second. */
 const TRIAL_MS = 4000
 
 let chosen: Promise<Accelerator> | undefined

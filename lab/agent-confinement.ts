@@ -1,4 +1,4 @@
-// What deploy/ lets the agent do, for an agent that runs in no container.
+// The limits that deploy/ sets for the agent, for an agent that runs in no container.
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 

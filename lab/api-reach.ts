@@ -1,5 +1,5 @@
-// The lab's API server, reachable from inside a namespace under the same address: a kubeconfig then holds
-// there, too. Disposing of it cuts that node off from the API, established connections included.
+// Makes the lab's API server reachable from inside a namespace under the same address, so that a kubeconfig
+// works there, too. Disposing of it cuts that node off from the API, established connections included.
 import { spawn } from 'node:child_process'
 import { connect, type Server, type Socket } from 'node:net'
 import { once } from 'node:events'
@@ -8,8 +8,8 @@ import type { LabApiServer } from './api-server.ts'
 import { joinSockets } from './join-sockets.ts'
 import type { LabNetns } from './netns.ts'
 
-// A socket belongs to the namespace it was made in, whoever holds it: a child listens inside and hands
-// the listening socket over.
+// A socket belongs to the namespace in which it was made, whoever holds it. So a child listens inside and
+// passes the listening socket to us.
 const LISTEN = `
 const [, port, host] = process.argv
 const server = require('node:net').createServer()

@@ -7,6 +7,7 @@
 //   const pod = await api.getObject('pod', 'h1', namespace)
 //   const kubeconfig = await api.newServiceAccountKubeconfig(namespace, 'agent')   // RBAC applies to it
 //   await api.kubectl(['get', 'pods'], { kubeconfig })
+//   const kubeconfig = await api.newAgentKubeconfig('n1')   // an agent's, as deploy/base and the kubelet make it
 //   await using reach = await reachApi(api, netns)   // lab/api-reach.ts: the same kubeconfigs hold in a namespace
 //   api.pause(); api.resume(); await api.kill(); await api.start()   // an API that hangs, and one that is away
 //
@@ -20,15 +21,19 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import { sha256Hex } from '../core/hash.ts'
 import { run } from '../kernel/run.ts'
+import { grantAgents, newAgentToken } from './agent-account.ts'
+import { toApiFlags, toEtcdArgv } from './api-argv.ts'
 import { ensureClusterBinary } from './cluster-binaries.ts'
 import { listCrdFiles } from './cluster-crds.ts'
 import { startDaemon, type Daemon } from './daemon.ts'
+import { toKubeconfig } from './kubeconfig.ts'
 import type { Manifest } from './manifests.ts'
 
 export interface KubectlOptions {
   readonly input?: string
-  /** Who asks; default: the administrator. */
+  /** The user; default: the administrator. */
   readonly kubeconfig?: string
 }
 
@@ -37,23 +42,31 @@ export interface LabApiServer extends AsyncDisposable {
   /** The administrator's. */
   readonly kubeconfig: string
   readonly kubectlPath: string
-  /** Runs kubectl and returns what it prints. Throws CommandError. */
+  /** Runs kubectl and returns its output. Throws CommandError. */
   readonly kubectl: (argv: readonly string[], options?: KubectlOptions) => Promise<string>
   /** Applies objects that a test made. */
   readonly apply: (...objects: readonly Manifest[]) => Promise<void>
   readonly getObject: (kind: string, name: string, namespace?: string) => Promise<Manifest>
-  /** A namespace of its own for a test; the label is part of its name. */
+  /** A separate namespace for a test; the label is part of its name. */
   readonly newNamespace: (label: string) => Promise<string>
-  /** A kubeconfig with a fresh token of the service account, which is made where it is not there. */
+  /** A kubeconfig with a fresh token of the service account. Makes the account if needed. */
   readonly newServiceAccountKubeconfig: (namespace: string, name: string) => Promise<string>
-  /** NetworkAttachmentDefinition, KubeVirt's kinds, and ours where deploy/ has them; ready when it returns. */
+  /**
+   * A kubeconfig like that node's agent has: the rights and the policies of deploy/base, and a token bound to a
+   * pod on the node. Makes the Node if needed.
+   */
+  readonly newAgentKubeconfig: (node: string) => Promise<string>
+  /**
+   * NetworkAttachmentDefinition, KubeVirt's kinds, and ours where deploy/ has them. They are ready when it
+   * returns.
+   */
   readonly installCrds: () => Promise<void>
-  /** Stops the API server's process in its tracks: connections stay open and nothing answers. */
+  /** Freezes the API server's process: connections stay open and get no answer. */
   readonly pause: () => void
   readonly resume: () => void
   /** Ends the API server: connections are refused. Its objects stay. */
   readonly kill: () => Promise<void>
-  /** Starts it again, under the same address; ready when it returns. */
+  /** Starts it again, under the same address. It is ready when it returns. */
   readonly start: () => Promise<void>
   readonly readLog: () => string
 }
@@ -84,7 +97,7 @@ export async function newLabApiServer(): Promise<LabApiServer> {
   let apiServer: Daemon | undefined
   let log = ''
   const kill = async (): Promise<void> => {
-    // A process that is stopped ends by SIGKILL all the same.
+    // SIGKILL ends even a stopped process.
     await apiServer?.end('SIGKILL')
     log += apiServer?.readLog() ?? ''
     apiServer = undefined
@@ -98,8 +111,8 @@ export async function newLabApiServer(): Promise<LabApiServer> {
 
   const writeKubeconfig = async (name: string, token: string): Promise<string> => {
     const file = join(folder, `${name}.kubeconfig`)
-    const authority = join(folder, 'apiserver.crt')
-    const kubeconfig = toKubeconfig(url, authority, token)
+    const cluster = { server: url, 'certificate-authority': join(folder, 'apiserver.crt') }
+    const kubeconfig = toKubeconfig(cluster, { token })
     await writeFile(file, JSON.stringify(kubeconfig), { mode: 0o600 })
     return file
   }
@@ -110,7 +123,7 @@ export async function newLabApiServer(): Promise<LabApiServer> {
         kubectlPath,
         '--kubeconfig',
         options.kubeconfig ?? kubeconfig,
-        // The default is a folder of the user's.
+        // The default is a folder in the user's home.
         '--cache-dir',
         join(folder, 'kubectl-cache'),
         ...argv,
@@ -121,6 +134,7 @@ export async function newLabApiServer(): Promise<LabApiServer> {
     await kubectl(['apply', '-f', '-'], { input: toList(objects) })
   }
   let namespaces = 0
+  let granting: Promise<void> | undefined
 
   const resources = made.move()
   return {
@@ -143,6 +157,14 @@ export async function newLabApiServer(): Promise<LabApiServer> {
       const token = await kubectl(['create', 'token', name, '-n', namespace])
       return writeKubeconfig(`${namespace}-${name}`, token.trim())
     },
+    newAgentKubeconfig: async (node) => {
+      granting ??= grantAgents({ kubectl, apply })
+      await granting
+      return writeKubeconfig(
+        `agent-${sha256Hex(node, 16)}`,
+        await newAgentToken({ kubectl, apply }, node),
+      )
+    },
     installCrds: async () => {
       const files = (await listCrdFiles()).flatMap((file) => ['-f', file])
       // Server-side: the annotation of a client-side apply is too short for KubeVirt's.
@@ -158,26 +180,6 @@ export async function newLabApiServer(): Promise<LabApiServer> {
   }
 }
 
-function toEtcdArgv(
-  executable: string,
-  folder: string,
-  clientUrl: string,
-  peerUrl: string,
-): readonly string[] {
-  return [
-    executable,
-    `--data-dir=${join(folder, 'etcd')}`,
-    `--listen-client-urls=${clientUrl}`,
-    `--advertise-client-urls=${clientUrl}`,
-    `--listen-peer-urls=${peerUrl}`,
-    `--initial-advertise-peer-urls=${peerUrl}`,
-    `--initial-cluster=default=${peerUrl}`,
-    // Its data need not survive the machine.
-    '--unsafe-no-fsync',
-    '--log-level=warn',
-  ]
-}
-
 function toApiServerArgv(
   executable: string,
   folder: string,
@@ -187,26 +189,18 @@ function toApiServerArgv(
     executable,
     `--bind-address=${HOST}`,
     `--secure-port=${port}`,
-    `--etcd-servers=${etcdUrl}`,
+    ...toApiFlags(join(folder, 'service-account.key'), etcdUrl),
     // It makes its own certificate there, apiserver.crt.
     `--cert-dir=${folder}`,
     '--authorization-mode=RBAC',
     `--token-auth-file=${join(folder, 'tokens.csv')}`,
-    '--service-account-issuer=https://kubernetes.default.svc',
-    `--service-account-key-file=${join(folder, 'service-account.key')}`,
-    `--service-account-signing-key-file=${join(folder, 'service-account.key')}`,
     '--service-cluster-ip-range=10.96.0.0/16',
-    '--allow-privileged=true',
-    // Of Kubernetes 1.36 on they are there without a word.
-    '--feature-gates=MutatingAdmissionPolicy=true',
-    '--runtime-config=admissionregistration.k8s.io/v1beta1=true',
-    // Without a controller manager no namespace has the account that this one would want in each pod.
+    // Without a controller manager no namespace has the account that this plugin would require for each pod.
     '--disable-admission-plugins=ServiceAccount',
-    // A loopback address is no endpoint for others.
+    // A loopback address cannot be an endpoint for others.
     '--endpoint-reconciler-type=none',
-    // Nobody is told this one. Without it a machine that has no default route would have none to tell.
+    // Clients do not use this address. Without it a machine that has no default route has none to advertise.
     '--advertise-address=192.0.2.1',
-    '--v=1',
   ]
 }
 
@@ -222,23 +216,11 @@ async function writeKeys(folder: string): Promise<void> {
   })
 }
 
-function toKubeconfig(url: string, authority: string, token: string): Manifest {
-  const name = 'l2w'
-  return {
-    apiVersion: 'v1',
-    kind: 'Config',
-    clusters: [{ name, cluster: { server: url, 'certificate-authority': authority } }],
-    users: [{ name, user: { token } }],
-    contexts: [{ name, context: { cluster: name, user: name } }],
-    'current-context': name,
-  }
-}
-
 function toList(items: readonly Manifest[]): string {
   return JSON.stringify({ apiVersion: 'v1', kind: 'List', items })
 }
 
-/** Ports that nobody listens on now; all are held until all are known, so that they differ. */
+/** Free ports. All are held until all are known, so that they differ. */
 async function findFreePorts(count: number): Promise<readonly number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, HOST))
   const ports: number[] = []
@@ -278,7 +260,7 @@ async function isReady(url: string, folder: string): Promise<boolean> {
       response.resume()
       resolve(response.statusCode === 200)
     })
-    // Not listening yet, or its certificate is half written.
+    // It does not listen yet, or its certificate is half written.
     asked.on('error', () => resolve(false))
     asked.end()
   })

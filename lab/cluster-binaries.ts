@@ -1,5 +1,6 @@
-// The real programs of a cluster, for the tests: API server, etcd, kubectl, Multus, cnitool, built from
-// their Go modules. KUBEBUILDER_ASSETS may name a folder that has some of them already.
+// The real programs of a cluster, built from their Go modules: API server, etcd, kubectl, Multus and cnitool
+// for the tests, and the rest for a whole cluster. KUBEBUILDER_ASSETS may name a folder that has some of them
+// already.
 import { join } from 'node:path'
 
 import { ensureGoProduct, exists, getGoModule, runGo, type Say } from './go-build.ts'
@@ -14,7 +15,7 @@ export const MULTUS = 'gopkg.in/k8snetworkplumbingwg/multus-cni.v4'
 const CNI = 'github.com/containernetworking/cni'
 const PLUGINS = 'github.com/containernetworking/plugins'
 
-const BINARIES = {
+const TESTED = {
   etcd: { module: ETCD, main: ETCD, why: 'keeps the objects of the API server' },
   'kube-apiserver': {
     module: KUBERNETES,
@@ -27,7 +28,7 @@ const BINARIES = {
     why: 'applies our manifests as an admin does',
   },
   multus: { module: MULTUS, main: `${MULTUS}/cmd/multus`, why: 'calls our plugins in a cluster' },
-  // Debian's do not know CNI 1.1.0.
+  // Debian's version does not know CNI 1.1.0.
   tuning: {
     module: PLUGINS,
     main: `${PLUGINS}/plugins/meta/tuning`,
@@ -41,11 +42,38 @@ const BINARIES = {
   cnitool: { module: CNI, main: `${CNI}/cnitool`, why: 'calls our plugins by the CNI library' },
 } as const
 
+/** The additional programs of a cluster in which pods run. */
+const RUNNING = {
+  kubelet: {
+    module: KUBERNETES,
+    main: `${KUBERNETES}/cmd/kubelet`,
+    why: 'runs the pods of a node; takes minutes',
+  },
+  'kube-controller-manager': {
+    module: KUBERNETES,
+    main: `${KUBERNETES}/cmd/kube-controller-manager`,
+    why: 'makes the pods of Deployments and DaemonSets',
+  },
+  'kube-scheduler': {
+    module: KUBERNETES,
+    main: `${KUBERNETES}/cmd/kube-scheduler`,
+    why: 'gives each pod its node',
+  },
+  'kube-proxy': {
+    module: KUBERNETES,
+    main: `${KUBERNETES}/cmd/kube-proxy`,
+    why: 'makes Services reachable on a node',
+  },
+} as const
+
+const BINARIES = { ...TESTED, ...RUNNING }
+
 export type ClusterBinary = keyof typeof BINARIES
 
-export const CLUSTER_BINARIES = Object.keys(BINARIES) as readonly ClusterBinary[]
+/** The programs for tests without pods. */
+export const CLUSTER_BINARIES = Object.keys(TESTED) as readonly ClusterBinary[]
 
-/** The path of a program; builds it where it is not there yet. */
+/** The path of a program. Builds it if needed. */
 export async function ensureClusterBinary(
   name: ClusterBinary,
   say: Say = () => undefined,

@@ -1,5 +1,5 @@
-// The CustomResourceDefinitions that objects of the tests are validated against: those of Multus and
-// KubeVirt out of their Go modules, ours out of deploy/.
+// The CustomResourceDefinitions that validate the tests' objects: those of Multus and KubeVirt from their Go
+// modules, ours from deploy/.
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -30,7 +30,7 @@ async function ensureNadCrd(say: Say): Promise<string> {
   return ensureGoProduct({ module: BINARIES_MODULE, name, why, make: writeNadCrd }, say)
 }
 
-/** Out of the manifest by which Multus is installed. */
+/** From the manifest that installs Multus. */
 async function writeNadCrd(target: string): Promise<void> {
   const { folder } = await getGoModule(BINARIES_MODULE, MULTUS)
   const text = await readFile(join(folder, 'deployments/multus-daemonset.yml'), 'utf8')

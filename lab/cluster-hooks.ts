@@ -1,5 +1,5 @@
-// Parts of virt-launcher, built from KubeVirt's own module: what speaks with hook sidecars, and the DHCP
-// servers of its own bindings.
+// Parts of virt-launcher, built from KubeVirt's own module: the client of hook sidecars, and the DHCP servers
+// of its own bindings.
 import { join } from 'node:path'
 
 import { ensureGoProduct, runGo, type Say } from './go-build.ts'
@@ -33,7 +33,7 @@ async function ensurePart({ name, why, sources }: Part, say: Say): Promise<strin
   return ensureGoProduct({ module, name, why, make, sources }, say)
 }
 
-/** The path of the program that its main.go describes; builds it where it is not there yet. */
+/** The path of the program that its main.go describes. Builds it if needed. */
 export async function ensureHookDriver(say: Say = () => undefined): Promise<string> {
   return ensurePart(HOOKS, say)
 }

@@ -1,5 +1,5 @@
-// Several nodes on one machine: a namespace each, joined by an underlay, with a real agent in each and
-// one store for all.
+// Several nodes on one machine: a namespace each, joined by an underlay, with a real agent in each and one
+// store for all.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,15 +14,15 @@ export interface ClusterNode {
   readonly node: LabNode
   readonly netns: LabNetns
   readonly address: string
-  /** Whether the node reaches the API that is its store; cut off, its connections break. */
+  /** Connects the node to the API that is its store, or cuts it off. Cutting off breaks its connections. */
   readonly setReachable: (isReachable: boolean) => Promise<void>
 }
 
 export interface LabCluster extends AsyncDisposable {
   readonly nodes: readonly ClusterNode[]
-  /** The folder that the nodes share as their store, where there is no API. */
+  /** The folder that the nodes share as their store, if there is no API. */
   readonly storeFolder: string
-  /** What joins the nodes: a bridge, with a port for each, "port1". */
+  /** The device that joins the nodes: a bridge with one port for each, "port1". */
   readonly fabric: LabNetns
   /** File names in the shared store, "vni/…" for the VNIs in use. */
   readonly listStore: () => Promise<readonly string[]>
@@ -30,16 +30,14 @@ export interface LabCluster extends AsyncDisposable {
 
 export interface LabClusterOptions {
   readonly count?: number
-  /** Nodes are called n1, n2, …; where several clusters share an API, each has a prefix of its own. */
+  /** Nodes are called n1, n2, and so on. If several clusters share an API, each has its own prefix. */
   readonly prefix?: string
   readonly ipVersion?: 4 | 6
   readonly underlayMtuBytes?: number
   /** Further options of the agents. */
   readonly more?: readonly string[]
-  /** Wires in the Kubernetes API instead of a folder. */
+  /** Wires in the Kubernetes API instead of a folder; each agent has the account of its node. */
   readonly api?: LabApiServer
-  /** Who the agents are there; default: the administrator. */
-  readonly kubeconfig?: string
 }
 
 /** The underlay's link in every node. */
@@ -55,7 +53,7 @@ export async function newLabCluster(options: LabClusterOptions = {}): Promise<La
   await fabric.run(['ip', 'link', 'set', 'dev', 'l2wfab', 'up'])
   const nodes: ClusterNode[] = []
   for (let at = 1; at <= count; at += 1) {
-    const netns = made.use(await newLabNetns(`node${at}`, { ipv6: ipVersion === 6 }))
+    const netns = made.use(await newLabNetns(`node${at}`))
     const address = ipVersion === 6 ? `2001:db8::${at}` : `192.0.2.${at}`
     const mtu = ['mtu', String(underlayMtuBytes)]
     const peer = ['peer', 'name', `port${at}`, ...mtu, 'netns', fabric.path]
@@ -75,8 +73,8 @@ export async function newLabCluster(options: LabClusterOptions = {}): Promise<La
     }
     made.defer(async () => setReachable(false))
     await setReachable(true)
-    const kubeconfig = options.kubeconfig ?? api?.kubeconfig
     const nodeName = `${options.prefix ?? 'n'}${at}`
+    const kubeconfig = await api?.newAgentKubeconfig(nodeName)
     const store = kubeconfig === undefined ? { storeFolder } : { kubeconfig }
     const node = made.use(await newLabNode({ nodeName, netns, address, more, ...store }))
     nodes.push({ node, netns, address, setReachable })

@@ -1,8 +1,9 @@
-// Plays the container runtime: runs a plugin's executable as CNI's spec says, with the variables of
-// the spec in its environment and nothing else.
+// Plays the container runtime: runs a plugin's executable as the CNI spec requires. Its environment holds the
+// spec's variables, the agent's socket if it is not the default, and nothing else.
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 
+import { SOCKET_VARIABLE } from '../core/cni/socket.ts'
 import { isRecord } from '../core/record.ts'
 import { ROOT, type Manifest } from './manifests.ts'
 import type { LabNetns } from './netns.ts'
@@ -15,6 +16,8 @@ export interface CniCall {
   readonly args?: string
   /** CNI_PATH; default: PLUGIN_FOLDERS. */
   readonly path?: string
+  /** Of the agent, for our own plugins. */
+  readonly socket?: string
 }
 
 export interface CniAnswer {
@@ -25,7 +28,7 @@ export interface CniAnswer {
   readonly stderr: string
 }
 
-/** Where plugins are looked for: ours first, then Debian's. */
+/** The folders in which plugins are searched: ours first, then Debian's. */
 export const PLUGIN_FOLDERS = [join(ROOT, 'dist/bin'), '/usr/lib/cni']
 
 /** Runs a plugin to its end, whatever it answers; default: on this machine. */
@@ -42,6 +45,7 @@ export async function callPlugin(
     ...(call.netns === undefined ? {} : { CNI_NETNS: call.netns }),
     ...(call.ifname === undefined ? {} : { CNI_IFNAME: call.ifname }),
     ...(call.args === undefined ? {} : { CNI_ARGS: call.args }),
+    ...(call.socket === undefined ? {} : { [SOCKET_VARIABLE]: call.socket }),
   }
   const inside = node === undefined ? [] : ['/usr/bin/nsenter', `--net=${node.path}`]
   return execPlugin([...inside, executable], env, stdin)
@@ -75,7 +79,7 @@ function decodeOutput(stdout: string): Manifest | undefined {
     const value: unknown = JSON.parse(stdout)
     return isRecord(value) ? value : undefined
   } catch {
-    // Nothing, or not JSON: whoever looks at the answer sees the text itself.
+    // No output, or no JSON: the caller shows the text itself.
     return undefined
   }
 }

@@ -1,4 +1,4 @@
-// Runs one of our executables from the outside, as a user does, and keeps all that it says.
+// Runs one of our executables as a user does, and keeps all of its output.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
 
@@ -25,7 +25,7 @@ export interface RunningCommand {
   readonly readStderr: () => string
 }
 
-/** Starts a command of dist/bin; it does not outlive us. */
+/** Starts a command of dist/bin, which ends with this process. */
 export function startCommand(
   name: string,
   argv: readonly string[],
@@ -50,7 +50,7 @@ export function startCommand(
   return { child, ended, readStdout, readStderr: () => stderr }
 }
 
-/** Runs a command of dist/bin to its end, whatever that is. */
+/** Runs a command of dist/bin to its end, with any exit code. */
 export async function runCommand(
   name: string,
   argv: readonly string[],

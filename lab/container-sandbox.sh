@@ -1,7 +1,7 @@
 #!/bin/sh
-# First process of a container of the lab: already in the pod's network namespace, and in mount, pid and
-# uts namespaces of its own. Its /usr and /etc are the machine's with the unpacked Debian packages over
-# them, the rest is empty, and what it writes is in memory. It becomes the container's command.
+# First process of a container of the lab. It runs in the pod's network namespace, and in mount, pid and uts
+# namespaces of its own. Its /usr and /etc are the machine's with the unpacked Debian packages over them. The
+# rest is empty, and its writes stay in memory. It becomes the container's command.
 # Arguments: host name, folder of packages, "rw" or "ro" for /proc/sys and /sys, number of volumes, source and
 # target of each, then the command.
 set -eu
@@ -14,7 +14,7 @@ mkdir /mnt/upper /mnt/work /mnt/root
 mount --bind /mnt/root /mnt/root
 cd /mnt/root
 mkdir dev etc mnt proc root run sys tmp usr var
-# Not "/" as a whole: it holds the packages' folder, and a layer must not lie in another.
+# Not "/" as a whole: it contains the packages' folder, and no layer may contain another.
 mount -t overlay -o "lowerdir=$packages/usr:/usr" l2wire usr
 mount -t overlay -o "lowerdir=$packages/etc:/etc,upperdir=/mnt/upper,workdir=/mnt/work" l2wire etc
 for link in bin lib lib64 sbin; do ln -s usr/$link $link; done
@@ -22,7 +22,7 @@ ln -s ../run var/run
 mkdir -p var/lib var/log var/tmp
 
 mount -t proc proc proc
-# A runtime lets nobody but privileged containers write there.
+# A runtime lets only privileged containers write there.
 mount --bind proc/sys proc/sys
 mount -o "remount,bind,$sysctl" proc/sys
 mount -t sysfs -o "$sysctl" sysfs sys
@@ -52,7 +52,7 @@ mkdir mnt/old
 pivot_root . mnt/old
 umount -l /mnt/old
 cd /
-# What the packages' scripts make when they are installed, for users that are known in here.
+# The files that the packages' scripts make at installation, for users that exist in here.
 install -d -m 755 /run/lldpd
 install -d -m 755 -o frr -g frr /run/frr
 exec "$@"

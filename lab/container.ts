@@ -1,19 +1,17 @@
-// A container of a pod without a runtime: its command in the pod's network namespace, in a root made of
-// this machine and Debian's packages, with the volumes and the capabilities that the manifest gives it.
+// A container of a pod without a runtime: its command in the pod's network namespace, in a root made of this
+// machine and Debian's packages, with the volumes and capabilities from the manifest.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
-import { run } from '../kernel/run.ts'
 import { ensurePackages } from './debian-packages.ts'
 
 const SCRIPT = fileURLToPath(new URL('container-sandbox.sh', import.meta.url))
 const START_MS = 60_000
-const INIT_CONTAINER_MS = 120_000
 
-/** What containerd and CRI-O give a container that asks for nothing. */
+/** The default capabilities of containerd and CRI-O. */
 const DEFAULT_CAPABILITIES = (
   'AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP ' +
   'SETGID SETPCAP SETUID SYS_CHROOT'
@@ -40,14 +38,14 @@ export interface ContainerOptions {
   readonly spec: ContainerSpec
   /** Folders by the name of their volume. */
   readonly volumes: Readonly<Record<string, string>>
-  /** Debian packages that its command comes from; default: those of the examples. */
-  readonly packages?: readonly string[]
+  /** The Debian packages that its command comes from. */
+  readonly packages: readonly string[]
 }
 
 export interface Container extends AsyncDisposable {
-  /** argv that runs another argv inside, as "kubectl exec" would. */
+  /** argv that runs another argv inside, as "kubectl exec" does. */
   readonly toInsideArgv: (argv: readonly string[]) => readonly string[]
-  /** What the command wrote. */
+  /** The command's output. */
   readonly readLog: () => string
 }
 
@@ -61,7 +59,7 @@ function toCapabilities({ securityContext }: ContainerSpec): readonly string[] |
   return [...new Set([...kept, ...add])]
 }
 
-/** argv that takes away what is not asked for, and runs another argv. */
+/** argv that drops all other capabilities and runs another argv. */
 function toConfined(spec: ContainerSpec): readonly string[] {
   const capabilities = toCapabilities(spec)
   if (capabilities === undefined) return []
@@ -72,7 +70,7 @@ function toConfined(spec: ContainerSpec): readonly string[] {
 function toArgv(options: ContainerOptions, packages: string): readonly string[] {
   const { spec } = options
   const command = [...(spec.command ?? []), ...(spec.args ?? [])]
-  // An image's own command is not known here.
+  // We do not know an image's own command here.
   if (spec.command === undefined)
     throw new Error(`Cannot start container "${spec.name}": it has no command`)
   const mounts = (spec.volumeMounts ?? []).map(({ name, mountPath }) => {
@@ -96,18 +94,11 @@ function toArgv(options: ContainerOptions, packages: string): readonly string[] 
   ]
 }
 
-/** Runs an init container to its end. */
-export async function runInitContainer(options: ContainerOptions): Promise<void> {
-  await run(toArgv(options, await ensurePackages(options.packages)), {
-    timeoutMs: INIT_CONTAINER_MS,
-  })
-}
-
 /** Resolves when the container's command runs. */
 export async function newContainer(options: ContainerOptions): Promise<Container> {
   const { spec } = options
   const [file = '', ...args] = toArgv(options, await ensurePackages(options.packages))
-  // A session of its own: ^C is for us, and we take the container down.
+  // A session of its own, so that ^C ends only us, and we end the container.
   const child = spawn(file, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
@@ -124,7 +115,7 @@ export async function newContainer(options: ContainerOptions): Promise<Container
     if (hasEnded()) return
     const ended = once(child, 'close')
     const pid = await findFirst(child.pid).catch(() => undefined)
-    // The first process takes all others of its namespace along, and then its parent ends.
+    // The first process ends all others of its namespace, and then its parent ends.
     if (pid === undefined) child.kill('SIGKILL')
     else process.kill(Number(pid), 'SIGKILL')
     await ended
@@ -146,14 +137,14 @@ export async function newContainer(options: ContainerOptions): Promise<Container
   }
 }
 
-/** The first process of the container, by the number it has out here. */
+/** The first process of the container, by its number outside. */
 async function findFirst(parent: number | undefined): Promise<string | undefined> {
   const listed = await readFile(`/proc/${parent}/task/${parent}/children`, 'utf8').catch(() => '')
   const [pid = ''] = listed.trim().split(' ')
   return pid === '' ? undefined : pid
 }
 
-/** Whether it is the command itself: not unshare, our script or setpriv any more. */
+/** Whether it has become the command itself, after unshare, our script and setpriv. */
 async function runsCommand(pid: string): Promise<boolean> {
   const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
   const argv = text.split('\0')

@@ -1,10 +1,11 @@
-// Debian's containerd and runc with everything of theirs in a temporary folder, and containers whose file
-// system is one busybox. With a CNI configuration each gets its interface as ctr's --cni makes it.
+// Debian's containerd and runc with all their files in a temporary folder, and containers whose file system is
+// one busybox. With a CNI configuration each gets its interface as ctr's --cni makes it.
 import { access, cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import { SOCKET_VARIABLE } from '../core/cni/socket.ts'
 import { run } from '../kernel/run.ts'
 import { PLUGIN_FOLDERS } from './cni.ts'
 import { startDaemon, type Daemon } from './daemon.ts'
@@ -20,9 +21,10 @@ export interface LabContainerd extends AsyncDisposable {
 
 const APPLETS = ['sh', 'sleep', 'ip', 'cat']
 const READY_MS = 60_000
+const CTR_MS = 300_000
 
-// Their folders in /etc, /opt, /run and /var are not the machine's: they get others in their place, in a
-// mount namespace that ends with containerd.
+// Their folders in /etc, /opt, /run and /var are not the machine's. Others take their place in a mount
+// namespace that ends with containerd.
 const OWN_FOLDERS = `
 folder=$1; shift
 mount -t overlay -o "lowerdir=/etc,upperdir=$folder/etc,workdir=$folder/work" overlay /etc
@@ -32,8 +34,8 @@ mount -t tmpfs tmpfs /run
 exec "$@"
 `
 
-/** The configuration is a list of plugins, as a runtime reads it. */
-export async function newLabContainerd(conflist: Manifest): Promise<LabContainerd> {
+/** The configuration is a list of plugins, in a runtime's format. The socket is the agent's. */
+export async function newLabContainerd(conflist: Manifest, socket: string): Promise<LabContainerd> {
   await using made = new AsyncDisposableStack()
   const folder = await mkdtemp(join(tmpdir(), 'l2w-containerd-'))
   made.defer(async () => rm(folder, { recursive: true, force: true }))
@@ -50,7 +52,8 @@ export async function newLabContainerd(conflist: Manifest): Promise<LabContainer
     join(folder, 'containerd.sock'),
     ...argv,
   ]
-  const ctr = async (argv: readonly string[]): Promise<string> => run(toCtr(argv))
+  const ctr = async (argv: readonly string[]): Promise<string> =>
+    run(toCtr(argv), { timeoutMs: CTR_MS })
   const containers = new Map<string, Daemon>()
   const remove = async (name: string): Promise<void> => {
     const container = containers.get(name)
@@ -66,9 +69,11 @@ export async function newLabContainerd(conflist: Manifest): Promise<LabContainer
   return {
     start: async (name) => {
       const rootfs = join(folder, 'rootfs')
-      // Not detached: who waits for the container is who unplugs it, in containerd 1.6.
+      // Not detached: in containerd 1.6 the process that waits for the container also unplugs it.
       const options = ['--rm', '--null-io', '--cni', '--rootfs']
-      const container = startDaemon(toCtr(['run', ...options, rootfs, name, '/bin/sleep', '1d']))
+      const argv = toCtr(['run', ...options, rootfs, name, '/bin/sleep', '1d'])
+      // It is ctr that calls the plugins.
+      const container = startDaemon(argv, { [SOCKET_VARIABLE]: socket })
       try {
         const netns = await waitForNetns(container, name, ctr)
         containers.set(name, container)

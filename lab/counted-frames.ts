@@ -1,4 +1,4 @@
-// A stream whose frames are numbered, so that each one that is missing shows.
+// A stream of numbered frames, so that each missing one shows.
 import { concatBytes, fromHex } from '../core/tester/bytes.ts'
 
 const HEADER = fromHex('02000000000b 02000000000a 88b5')

@@ -1,14 +1,14 @@
-// A long-lived child process of a test: it keeps what it says, and dies with us.
+// A long-lived child process of a test. It keeps its output, and ends with this process.
 import { spawn, type ChildProcess } from 'node:child_process'
 
 export interface Daemon {
   readonly pid: number
   readonly ended: Promise<void>
-  /** Throws when the process has ended: its last words. */
+  /** Throws with its last output if the process has ended. */
   readonly expectAlive: () => void
   readonly readLog: () => string
   readonly signal: (signal: NodeJS.Signals) => void
-  /** Sends the signal and waits for the end; nothing to do when it has ended. */
+  /** Sends the signal and waits for the end. Does nothing if it has ended. */
   readonly end: (signal: NodeJS.Signals) => Promise<void>
 }
 
@@ -20,7 +20,7 @@ export function startDaemon(
 ): Daemon {
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...argv], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    // Ctrl-C is for us: what is being tested may still need it to clean up.
+    // Ctrl-C ends only us. The tested program may still need it to clean up.
     detached: true,
     env: { ...process.env, ...env },
   })
@@ -33,7 +33,7 @@ export function startDaemon(
     stream.setEncoding('utf8').on('data', (text: string) => (log += text))
   child.on('error', (error) => (log += error.message))
   return {
-    // 0 where it did not start, which expectAlive tells.
+    // 0 if it did not start, which expectAlive reports.
     pid: child.pid ?? 0,
     ended,
     expectAlive: () => {

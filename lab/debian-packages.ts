@@ -1,5 +1,5 @@
-// Daemons that the examples run, out of Debian's packages but not installed: nothing is set up, and
-// nothing starts that nobody asked for.
+// Programs from Debian's packages, unpacked but not installed. Nothing is configured, and no service starts by
+// itself.
 import { createHash } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -18,19 +18,14 @@ export const DAEMON_USERS = [
 ]
 export const DAEMON_GROUPS = ['frr:x:920:', 'frrvty:x:921:frr', '_lldpd:x:922:', 'dhcpcd:x:923:']
 
-/** What the examples' containers and guests run. */
-const EXAMPLE_PACKAGES = ['frr', 'iputils-arping', 'iputils-ping', 'keepalived', 'lldpd'] as const
-
-/** What VMs on a pod network are configured with. */
+/** The programs that configure VMs on a pod network. */
 export const DHCP_CLIENTS = ['dhcpcd-base', 'isc-dhcp-client'] as const
 
 /**
- * A folder to lay over the machine's root. It holds the packages and those they need that are not
- * installed here; delete it to get newer ones.
+ * A folder to lay over the machine's root. It holds the packages and their dependencies that are not installed
+ * here. Delete it to get newer ones.
  */
-export async function ensurePackages(
-  packages: readonly string[] = EXAMPLE_PACKAGES,
-): Promise<string> {
+export async function ensurePackages(packages: readonly string[]): Promise<string> {
   const inputs = [...packages, ...DAEMON_USERS, ...DAEMON_GROUPS].join(' ')
   const digest = createHash('sha256').update(inputs).digest('hex')
   const target = path.join(LAB_DIRECTORY, `packages-${digest.slice(0, 8)}`)
@@ -45,17 +40,17 @@ async function unpack(packages: readonly string[], directory: string): Promise<v
     await download(packages, archives)
   } catch (error) {
     if (!(error instanceof CommandError)) throw error
-    // No list of packages, or one that names a version which the mirror no longer has.
+    // There is no list of packages, or it names a version that the mirror no longer has.
     await run(['apt-get', '-qq', 'update'], { timeoutMs: DOWNLOAD_MS })
     await download(packages, archives)
   }
   const script = `
     cd "$1"
     mkdir usr etc
-    # There is none where all of them are installed.
+    # None exist if all of them are installed.
     for archive in archives/*.deb; do [ ! -e "$archive" ] || dpkg -x "$archive" .; done
     rm -r archives
-    # On the machine these are links, which a folder laid over them would hide.
+    # On the machine these are links. A folder laid over them would hide them.
     for folder in bin lib sbin; do
       [ ! -d $folder ] || { mkdir -p usr/$folder && cp -a $folder/. usr/$folder && rm -r $folder; }
     done
@@ -66,7 +61,7 @@ async function unpack(packages: readonly string[], directory: string): Promise<v
 }
 
 async function download(packages: readonly string[], archives: string): Promise<void> {
-  // As user "_apt" it could not write here. A package that is installed is taken from the machine.
+  // User "_apt" could not write here. An installed package is taken from the machine.
   const options = ['-o', `Dir::Cache::archives=${archives}`, '-o', 'APT::Sandbox::User=root']
   const command = ['install', '-qq', '-y', '--no-install-recommends', '--download-only']
   await run(['apt-get', ...options, ...command, ...packages], { timeoutMs: DOWNLOAD_MS })

@@ -1,5 +1,5 @@
-// The demo's second scene goes on: agents are killed in the middle of a stream, the cable is pulled and
-// plugged, a device is deleted by hand; at the end doctor finds everything as it should be.
+// The second part of the demo's second scene: agents are killed in the middle of a stream, the cable is pulled
+// and plugged, devices are deleted by hand. At the end doctor must find nothing wrong.
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { CommandError } from '../core/errors.ts'
@@ -11,11 +11,11 @@ import { ROOT } from './manifests.ts'
 import type { LabNetns } from './netns.ts'
 
 const CLI = `${ROOT}/dist/bin/kubectl-l2wire`
-/** Four seconds of frames: longer than two agents need to start again. */
+/** Four seconds of frames, longer than two agents need to start again. */
 const FRAMES = 8_000
 const PATIENCE_MS = 15_000
 
-/** Whether all went as it should. */
+/** Whether everything worked. */
 export async function showHealing(scene: CrossScene, say: Say): Promise<boolean> {
   const [cable] = scene.cables
   if (cable === undefined) throw new Error('No cable in the scene')

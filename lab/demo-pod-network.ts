@@ -1,5 +1,5 @@
-// The demo's third scene: a VM straight on a pod network that somebody else's CNI plugin makes. It has its
-// pod's MAC and address, by DHCP, and another pod reaches it there.
+// The demo's third scene: a VM straight on a pod network of another CNI plugin. It gets its pod's MAC and
+// address by DHCP, and another pod reaches it there.
 import { renderCauses } from '../core/errors.ts'
 import type { Say } from './demo-scene.ts'
 import { readGuestNic, readPodNic } from './guest-network.ts'
@@ -21,7 +21,7 @@ export async function newPodScene(say: Say): Promise<PodVm> {
   return scene
 }
 
-/** Whether all went as it should. */
+/** Whether everything worked. */
 export async function showPodNetwork(scene: PodVm, say: Say): Promise<boolean> {
   await using watch = await watchPod(scene)
   const shown = [

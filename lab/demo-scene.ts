@@ -1,5 +1,5 @@
-// One scene for the demo and the tests: three cables on one node, between containers and VMs, made of
-// the project's own examples.
+// One scene for the demo and the tests: three cables on one node, between containers and VMs, made from the
+// project's own examples.
 import {
   getMapping,
   getNadConfig,
@@ -12,8 +12,8 @@ import { newLabCluster, type ClusterNode } from './cluster.ts'
 import { newLabNetns, type LabNetns } from './netns.ts'
 import { newLabNode, type LabNode } from './node.ts'
 import { newVmPod, type VmPod } from './vm-pod.ts'
-import type { Station } from '../kernel/station.ts'
-import { newNetnsStation } from '../kernel/netns-station.ts'
+import type { Station } from '../kernel/tester/station.ts'
+import { newNetnsStation } from '../kernel/tester/netns-station.ts'
 import { run } from '../kernel/run.ts'
 
 const EXAMPLE = 'examples/vm-and-container'
@@ -34,13 +34,13 @@ export interface Scene extends AsyncDisposable {
 
 export type Say = (text: string) => void
 
-/** The example's cable, roomy enough for containers to send the longest row of the table. */
+/** The example's cable, with an MTU large enough for containers to send the longest row of the table. */
 export async function readWireConfig(name?: string): Promise<Manifest> {
   const config = getNadConfig(await readManifest(`${EXAMPLE}/wire.yaml`))
   return { ...config, mtu: 9216, name: name ?? config['name'] }
 }
 
-/** The example's VM under another name, with its cable and perhaps further ones. */
+/** The example's VM under another name, with its cable and perhaps more. */
 export async function readVm(
   name: string,
   cables: Readonly<Record<string, string>>,
@@ -71,7 +71,7 @@ export async function readVm(
   return { ...vm, metadata: { name }, spec: { ...getMapping(vm, 'spec'), template } }
 }
 
-/** Plugs a namespace in as a container of this pod, with what the pod's annotation asks for. */
+/** Plugs a namespace in as a container of this pod, by the pod's annotation. */
 export async function plugContainer(
   node: LabNode,
   netns: LabNetns,
@@ -129,9 +129,9 @@ export async function newScene(say: Say): Promise<Scene> {
   await r2.getGuest()
   say('VM r2 is up at the other end of r1-r2.')
   const [h1, h2, h3] = [
-    started.use(await newLabNetns('h1')),
-    started.use(await newLabNetns('h2')),
-    started.use(await newLabNetns('h3')),
+    started.use(await newLabNetns('h1', { ipv6: false })),
+    started.use(await newLabNetns('h2', { ipv6: false })),
+    started.use(await newLabNetns('h3', { ipv6: false })),
   ]
   const h2h3 = await readWireConfig('h2-h3')
   const pod = await readPod()
@@ -188,8 +188,8 @@ export async function newCrossScene(say: Say): Promise<CrossScene> {
   const r4 = started.use(await newVmPod({ node: n2.node, vm: r4Vm, networks }))
   await r4.getGuest()
   say('VM r3 is up on the one, VM r4 on the other.')
-  const h4 = started.use(await newLabNetns('h4'))
-  const h5 = started.use(await newLabNetns('h5'))
+  const h4 = started.use(await newLabNetns('h4', { ipv6: false }))
+  const h5 = started.use(await newLabNetns('h5', { ipv6: false }))
   const h4h5 = await readWireConfig('h4-h5')
   const cables: readonly Cable[] = [
     {

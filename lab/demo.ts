@@ -1,6 +1,6 @@
-// make demo: real VMs and container-like namespaces on wires, every frame class through in both
-// directions, and a table that says what arrived; then what heals, and a VM straight on a pod network.
-// Everything it makes is gone when it ends.
+// make demo: sends every frame class through wires between real VMs and container-like namespaces, in both
+// directions, and prints a table of what arrived. Then it shows healing, a live migration, and a VM straight on a pod
+// network. It removes everything that it made.
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,9 +11,10 @@ import { renderCauses } from '../core/errors.ts'
 import { FRAME_ROWS } from '../core/tester/frames.ts'
 import { decodePcap } from '../core/tester/pcap.ts'
 import { renderVerdicts, type VerdictColumn } from '../core/tester/table.ts'
-import { appendRows, testCable, testIdle } from '../kernel/cable-test.ts'
+import { appendRows, testCable, testIdle } from '../kernel/tester/cable-test.ts'
 import { chooseAccelerator } from './accelerator.ts'
 import { showHealing } from './demo-healing.ts'
+import { showMigration } from './demo-migration.ts'
 import { newPodScene, showPodNetwork } from './demo-pod-network.ts'
 import { newCrossScene, newScene, type Cable, type Scene } from './demo-scene.ts'
 import { ROOT } from './manifests.ts'
@@ -43,6 +44,7 @@ async function demo(): Promise<boolean> {
     const isHealed = await Promise.race([showHealing(scene, say), interrupted])
     isTransparent = isSame && isHealed && isTransparent
   }
+  const isFollowed = await Promise.race([showMigration(say), interrupted])
   let isReached: boolean
   {
     await using scene = await newPodScene(say)
@@ -52,7 +54,7 @@ async function demo(): Promise<boolean> {
   for (const line of left) say(`Left behind: ${line}`)
   if (left.length === 0)
     say('Everything is taken down: no device, namespace, process or mount is left.')
-  return isTransparent && isReached && left.length === 0
+  return isTransparent && isFollowed && isReached && left.length === 0
 }
 
 async function showScene(scene: Scene): Promise<boolean> {
@@ -65,8 +67,7 @@ async function showCables(cables: readonly Cable[], where: string): Promise<bool
   say(
     `Each of ${FRAME_ROWS.length} frame classes goes through each cable, both ways; then ${IDLE_SECONDS} s of silence.`,
   )
-  // One cable after the other while frames fly, so that two cores are no reason for a loss; the
-  // silence of all of them is listened to at once.
+  // Cables are tested one after the other, so that two cores cause no loss. Their silence is tested at once.
   const active = []
   for (const cable of cables) active.push(await testCable(cable, FRAME_ROWS))
   const idle = await testIdle(cables, IDLE_SECONDS)
@@ -85,7 +86,7 @@ function showTable(
   )
 }
 
-/** Once more, with kubectl-l2wire capture started and stopped meanwhile: no row may change. */
+/** Runs the table again while kubectl-l2wire capture starts and stops. No row may change. */
 async function showCapture(scene: Scene): Promise<boolean> {
   const [cable] = scene.cables
   if (cable === undefined) return false
@@ -117,12 +118,12 @@ try {
   process.exitCode = (await demo()) ? 0 : 1
   say(
     process.exitCode === 0
-      ? "Every row delivered, every break mended, the VM reached at its pod's address."
+      ? "Every row delivered, every break mended, the wire with the guest that moved, the VM reached at its pod's address."
       : 'Not all went as it should.',
   )
 } catch (error) {
   say(`Stopped: ${renderCauses(error)}`)
   process.exitCode = 1
 }
-// What an interrupted scene was still waiting for must not keep us.
+// Work that an interrupted scene still waits for must not keep the process alive.
 process.exit()

@@ -1,10 +1,10 @@
-// Free PCI ports for what is plugged into a running VM, counted as virt-launcher v1.9.0 does (virtwrap/manager.go):
-// NICs that are there only while ports are handed out, then ports of their own.
+// Free PCI ports for devices that are plugged into a running VM, counted as virt-launcher v1.9.0 does
+// (virtwrap/manager.go): first placeholder NICs while ports are assigned, then separate ports.
 import { element, renderElement, type Element } from './domain-element.ts'
 import { readDevices } from './domain-schema.ts'
 import type { Vmi } from './domain-vmi.ts'
 
-/** calculateHotplugPortCountV1: NICs and placeholders together are this many, unless a VM has more NICs. */
+/** calculateHotplugPortCountV1: NICs and placeholders together have this number, unless a VM has more NICs. */
 const INTERFACE_SLOTS = 4
 /** calculateHotplugPortCountV2, for a VM of up to 2 GiB. */
 const TOTAL_PORTS = 8
@@ -16,13 +16,13 @@ export function countPlaceholders(vmi: Vmi): number {
   return nics === 0 ? 0 : Math.max(0, INTERFACE_SLOTS - nics)
 }
 
-/** Root ports to be added to those that devices and placeholders get. */
+/** Root ports to add to those of devices and placeholders. */
 export function countExtraPorts(generatedXml: string, placeholders: number): number {
   const inUse = readDevices(generatedXml).filter(isOnPci).length
   return Math.max(0, Math.max(TOTAL_PORTS - inUse, MIN_FREE_PORTS) - placeholders)
 }
 
-/** What virt-launcher adds to have free PCI ports for NICs to come; such a tap does not exist. */
+/** The placeholder that virt-launcher adds to reserve PCI ports for later NICs. Such a tap does not exist. */
 export function addPlaceholders(xml: string, count: number, model: string): string {
   const placeholders = Array.from({ length: count }, (_, index) =>
     element('interface', { type: 'ethernet' }, [

@@ -1,11 +1,12 @@
-// What a domain document is when it comes back to virt-launcher v1.9.0: it is read into virtwrap/api's
-// DomainSpec and written anew. Devices, elements and attributes that the schema does not know are gone, the rest
-// stands in the schema's order. Only <devices> is gone through: the rest is virt-launcher's own.
-import { parseXml, XmlElement, XmlText } from '@rgrove/parse-xml'
-
+// How a domain document returns to virt-launcher v1.9.0: virt-launcher reads it into virtwrap/api's DomainSpec
+// and writes it again. Devices, elements and attributes that the schema does not know disappear, and the rest
+// takes the schema's order. We process only <devices>; the rest is virt-launcher's own.
+import { parseTree, type XmlElement } from '../core/domain/tree.ts'
+import { decodeValue } from '../core/domain/well-formed.ts'
 import { element, renderElement, type Element } from './domain-element.ts'
 
 const DEVICES = /<devices>[^]*<\/devices>/
+const ASIDE = /<!--[^]*?-->|<\?[^]*?\?>/g
 /** The fields of api.Devices. */
 const DEVICE_ORDER = (
   'emulator interface channel hostdev panic controller video graphics memballoon disk input serial ' +
@@ -14,7 +15,7 @@ const DEVICE_ORDER = (
 
 interface Schema {
   readonly attributes: string
-  /** Absent: any, as they are. */
+  /** Absent: any child, unchanged. */
   readonly children?: Readonly<Record<string, Schema>>
 }
 
@@ -55,32 +56,30 @@ const SCHEMAS: Readonly<Record<string, Schema>> = {
   },
 }
 
-/** The document with its devices as virt-launcher understands them. */
+/** The document with its devices as virt-launcher reads them. */
 export function toSchemaXml(xml: string): string {
   const devices = renderElement(element('devices', {}, readDevices(xml)), 1)
   return xml.replace(DEVICES, () => devices.trimStart())
 }
 
-/** A domain's devices, as virt-launcher understands them, in the order of its schema. */
+/** A domain's devices as virt-launcher reads them, in its schema's order. */
 export function readDevices(xml: string): readonly Element[] {
   const text = DEVICES.exec(xml)?.[0]
   if (text === undefined) throw new Error('Cannot find the devices of the domain')
-  const { root } = parseXml(text)
-  const devices = root === null ? [] : toElements(root)
-  const known = devices.filter(({ name }) => DEVICE_ORDER.includes(name))
+  const known = toElements(text, parseTree(text)).filter(({ name }) => DEVICE_ORDER.includes(name))
   return known
     .toSorted((a, b) => DEVICE_ORDER.indexOf(a.name) - DEVICE_ORDER.indexOf(b.name))
     .map((device) => keepKnown(device, SCHEMAS[device.name]))
 }
 
-function toElements(parent: XmlElement): readonly Element[] {
-  return parent.children
-    .filter((child) => child instanceof XmlElement)
-    .map((child) => {
-      const children = toElements(child)
-      const text = child.children.map((node) => (node instanceof XmlText ? node.text : '')).join('')
-      return element(child.name, child.attributes, children.length === 0 ? text.trim() : children)
-    })
+function toElements(xml: string, parent: XmlElement): readonly Element[] {
+  return parent.children.map((child) => {
+    const attributes = child.attributes.map(({ name, value }) => [name, value] as const)
+    const children = toElements(xml, child)
+    const text = xml.slice(child.openEnd, child.contentEnd).replaceAll(ASIDE, '')
+    const content = children.length === 0 ? decodeValue(text).trim() : children
+    return element(child.name, Object.fromEntries(attributes), content)
+  })
 }
 
 function keepKnown(device: Element, schema: Schema | undefined): Element {

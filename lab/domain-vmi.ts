@@ -1,4 +1,4 @@
-// The VirtualMachineInstance as a virt-launcher gets it (kubevirt.io/v1), as far as the lab reads it.
+// The VirtualMachineInstance as a virt-launcher gets it (kubevirt.io/v1), with the fields that the lab reads.
 import { createHash } from 'node:crypto'
 
 import { DecodeError } from '../core/errors.ts'
@@ -88,7 +88,7 @@ export function toVmi(manifest: unknown): Vmi {
   }
 }
 
-/** Only what would otherwise fail far from here is looked at: manifests are checked by the API server. */
+/** Checks only mistakes that would otherwise fail far from here. The API server validates manifests. */
 function decodeVirtualMachine(manifest: unknown): VirtualMachine {
   const vm = manifest as Partial<VirtualMachine> | null | undefined
   if (vm?.kind !== 'VirtualMachine') {

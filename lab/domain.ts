@@ -16,16 +16,19 @@ export interface PodLink {
 
 export interface DomainOptions {
   readonly accelerator: Accelerator
-  /** domainAttachmentType per binding name, as registered in the KubeVirt CR. Absent: the sidecar's business. */
+  /**
+   * domainAttachmentType per binding name, as registered in the KubeVirt CR. Absent: a sidecar writes the
+   * interface.
+   */
   readonly domainAttachments?: Readonly<Record<string, 'tap' | 'managedTap'>>
   /** The pod's links by name ("eth0", "pod…", "tap…"). */
   readonly podLinks: ReadonlyMap<string, PodLink>
-  /** Whatever the manifest asks for: the lab's guest needs little. Default 128 MiB. */
+  /** Overrides the manifest's memory, because the lab's guest needs little. Default 128 MiB. */
   readonly memoryBytes?: number
 }
 
 const KERNEL_BOOT_DIRECTORY = '/var/run/kubevirt/container-disks/kernel-boot'
-/** Booting is the slowest thing the lab does: no self-tests, no calibration, no slow console. */
+/** Booting is the slowest part of the lab: no self-tests, no calibration, no slow console. */
 const KERNEL_ARGUMENTS =
   'console=ttyS0 loglevel=4 mitigations=off nokaslr no_timer_check cryptomgr.notests tsc=nowatchdog'
 
@@ -37,7 +40,7 @@ export const toVirtioModel = (vmi: Vmi): string =>
 
 export const toDomainName = (vmi: Vmi): string => `${vmi.metadata.namespace}_${vmi.metadata.name}`
 
-/** Where this VMI's sockets are, inside the launcher. */
+/** The folder of this VMI's sockets, inside the launcher. */
 export const toPrivateDirectory = (vmi: Vmi): string =>
   `/var/run/kubevirt-private/${vmi.metadata.uid}`
 
@@ -62,7 +65,9 @@ function countVcpus(vmi: Vmi): number {
   return sockets * cores * threads
 }
 
-/** Queues of each virtio NIC; undefined where the VM does not ask for several (converter/network/virtio-queues.go). */
+/**
+ * Queues of each virtio NIC; undefined if the VM does not ask for several (converter/network/virtio-queues.go).
+ */
 export function countQueues(vmi: Vmi): number | undefined {
   const isAsked = vmi.spec.domain.devices.networkInterfaceMultiqueue === true
   return isAsked ? Math.min(countVcpus(vmi), 256) : undefined
@@ -178,7 +183,7 @@ function toInterfaces(vmi: Vmi, options: DomainOptions): readonly Element[] {
   return generated.map((nic) => toInterface(vmi, nic, options))
 }
 
-/** Whether virt-launcher writes this interface itself; the others are a sidecar's (or a device's) business. */
+/** Whether virt-launcher writes this interface itself. Otherwise a sidecar or a device does. */
 export function isGenerated(
   nic: VmiInterface,
   options: Pick<DomainOptions, 'domainAttachments'>,
@@ -188,7 +193,7 @@ export function isGenerated(
   return nic.binding === undefined || options.domainAttachments?.[nic.binding.name] === 'tap'
 }
 
-/** Where this network of the VM arrives in its pod. */
+/** The link by which this network of the VM arrives in its pod. */
 export function toPodLink(vmi: Vmi, name: string): string {
   const multus = vmi.spec.networks?.find((network) => network.name === name)?.multus
   return multus === undefined || multus.default === true ? 'eth0' : toPodLinkName(name)
@@ -198,7 +203,7 @@ function toInterface(vmi: Vmi, nic: VmiInterface, options: DomainOptions): Eleme
   const podLink = toPodLink(vmi, nic.name)
   const tap = toTapName(podLink)
   const link = options.podLinks.get(podLink)
-  // A tap that is not there: virt-launcher then opens the pod link itself.
+  // If the tap does not exist, virt-launcher opens the pod link itself.
   const target = nic.binding === undefined || options.podLinks.has(tap) ? tap : podLink
   const model = nic.model === undefined || nic.model === 'virtio' ? toVirtioModel(vmi) : nic.model
   return element('interface', { type: 'ethernet' }, [
@@ -217,7 +222,9 @@ function toInterface(vmi: Vmi, nic: VmiInterface, options: DomainOptions): Eleme
   ])
 }
 
-/** KubeVirt says "vhost" always, which an emulated VM's pod does not have: it would not start with several queues. */
+/**
+ * KubeVirt always writes "vhost". An emulated VM's pod has no vhost, so it would not start with several queues.
+ */
 function toDriver(vmi: Vmi, nic: VmiInterface, options: DomainOptions): Element | undefined {
   const queues = countQueues(vmi)
   if (queues === undefined || (nic.model ?? 'virtio') !== 'virtio') return undefined
@@ -231,7 +238,7 @@ function toPciAddress(text: string): Element {
   return element('address', { type: 'pci', ...numbers })
 }
 
-/** For a pod network that the lab leaves out: what KubeVirt would have drawn at random. */
+/** For a pod network that the lab omits. KubeVirt would draw a random value. */
 function toMac(vmi: Vmi, nic: VmiInterface): string {
   const digits = createHash('sha256').update(`${vmi.metadata.uid}/${nic.name}`).digest('hex')
   return `02:${(digits.slice(0, 10).match(/../g) ?? []).join(':')}`

@@ -1,6 +1,6 @@
-// Fetches from Debian's mirror what guests are made of, and with "examples" the daemons that they run:
-// tests run where there is no network (apart.sh). What is below .lab/ already is left as it is.
-// Usage: node lab/fetch.ts [examples]
+// Fetches the parts of guests from Debian's mirror, and with "lab" also the daemons that run beside them,
+// because tests run without a network (apart.sh). It leaves files below .lab/ as they are.
+// Usage: node lab/fetch.ts [lab]
 import { chooseAccelerator } from './accelerator.ts'
 import { DHCP_CLIENTS, ensurePackages } from './debian-packages.ts'
 import { ensureGuestImage } from './guest-image.ts'
@@ -9,9 +9,7 @@ import { NETWORK_DAEMONS } from './network-daemons.ts'
 await ensureGuestImage('small')
 await ensureGuestImage('whole')
 await ensureGuestImage('small', ['iproute2', ...DHCP_CLIENTS])
-// Tried here once instead of by each of the files that run at once.
+await ensureGuestImage('small', ['iproute2', 'perl-base'])
+// Tried once here, instead of in each of the files that run at once.
 await chooseAccelerator()
-if (process.argv[2] === 'examples') {
-  await ensurePackages()
-  await ensurePackages(NETWORK_DAEMONS)
-}
+if (process.argv[2] === 'lab') await ensurePackages(NETWORK_DAEMONS)

@@ -1,4 +1,4 @@
-// Things made from Go modules, once per set of versions, kept in the user's cache.
+// Products of Go modules, made once per set of versions and kept in the user's cache.
 import { execFile } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
 import { access, mkdir, readFile, rename, rm } from 'node:fs/promises'
@@ -14,24 +14,38 @@ const BUILD_MS = 30 * 60_000
 const STILL_MS = 30_000
 const OUTPUT_BYTES = 16 * 1024 * 1024
 
-/** Where progress is told, a line at a time. */
+/** Receives progress, a line at a time. */
 export type Say = (line: string) => void
 
-export interface GoProduct {
-  /** The folder of the go.mod that pins the versions. */
-  readonly module: string
-  /** File name of the product. */
+interface Product {
+  /** Name of the product, a file or a folder. */
   readonly name: string
   readonly why: string
   readonly make: (target: string) => Promise<void>
-  /** Further files that the product follows from. */
+}
+
+export interface GoProduct extends Product {
+  /** The folder of the go.mod that pins the versions. */
+  readonly module: string
+  /** Further files that the product depends on. */
   readonly sources?: readonly string[]
 }
 
-/** The path of the product, which is made where it is not there yet. */
+/** The path of the product. Makes it if needed. */
 export async function ensureGoProduct(product: GoProduct, say: Say): Promise<string> {
-  const { module, name, why, make } = product
-  const folder = await toCacheFolder(module, product.sources ?? [])
+  const { module, sources = [] } = product
+  const files = ['go.mod', 'go.sum', ...sources].map((file) => join(module, file))
+  const causes = await Promise.all(files.map(async (file) => readFile(file)))
+  return ensureProduct(product, [...causes, await runGo(module, ['version'])], say)
+}
+
+/** As ensureGoProduct, for a product that depends on these causes instead of a go.mod of ours, in order. */
+export async function ensureProduct(
+  { name, why, make }: Product,
+  causes: readonly (string | Uint8Array)[],
+  say: Say,
+): Promise<string> {
+  const folder = toCacheFolder(causes)
   const target = join(folder, name)
   if (await exists(target)) return target
   say(`Building ${name}, once, into ${folder}: it ${why}.`)
@@ -39,27 +53,46 @@ export async function ensureGoProduct(product: GoProduct, say: Say): Promise<str
   const started = Date.now()
   const toSeconds = (): number => Math.round((Date.now() - started) / 1000)
   const still = setInterval(() => say(`  still building ${name}, ${toSeconds()} s`), STILL_MS)
-  // Two processes may build at once: each its own file, and the last to finish puts the same in place.
-  // Theirs may have one process id, in namespaces of their own.
+  // Two processes may build at once. Each builds its own copy, and both move the same product into place. They
+  // may have one process ID, in separate namespaces.
   const temporary = `${target}.${randomUUID()}`
   try {
     await make(temporary)
-    await rename(temporary, target)
+    await putInPlace(temporary, target)
   } finally {
     clearInterval(still)
-    await rm(temporary, { force: true })
+    await rm(temporary, { recursive: true, force: true })
   }
   say(`  ${name} took ${toSeconds()} s.`)
   return target
 }
 
-/** Runs the go command in a module's folder and returns what it prints. */
-export async function runGo(module: string, argv: readonly string[]): Promise<string> {
-  // The whole environment: a proxy, certificates and caches may stand there. setup/setup.sh puts a Go
-  // release into the cache where the machine has none.
+async function putInPlace(temporary: string, target: string): Promise<void> {
+  try {
+    await rename(temporary, target)
+  } catch (error) {
+    // A folder cannot replace another one. Another process was faster and made the same product.
+    if (!(await exists(target))) throw error
+  }
+}
+
+export interface GoOptions {
+  /** Whether to build C code, too. */
+  readonly hasC?: boolean
+  readonly timeoutMs?: number
+}
+
+/** Runs the go command in a module's folder and returns its output. */
+export async function runGo(
+  module: string,
+  argv: readonly string[],
+  { hasC = false, timeoutMs = BUILD_MS }: GoOptions = {},
+): Promise<string> {
+  // The whole environment, which may name a proxy, certificates and caches. setup/setup.sh puts a Go release
+  // into the cache if the machine has none.
   const PATH = `${process.env['PATH']}:${join(CACHE, 'go/bin')}`
-  const env = { ...process.env, PATH, CGO_ENABLED: '0', GOWORK: 'off' }
-  const options = { cwd: module, env, timeout: BUILD_MS, maxBuffer: OUTPUT_BYTES }
+  const env = { ...process.env, PATH, CGO_ENABLED: hasC ? '1' : '0', GOWORK: 'off' }
+  const options = { cwd: module, env, timeout: timeoutMs, maxBuffer: OUTPUT_BYTES }
   return (await execute('go', [...argv], options)).stdout
 }
 
@@ -73,12 +106,13 @@ export async function getGoModule(
   return { folder, version }
 }
 
-/** One folder per set of versions and Go release, so that a change of either makes everything anew. */
-async function toCacheFolder(module: string, sources: readonly string[]): Promise<string> {
+/**
+ * One folder per set of causes, such as versions and the Go release. A change of any cause makes everything
+ * again.
+ */
+function toCacheFolder(causes: readonly (string | Uint8Array)[]): string {
   const hash = createHash('sha256')
-  for (const file of ['go.mod', 'go.sum', ...sources])
-    hash.update(await readFile(join(module, file)))
-  hash.update(await runGo(module, ['version']))
+  for (const cause of causes) hash.update(cause)
   return join(CACHE, 'cluster', hash.digest('hex').slice(0, 12))
 }
 

@@ -1,5 +1,5 @@
-// The guest as QEMU boots it: a kernel and an initramfs with busybox, tcpdump, tcpreplay and what a VM
-// asks for. Made below .lab/ under a name that says what went in, so it is rebuilt when that changes.
+// The guest as QEMU boots it: a kernel and an initramfs with busybox, tcpdump, tcpreplay and the packages that
+// a VM asks for. Its name below .lab/ lists its contents, so a change rebuilds it.
 import { createHash } from 'node:crypto'
 import { chmod, cp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -14,6 +14,7 @@ import {
   GUEST_GROUP,
   GUEST_PASSWD,
   type GuestFiles,
+  type GuestPackage,
 } from './guest-packages.ts'
 import { ensureDirectory, LAB_DIRECTORY } from './lab-directory.ts'
 
@@ -26,23 +27,40 @@ export interface GuestImage {
   readonly initrd: string
 }
 
-/** The image with these Debian packages in it, made if it is not there. */
+/** The differences of a guest from the lab's own. */
+export interface GuestKind {
+  readonly packages: readonly GuestPackage[]
+  /** By their paths in the guest. */
+  readonly files: GuestFiles
+  /** Its PID 1. */
+  readonly init: string
+}
+
+/** The lab's image with these Debian packages. Made if needed. */
 export async function ensureGuestImage(
   flavour: KernelFlavour = 'small',
   packages: readonly string[] = [],
 ): Promise<GuestImage> {
+  const kind = { packages: packages.map(getGuestPackage), files: new Map(), init: INIT_SCRIPT }
+  return ensureGuestOfKind(flavour, kind)
+}
+
+export async function ensureGuestOfKind(
+  flavour: KernelFlavour,
+  { packages, files: own, init }: GuestKind,
+): Promise<GuestImage> {
   const kernel = await ensureGuestKernel(flavour)
-  const files = new Map([...(await findPrograms()), ...(await findGuestFiles(packages))])
-  const folders = packages.flatMap((name) => getGuestPackage(name).folders ?? [])
-  const inputs = [fileURLToPath(import.meta.url), INIT_SCRIPT, ...files.values()]
-  const digest = createHash('sha256').update(kernel)
+  const files = new Map([...(await findPrograms()), ...(await findGuestFiles(packages)), ...own])
+  const folders = packages.flatMap((one) => one.folders ?? [])
+  const inputs = [fileURLToPath(import.meta.url), init, ...files.values()]
+  const digest = createHash('sha256').update([kernel, ...files.keys(), ...folders].join(' '))
   for (const file of inputs) digest.update(file).update(await readFile(file))
   const image = path.join(LAB_DIRECTORY, `guest-${digest.digest('hex').slice(0, 16)}`)
-  await ensureDirectory(image, (directory) => buildInitrd(kernel, files, folders, directory))
+  await ensureDirectory(image, (directory) => buildInitrd(kernel, files, folders, init, directory))
   return { kernel: path.join(kernel, 'vmlinuz'), initrd: path.join(image, 'initrd') }
 }
 
-/** The programs and the libraries that the dynamic linker wants for them. */
+/** The programs and the libraries that the dynamic linker loads for them. */
 async function findPrograms(): Promise<GuestFiles> {
   const files = new Set<string>([BUSYBOX, ...PROGRAMS])
   for (const program of PROGRAMS) {
@@ -56,6 +74,7 @@ async function buildInitrd(
   kernel: string,
   files: GuestFiles,
   folders: readonly string[],
+  init: string,
   directory: string,
 ): Promise<void> {
   const root = path.join(directory, 'root')
@@ -68,7 +87,7 @@ async function buildInitrd(
     await cp(source, target, { dereference: true })
   }
   await symlink('../run', path.join(root, 'var/run'))
-  // Where packages name it, and where the machine's own is: programs lie below usr.
+  // The paths that packages name, and the machine's own; programs are below usr.
   await mkdir(path.join(root, 'usr/sbin'), { recursive: true })
   await symlink('usr/sbin', path.join(root, 'sbin'))
   const applets = await run([BUSYBOX, '--list'])
@@ -77,20 +96,20 @@ async function buildInitrd(
     await symlink(findProgram(applet, files), path.join(root, 'bin', applet))
   }
   await cp(path.join(kernel, 'modules'), path.join(root, 'modules'), { recursive: true })
-  // tcpdump looks up whoever it is to run as, and so do daemons.
+  // tcpdump and daemons look up the user that they run as.
   await writeFile(path.join(root, 'etc/passwd'), `${GUEST_PASSWD.join('\n')}\n`)
   await writeFile(path.join(root, 'etc/group'), `${GUEST_GROUP.join('\n')}\n`)
-  // Scripts of Debian's look here whether the root may be written.
+  // Debian's scripts check here whether the root is writable.
   await writeFile(path.join(root, 'etc/fstab'), '')
-  await cp(INIT_SCRIPT, path.join(root, 'init'))
+  await cp(init, path.join(root, 'init'))
   await chmod(path.join(root, 'init'), 0o755)
-  // Not compressed: unpacking costs more under emulation than loading does.
+  // Not compressed, because unpacking costs more under emulation than loading.
   const archive = 'cd "$1" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 -F ../initrd'
   await run(['sh', '-c', archive, 'sh', root])
   await rm(root, { recursive: true })
 }
 
-/** Debian's own before busybox's, in "bin" too: whoever looks there first would find the other. */
+/** Debian's programs must come before busybox's, in "bin" too, because some callers look there first. */
 function findProgram(name: string, files: GuestFiles): string {
   const own = name === 'sh' ? [DEBIAN_SHELL] : [`/usr/bin/${name}`, `/usr/sbin/${name}`]
   const found = own.find((file) => files.has(file))

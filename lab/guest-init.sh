@@ -8,12 +8,12 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 mount -t tmpfs tmpfs /tmp
-# Before any NIC exists: an IPv6 link speaks (DAD, MLD, RS) as soon as it goes up.
+# Before any NIC exists, because an IPv6 link sends DAD, MLD and RS as soon as it goes up.
 echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6
 echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
-# The guest is a measuring instrument and must keep the order of frames itself: Debian's fq_codel lets
-# one flow overtake another, and a batch handed up from NAPI shows a packet socket those frames late
-# that no protocol wants (__netif_receive_skb_list_core).
+# The guest measures, so it must keep the order of frames itself. Debian's fq_codel lets one flow overtake
+# another. A batch from NAPI reaches a packet socket late for frames that no protocol wants
+# (__netif_receive_skb_list_core).
 echo pfifo_fast >/proc/sys/net/core/default_qdisc
 echo 1 >/proc/sys/net/core/gro_normal_batch
 while read -r module; do insmod "/modules/$module"; done </modules/order
@@ -34,7 +34,7 @@ done
 cd /tmp
 while :; do
   exec 3<>"$port"
-  # A read of nothing means that nobody is connected on the other side.
+  # An empty read means that nobody is connected on the other side.
   while read -r verb size argument <&3; do
     dd bs="$size" count=1 iflag=fullblock <&3 >/tmp/request 2>/dev/null
     case $verb in

@@ -1,5 +1,5 @@
-// The guest's kernel: Debian's, taken out of its package without installing it, and the modules that
-// a VM of the lab needs.
+// The guest's kernel, taken from Debian's package without installing it, and the modules that a VM of the lab
+// needs.
 import { createHash } from 'node:crypto'
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -23,7 +23,7 @@ const MODULES = [
   'ne2k-pci',
 ] as const
 
-/** For a guest that is a node (node-vm.ts); no other loads them. */
+/** For a guest that is a node (node-vm.ts). No other guest loads them. */
 const NODE_MODULES = [
   '9p',
   '9pnet_virtio',
@@ -35,9 +35,12 @@ const NODE_MODULES = [
   'cls_bpf',
   'cls_u32',
   'nf_tables',
+  // For a cluster's machines: their roots, and the bridge of their cables.
+  'overlay',
+  'bridge',
 ] as const
 
-/** The small kernel is up in half the time; the whole one also has drivers for emulated NICs. */
+/** The small kernel boots in half the time. The whole one also has drivers for emulated NICs. */
 const KERNELS = {
   small: { metapackage: 'linux-image-cloud-amd64', node: [] },
   whole: { metapackage: 'linux-image-amd64', node: NODE_MODULES },
@@ -48,9 +51,9 @@ const DEPENDENCY = /Depends: (linux-image-\S+)/
 const DOWNLOAD_MS = 300_000
 
 /**
- * A directory with "vmlinuz", "modules/*.ko" and "modules/order", their names in the order in which
- * they load; "modules/node-order" has what a node loads behind these. Asking apt takes a second, so it is
- * asked once: delete the directory to get a newer kernel.
+ * A directory with "vmlinuz", "modules/*.ko" and "modules/order", the module names in load order.
+ * "modules/node-order" lists the modules that a node loads after these. A query to apt takes a second, so it
+ * happens once: delete the directory to get a newer kernel.
  */
 export async function ensureGuestKernel(flavour: KernelFlavour): Promise<string> {
   const { node } = KERNELS[flavour]
@@ -87,7 +90,7 @@ async function extractKernel(flavour: KernelFlavour, directory: string): Promise
 }
 
 async function downloadKernel(metapackage: string, directory: string): Promise<void> {
-  // apt-get downloads into its working directory only, and would do so as user "_apt".
+  // apt-get downloads only into its working directory, and would do so as user "_apt".
   const script =
     'cd "$1" && apt-get -o APT::Sandbox::User=root -qq download "$2" && dpkg -x ./*.deb . && rm ./*.deb'
   const download = async (name: string): Promise<string> =>
@@ -96,13 +99,13 @@ async function downloadKernel(metapackage: string, directory: string): Promise<v
     await download(await findKernelPackage(metapackage))
   } catch (error) {
     if (!(error instanceof CommandError || error instanceof NotSupportedError)) throw error
-    // No list of packages, or one that names a version which the mirror no longer has.
+    // There is no list of packages, or it names a version that the mirror no longer has.
     await run(['apt-get', '-qq', 'update'], { timeoutMs: DOWNLOAD_MS })
     await download(await findKernelPackage(metapackage))
   }
 }
 
-/** The package that the metapackage stands for today. */
+/** The current package behind the metapackage. */
 async function findKernelPackage(metapackage: string): Promise<string> {
   const shown = await run(['apt-cache', 'depends', '--important', metapackage])
   const name = DEPENDENCY.exec(shown)?.[1]
@@ -110,7 +113,7 @@ async function findKernelPackage(metapackage: string): Promise<string> {
   throw new NotSupportedError(`Cannot find the Debian package behind "${metapackage}"`)
 }
 
-/** In the order in which they load; those built into the kernel, or not made for it, are left out. */
+/** In load order, without modules that are built into the kernel or do not exist for it. */
 async function findModules(
   tree: string,
   release: string,

@@ -1,13 +1,13 @@
-// What a NIC has, as people compare it: a guest's beside its pod's.
+// A NIC's network in a form that tests compare: a guest's with its pod's.
 import type { Guest } from './guest.ts'
 import type { LabNetns } from './netns.ts'
 
 export interface NicState {
   readonly mac: string
   readonly mtu: number
-  /** "10.0.0.2", sorted; of IPv6 those beyond the link. */
+  /** "10.0.0.2", sorted. Of IPv6 only addresses beyond the link. */
   readonly addresses: readonly string[]
-  /** "default via 10.0.0.1", "10.0.0.0/24", sorted: where what goes. */
+  /** "default via 10.0.0.1", "10.0.0.0/24", sorted. */
   readonly routes: readonly string[]
 }
 
@@ -28,7 +28,7 @@ interface IpRoute {
 
 type Ask = (argv: readonly string[]) => Promise<string>
 
-export async function readPodNic(netns: LabNetns, dev: string): Promise<NicState> {
+export async function readPodNic(netns: Pick<LabNetns, 'run'>, dev: string): Promise<NicState> {
   return readNic(netns.run, 'ip', dev)
 }
 
@@ -61,7 +61,7 @@ function toText({ dst, gateway }: IpRoute): string {
   return gateway === undefined ? dst : `${dst} via ${gateway}`
 }
 
-/** From now on the NIC has IPv6 as any system's: an address of the link, which asks for a router. */
+/** Gives the NIC normal IPv6: a link-local address that asks for a router. */
 export async function switchOnIpv6(guest: Guest, dev: string): Promise<void> {
   // Without it on "lo" the kernel refuses routes.
   for (const one of ['lo', dev])

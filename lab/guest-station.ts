@@ -1,9 +1,9 @@
 // A NIC inside a guest as a station of the cable tester: tcpdump listens, tcpreplay sends.
 import { decodePcap, encodePcap } from '../core/tester/pcap.ts'
-import type { Capture, Station } from '../kernel/station.ts'
+import type { Capture, Station } from '../kernel/tester/station.ts'
 import type { Guest } from './guest.ts'
 
-/** Frames still on their way when a capture is stopped: it ends when this long nothing came. */
+/** A capture that is stopped ends after this long without a frame, since frames may still be on their way. */
 const SETTLE_MS = 200
 /** With a longer one libpcap's ring holds too few frames; the tester's longest is 9014 bytes. */
 const SNAPLEN = 16_384
@@ -31,13 +31,13 @@ export async function newGuestStation(guest: Guest, label: string, mac: string):
 }
 
 /**
- * The guest's own stack refuses to send what exceeds the MTU, and most NICs to receive it; the wire is
- * what is under test. virtio stops at the MTU that the domain tells it (VIRTIO_NET_F_MTU), some at 1500.
+ * The guest's own stack refuses to send frames beyond the MTU, and most NICs refuse to receive them. But the
+ * wire is under test. virtio stops at the MTU from the domain (VIRTIO_NET_F_MTU), some NICs at 1500.
  */
 async function raiseMtu(guest: Guest, nic: string): Promise<void> {
   await guest.run(`
     for mtu in 9216 9000; do ip link set dev ${nic} mtu $mtu 2>/dev/null && break; done
-    # An emulated NIC resets itself for a new MTU, and loses what is sent before its link is back.
+    # An emulated NIC resets itself for a new MTU, and loses frames until its link is back.
     for try in $(seq 100); do
       [ "$(cat /sys/class/net/${nic}/carrier)" = 1 ] && break
       sleep 0.05
@@ -68,7 +68,7 @@ async function startCapture(guest: Guest, nic: string, file: string): Promise<Ca
 }
 
 async function stopCapture(guest: Guest, file: string): Promise<readonly Uint8Array[]> {
-  // tcpdump's last line comes after the last frame is in the file.
+  // tcpdump prints its last line after it has written the last frame.
   await guest.run(`
     size=; while [ "$size" != "$(stat -c %s ${file})" ]; do
       size=$(stat -c %s ${file}); sleep ${SETTLE_MS / 1000}

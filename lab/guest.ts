@@ -1,7 +1,9 @@
-// A shell in the guest: requests over the virtio port that guest-init.sh answers on. One at a time, in
-// the order asked; the port is binary and nothing else speaks on it.
+// A shell in the guest, by requests over the virtio port that guest-init.sh answers: one at a time, in order.
+// The port is binary, and nothing else uses it.
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+
+const COPY_MS = 120_000
 
 /** The virtio port's name; the domain offers it as a unix channel. */
 export const GUEST_PORT_NAME = 'l2wire.guest.0'
@@ -15,7 +17,7 @@ export interface Answer {
 export interface GuestNic {
   readonly name: string
   readonly mac: string
-  /** What the guest was told, or set itself. */
+  /** The guest's network as it was told, or as it set itself. */
   readonly mtu: number
 }
 
@@ -33,14 +35,25 @@ export interface Guest extends AsyncDisposable {
   close(): void
 }
 
-/** Resolves when the guest answers: it may still be booting. The socket itself must be there. */
+/** Resolves when the guest answers, which may still be booting. The socket itself must exist. */
 export async function connectGuest(
   socketPath: string,
   options: { readonly timeoutMs?: number } = {},
 ): Promise<Guest> {
   const socket = connect(socketPath)
   await once(socket, 'connect')
-  const guest = newGuest(new Port(socket, socketPath))
+  const port = new Port(socket, socketPath)
+  const guest = newGuest({
+    run: async (script, timeoutMs) => {
+      const body = Buffer.from(`${script}\n`)
+      const limit = Math.ceil(timeoutMs / 1000)
+      // The guest's own limit ends first, so that a slow command does not cost the connection.
+      return port.ask(`run ${body.length} ${limit}\n`, body, timeoutMs + 10_000)
+    },
+    put: async (path, bytes, timeoutMs) =>
+      port.ask(`put ${bytes.length} ${path}\n`, bytes, timeoutMs),
+    close: () => port.close(),
+  })
   try {
     await guest.run('true', { timeoutMs: options.timeoutMs ?? 180_000 })
     return guest
@@ -50,10 +63,19 @@ export async function connectGuest(
   }
 }
 
-function newGuest(port: Port): Guest {
+/** The connection to a guest. */
+export interface GuestShell {
+  /** Runs a script, which the guest kills after timeoutMs: code 137. */
+  readonly run: (script: string, timeoutMs: number) => Promise<RawAnswer>
+  /** The file has at least one byte, and its path no white space. */
+  readonly put: (path: string, bytes: Uint8Array, timeoutMs: number) => Promise<RawAnswer>
+  readonly close: () => void
+}
+
+export function newGuest(shell: GuestShell): Guest {
   const guest: Guest = {
     async exec(script, { timeoutMs = 60_000 } = {}) {
-      const answer = await ask(script, timeoutMs)
+      const answer = await shell.run(script, timeoutMs)
       return { ...answer, stdout: answer.stdout.toString('utf8') }
     },
     async run(script, options) {
@@ -62,18 +84,18 @@ function newGuest(port: Port): Guest {
       throw newGuestError(script, answer)
     },
     async put(path, bytes) {
-      // A request of no bytes has no body to read.
+      // A request of no bytes has no body.
       if (bytes.length === 0) {
         await guest.run(`: >${quote(path)}`)
         return
       }
       if (/\s/.test(path))
         throw new TypeError(`Cannot put "${path}" into the guest: white space in it`)
-      const answer = await port.ask(`put ${bytes.length} ${path}\n`, bytes, 120_000)
+      const answer = await shell.put(path, bytes, COPY_MS)
       if (answer.code !== 0) throw newGuestError(`put ${path}`, answer)
     },
     async get(path) {
-      const answer = await ask(`cat ${quote(path)}`, 120_000)
+      const answer = await shell.run(`cat ${quote(path)}`, COPY_MS)
       if (answer.code !== 0) throw newGuestError(`get ${path}`, answer)
       return answer.stdout
     },
@@ -96,20 +118,13 @@ function newGuest(port: Port): Guest {
         `Cannot find a guest NIC with MAC "${mac}": the guest has ${present || 'none'}`,
       )
     },
-    close: () => port.close(),
-    [Symbol.asyncDispose]: () => Promise.resolve(port.close()),
+    close: () => shell.close(),
+    [Symbol.asyncDispose]: () => Promise.resolve(shell.close()),
   }
   return guest
-
-  function ask(script: string, timeoutMs: number): Promise<RawAnswer> {
-    const body = Buffer.from(`${script}\n`)
-    const limit = Math.ceil(timeoutMs / 1000)
-    // The guest's own limit comes first, so that a slow command does not cost the connection.
-    return port.ask(`run ${body.length} ${limit}\n`, body, timeoutMs + 10_000)
-  }
 }
 
-interface RawAnswer {
+export interface RawAnswer {
   readonly code: number
   readonly stdout: Buffer<ArrayBuffer>
   readonly stderr: string
@@ -150,7 +165,7 @@ class Port {
     const answered = this.#turn.then(async () => {
       if (this.#fault !== undefined) throw this.#fault
       const timer = setTimeout(() => {
-        // What comes later would be taken for the answer to the next request.
+        // A later answer would count as the answer to the next request.
         this.#fail(`no answer within ${timeoutMs} ms`)
         this.#socket.destroy()
       }, timeoutMs)

@@ -1,7 +1,7 @@
-// Plays the kubelet towards device plugins, over gRPC on real sockets in a folder of its own: it takes
-// registrations, watches the plugin's list, has devices allocated, and tells who has which. It starts as
-// the kubelet does, by removing all sockets of the folder, and asks a plugin for its options before it says
-// yes to its registration (pkg/kubelet/cm/devicemanager).
+// Plays the kubelet towards device plugins, over gRPC on real sockets in a folder of its own. It accepts
+// registrations, watches the plugin's list, allocates devices, and reports which pod has which. Like the
+// kubelet it starts by removing all sockets of the folder, and asks a plugin for its options before it accepts
+// its registration (pkg/kubelet/cm/devicemanager).
 import { lstat, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -48,9 +48,11 @@ export interface LabKubelet extends AsyncDisposable {
   readonly folder: string
   readonly podResources: string
   readonly registered: readonly Registered[]
-  /** What the last list of the plugin registered last has; empty while nobody is watched. */
+  /** The last list of the plugin that registered last; empty while none is watched. */
   readonly devices: () => readonly PluginDevice[]
-  /** Gives a pod, "NAMESPACE/NAME" or one of namespace default, these devices, or such as the plugin prefers. */
+  /**
+   * Gives a pod, "NAMESPACE/NAME" or one of namespace default, these devices, or those that the plugin prefers.
+   */
   readonly admit: (
     pod: string,
     count: number,
@@ -60,12 +62,12 @@ export interface LabKubelet extends AsyncDisposable {
   readonly call: <Answer>(method: string, request: object) => Promise<Answer>
   /** Ends the watch of the plugin's list. */
   readonly unwatch: () => void
-  /** Refuses registrations from now on, or no longer. */
+  /** Refuses registrations from now on, or accepts them again. */
   readonly refuse: (isRefusing: boolean) => void
   readonly refused: () => number
-  /** Takes the next registrations, and watches none of them. */
+  /** Accepts the next registrations, and watches none of them. */
   readonly ignore: (registrations: number) => void
-  /** What its checkpoint remembers: a kubelet that starts anew is given it. */
+  /** Its checkpoint. A kubelet that starts again reads it. */
   readonly pods: Map<string, PodEntry>
 }
 
@@ -110,7 +112,7 @@ export async function newLabKubelet(
     const client = newClient(join(folder, endpoint))
     const stream = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, {})
     stream.on('data', (list: { devices: readonly PluginDevice[] }) => (devices = list.devices))
-    // The kubelet counts them as unhealthy from here on.
+    // From here on the kubelet counts them as unhealthy.
     for (const event of ['end', 'error'])
       stream.on(event, () => {
         if (watching?.stream === stream) devices = []

@@ -1,4 +1,4 @@
-// Where the lab keeps what is slow to make. Git ignores it, and it may be deleted at any time.
+// The folder for the lab's slow products. Git ignores it, and it may be deleted at any time.
 import { access, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url'
 export const LAB_DIRECTORY = fileURLToPath(new URL('../.lab', import.meta.url))
 
 /**
- * Makes a directory below LAB_DIRECTORY appear whole or not at all; what is there is left as it is.
- * Two processes may ask at once: the first to finish wins.
+ * Makes a directory below LAB_DIRECTORY appear complete or not at all. An existing one stays. Two processes may
+ * call this at once: the first to finish wins.
  */
 export async function ensureDirectory(
   target: string,
@@ -20,7 +20,7 @@ export async function ensureDirectory(
     await fill(temporary)
     await rename(temporary, target)
   } catch (error) {
-    // Another process was faster; what it made is the same.
+    // Another process was faster, and its result is the same.
     if (!(await exists(target))) throw error
   } finally {
     await rm(temporary, { recursive: true, force: true })

@@ -1,7 +1,7 @@
-// How virt-launcher v1.9.0 defines a domain: up to three times. First with placeholder NICs, so that libvirt adds a
-// PCI port for each; then with the devices as libvirt wrote them down, its own NICs put back; then once more, with
-// free ports behind them. The sidecars are asked every time: what they made the first time is
-// forgotten, what they made the second time comes back as virt-launcher's schema understands it.
+// How virt-launcher v1.9.0 defines a domain: up to three times. First it adds placeholder NICs, so that libvirt
+// adds a PCI port for each. Then it uses the devices as libvirt wrote them, with its own NICs put back. Then it
+// adds free ports behind them. It calls the sidecars each time. Their first result is forgotten. Their second
+// result returns as virt-launcher's schema reads it.
 import { writeFile } from 'node:fs/promises'
 
 import { run } from '../kernel/run.ts'
@@ -20,11 +20,11 @@ export interface DefineOptions {
   readonly vmi: Vmi
   readonly hooks: Hooks
   readonly generatedXml: string
-  /** Asked after the sidecars, as often as they are. */
+  /** Called after the sidecars, as often as they are. */
   readonly rewriteDomain?: (domainXml: string) => string
 }
 
-/** Returns the XML that was defined in the end. */
+/** Returns the XML of the final definition. */
 export async function defineDomain(options: DefineOptions): Promise<string> {
   const { sandbox, vmi, generatedXml } = options
   const placeholders = countPlaceholders(vmi)
@@ -50,9 +50,9 @@ async function defineOnce(options: DefineOptions, xml: string): Promise<string> 
   return wanted
 }
 
-/** Throws unless the document follows libvirt's schema. Leaves the file behind. */
+/** Throws unless the document follows libvirt's schema. Leaves its file behind. */
 export async function validateDomain(file: string, xml: string): Promise<void> {
-  // KubeVirt writes these even when empty, which libvirt takes and its schema does not.
+  // KubeVirt writes these even when empty. libvirt accepts that and its schema does not.
   await writeFile(file, xml.replaceAll(/<(bios|baseBoard|chassis)(><\/\1|\/)>/g, ''))
   await run(['virt-xml-validate', file, 'domain'])
 }

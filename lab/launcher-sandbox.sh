@@ -1,13 +1,16 @@
 #!/bin/sh
-# PID 1 of a launcher's sandbox: already in the pod's network namespace with its /sys, and in mount and
-# pid namespaces of its own. Everything it writes is in memory, so the sandbox's end removes it all.
-# Arguments: kernel, initrd, capabilities cache, private directory, files of devices as one word, then the
-# names of the disks.
+# PID 1 of a launcher's sandbox: already in the pod's network namespace with its /sys, and in mount, pid and
+# uts namespaces of its own. Everything it writes is in memory, so the sandbox's end removes it all.
+# Arguments: host name, kernel, initrd, capabilities cache, private directory, files of devices as one word,
+# then the names of the disks.
 set -eu
-kernel=$1 initrd=$2 cache=$3 private=$4 devices=$5
-shift 5
+hostname=$1 kernel=$2 initrd=$3 cache=$4 private=$5 devices=$6
+shift 6
 
-# Those that a device plugin handed out, as a container runtime copies them: number, owner and mode.
+# libvirt migrates nothing to where it says it is itself: by the host's name, and by its UUID below.
+echo "$hostname" >/proc/sys/kernel/hostname
+
+# The devices from a device plugin, copied like a container runtime does: number, owner and mode.
 given=$(for file in $devices; do stat -c '%n 0x%t 0x%T %u:%g %a' "$file"; done)
 
 mkdir -p /etc/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt
@@ -15,7 +18,7 @@ for directory in /etc/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvi
   mount -t tmpfs -o mode=755 l2wire "$directory"
 done
 
-# The devices a virt-launcher gets, free for user 107; the machine's own /dev stays as it is.
+# The devices of a virt-launcher, with access for user 107. The machine's own /dev stays as it is.
 numbers() { stat -c '0x%t 0x%T' "$1"; }
 kvm=$([ -c /dev/kvm ] && numbers /dev/kvm || :)
 vhost=$([ -c /dev/vhost-net ] && numbers /dev/vhost-net || :)
@@ -54,13 +57,13 @@ chown -R 107:107 /run/kubevirt-private "$private"
 
 mkdir -p /var/cache/libvirt/qemu/capabilities /run/l2wire/drivers
 cp "$cache"/*.xml /var/cache/libvirt/qemu/capabilities/ 2>/dev/null || :
-# Of libvirtd's drivers only QEMU's, as in virtqemud: the others probe the machine for seconds.
+# Only QEMU of libvirtd's drivers, as in virtqemud: the others probe the machine for seconds.
 for directory in /usr/lib/*/libvirt/connection-driver /usr/lib64/libvirt/connection-driver; do
   driver=$directory/libvirt_driver_qemu.so
   [ ! -e "$driver" ] || ln -s "$driver" /run/l2wire/drivers/
 done
 
-# libvirt looks its compiled-in user up (Debian: "libvirt-qemu") before it reads that we want 107.
+# libvirt looks up its compiled-in user (Debian: "libvirt-qemu") before it reads that we want 107.
 cat >/run/l2wire/passwd <<END
 root:x:0:0:root:/root:/bin/sh
 qemu:x:107:107:qemu:/:/bin/sh
@@ -90,10 +93,11 @@ END
 cat >/etc/libvirt/libvirtd.conf <<END
 listen_tls = 0
 auth_unix_rw = "none"
+host_uuid = "$(cat /proc/sys/kernel/random/uuid)"
 log_outputs = "4:stderr"
 END
 
 export LIBVIRT_DRIVER_DIR=/run/l2wire/drivers HOME=/run/l2wire
 libvirtd --config /etc/libvirt/libvirtd.conf &
-# QEMU detaches itself, so it becomes our child, and libvirtd waits for it to be reaped.
+# QEMU detaches itself, so it becomes our child. libvirtd waits until we reap it.
 wait

@@ -1,6 +1,6 @@
-// A virt-launcher's surroundings: libvirtd in a network namespace that the caller made, with mount and
-// pid namespaces of its own. It keeps nothing outside them, so killing its first process ends it all;
-// that happens on dispose, and by parent-death signals when our own process dies in whatever way.
+// A virt-launcher's surroundings: libvirtd in a network namespace from the caller, with mount and pid
+// namespaces of its own. It keeps nothing outside them, so killing its first process ends everything. Dispose
+// does that, and parent-death signals do it however our own process dies.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
@@ -15,7 +15,7 @@ import type { GuestImage } from './guest-image.ts'
 import { LAB_DIRECTORY } from './lab-directory.ts'
 
 const SCRIPT = fileURLToPath(new URL('launcher-sandbox.sh', import.meta.url))
-/** QEMU's capabilities take libvirt a second to find out; they are the same in each sandbox. */
+/** libvirt takes a second to find QEMU's capabilities. They are the same in each sandbox. */
 const CACHE_DIRECTORY = path.join(LAB_DIRECTORY, 'libvirt-capabilities')
 const START_MS = 60_000
 
@@ -34,8 +34,10 @@ export interface Sandbox extends AsyncDisposable {
   toOutsidePath(inside: string): string
   /** argv that runs another argv inside, as root, in all of the sandbox's namespaces. */
   toInsideArgv(argv: readonly string[]): readonly string[]
+  /** libvirt's own, as this process reaches it. */
+  readonly uri: string
   virsh(argv: readonly string[]): Promise<string>
-  /** What libvirtd and the set-up said, for messages. */
+  /** The output of libvirtd and the set-up, for messages. */
   readLog(): string
   saveCapabilities(): Promise<void>
 }
@@ -45,10 +47,11 @@ export async function newSandbox(options: SandboxOptions): Promise<Sandbox> {
   const { image } = options
   await mkdir(CACHE_DIRECTORY, { recursive: true })
   // "ip netns exec" mounts the namespace's own /sys; unshare dies with us and PID 1 with unshare.
-  const isolate = 'unshare --mount --pid --mount-proc --fork --kill-child=KILL'
+  const isolate = 'unshare --mount --pid --uts --mount-proc --fork --kill-child=KILL'
   const command = [
     ...`setpriv --pdeathsig KILL ip netns exec ${options.netnsName} ${isolate} sh`.split(' '),
     SCRIPT,
+    options.netnsName,
     image.kernel,
     image.initrd,
     CACHE_DIRECTORY,
@@ -57,7 +60,7 @@ export async function newSandbox(options: SandboxOptions): Promise<Sandbox> {
     ...options.diskNames,
   ]
   const [file = '', ...args] = command
-  // A session of its own: ^C is for us, and we take the sandbox down.
+  // A session of its own, so that ^C ends only us, and we end the sandbox.
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   let log = ''
   const keep = (chunk: Buffer) => {
@@ -77,12 +80,13 @@ export async function newSandbox(options: SandboxOptions): Promise<Sandbox> {
 }
 
 function newHandle(child: ChildProcess, pid: string, readLog: () => string): Sandbox {
-  // "/var/run" is a link to "/run", and followed from here it would lead to the machine's own.
+  // "/var/run" is a link to "/run". Followed from here it would lead to the machine's own.
   const toOutsidePath = (inside: string): string =>
     `/proc/${pid}/root${inside.replace(/^\/var\/run\//, '/run/')}`
-  const socket = toOutsidePath('/run/libvirt/libvirt-sock')
+  const uri = `qemu+unix:///system?socket=${toOutsidePath('/run/libvirt/libvirt-sock')}`
   return {
     toOutsidePath,
+    uri,
     toInsideArgv: (argv) => [
       'nsenter',
       '--target',
@@ -94,7 +98,7 @@ function newHandle(child: ChildProcess, pid: string, readLog: () => string): San
       ...argv,
     ],
     virsh: async (argv) =>
-      run(['virsh', '--quiet', '-c', `qemu+unix:///system?socket=${socket}`, ...argv], {
+      run(['virsh', '--quiet', '-c', uri, ...argv], {
         timeoutMs: 120_000,
       }),
     readLog,
@@ -102,10 +106,10 @@ function newHandle(child: ChildProcess, pid: string, readLog: () => string): San
       const made = toOutsidePath('/var/cache/libvirt/qemu/capabilities')
       for (const name of await readdir(made)) {
         const target = path.join(CACHE_DIRECTORY, name)
-        // libvirt asks QEMU again when the machine's QEMU has changed, and then this differs.
+        // This changes with the machine's QEMU, and then libvirt asks QEMU again.
         const known = await readFile(target).catch(() => undefined)
         if (known?.equals(await readFile(path.join(made, name))) === true) continue
-        // Another launcher may be reading, or writing, at this moment.
+        // Another launcher may read or write it at this moment.
         const temporary = path.join(LAB_DIRECTORY, `tmp-${randomUUID()}-${name}`)
         await cp(path.join(made, name), temporary)
         await rename(temporary, target)
@@ -115,7 +119,7 @@ function newHandle(child: ChildProcess, pid: string, readLog: () => string): San
   }
 }
 
-/** The sandbox's PID 1, by the number it has out here. */
+/** The sandbox's PID 1, by its number outside. */
 async function findFirstProcess(child: ChildProcess): Promise<string> {
   const deadline = Date.now() + START_MS
   while (child.exitCode === null && child.signalCode === null && Date.now() < deadline) {
@@ -144,12 +148,12 @@ async function waitForLibvirt(sandbox: Sandbox, child: ChildProcess): Promise<vo
   }
 }
 
-/** Returns when every process of the sandbox is gone, and its mounts with them. */
+/** Returns when every process of the sandbox and its mounts are gone. */
 async function end(child: ChildProcess): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
   const ended = once(child, 'close')
   const pid = await findFirstProcess(child).catch(() => undefined)
-  // PID 1 first: its parent then reaps it, and ends only when the namespace is empty.
+  // PID 1 first: its parent then reaps it, and ends only once the namespace is empty.
   if (pid === undefined) child.kill('SIGKILL')
   else process.kill(Number(pid), 'SIGKILL')
   await ended

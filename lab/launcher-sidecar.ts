@@ -1,5 +1,5 @@
-// A hook sidecar as KubeVirt runs it beside virt-launcher: in the pod's network namespace, as user 107
-// without capabilities, seeing as /var/run/kubevirt-hooks only the folder that is its own.
+// A hook sidecar as KubeVirt runs it beside virt-launcher: in the pod's network namespace, as user 107 without
+// capabilities, with only its own folder as /var/run/kubevirt-hooks.
 import { spawn } from 'node:child_process'
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'
@@ -38,7 +38,7 @@ const ENTER = `
     --no-new-privs env -i "$@"
 `
 
-/** Resolves when the sidecar's socket is there. The process ends with its sandbox. */
+/** Resolves once the sidecar's socket exists. The process ends with its sandbox. */
 export async function newSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { sandbox } = options
   const containerName = `hook-sidecar-${options.index}`
@@ -79,7 +79,7 @@ export async function newSidecar(options: SidecarOptions): Promise<Sidecar> {
   }
 }
 
-/** The project is bound to a place that user 107 can reach wherever the checkout is. */
+/** The project is bound to a path that user 107 can reach, wherever the checkout is. */
 function toInsidePath(executable: string): string {
   const relative = path.relative(PROJECT_DIRECTORY, path.resolve(PROJECT_DIRECTORY, executable))
   return relative.startsWith('..') ? executable : `/run/l2wire/project/${relative}`

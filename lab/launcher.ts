@@ -1,5 +1,5 @@
-// A virt-launcher for the lab: one VMI as a real libvirt domain in a network namespace that the caller
-// made, its XML passed through the hook sidecars of its bindings on the way.
+// A virt-launcher for the lab: one VMI as a real libvirt domain in a network namespace from the caller. Its XML
+// passes through the hook sidecars of its bindings.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
@@ -27,38 +27,46 @@ import { newHooks } from './launcher-hooks.ts'
 import { newSandbox, type Sandbox } from './launcher-sandbox.ts'
 import { newSidecar, type Sidecar } from './launcher-sidecar.ts'
 
-/** What the KubeVirt CR says of a binding. */
+/** A binding's entry in the KubeVirt CR. */
 export interface BindingRegistration {
   /** The program in sidecarImage, below the project's folder or absolute; absent: no sidecar. */
   readonly sidecar?: string
   readonly domainAttachmentType?: 'tap' | 'managedTap'
 }
 
-export interface LauncherOptions {
+export interface EmptyLauncherOptions {
   /** A namespace of "ip netns", with the pod links and taps that the CNI put there. */
   readonly netnsName: string
   readonly vmi: Vmi
-  readonly bindings?: Readonly<Record<string, BindingRegistration>>
   /** Files of the devices that a device plugin handed out. */
   readonly devices?: readonly string[]
+}
+
+export interface LauncherOptions extends EmptyLauncherOptions {
+  readonly bindings?: Readonly<Record<string, BindingRegistration>>
   /** Stands where a sidecar would, for tests of the lab itself. */
   readonly rewriteDomain?: (domainXml: string) => string
 }
 
-export interface Launcher extends AsyncDisposable {
-  /** Its cloud-init data as the sidecars left it. */
+/** libvirt beside the taps of a VM that does not run here yet: it is booted, or comes by migration. */
+export interface EmptyLauncher extends AsyncDisposable {
   readonly vmi: Vmi
-  /** What virt-launcher generated, and what the sidecars made of it. */
-  readonly generatedXml: string
-  readonly definedXml: string
+  readonly sandbox: Sandbox
   /** Where the guest's shell is reached, by one at a time. */
   readonly guestSocket: string
   /** The guest's shell; waits for the boot. Each call is a connection, one at a time. */
   connectGuest(): Promise<Guest>
   /** libvirt's shell on the launcher's own daemon; the domain is toDomainName(vmi). */
   virsh(argv: readonly string[]): Promise<string>
-  /** The guest's serial console, libvirtd's log and the sidecars' logs so far. */
+  /** The guest's serial console and libvirtd's log so far. */
   readLog(): Promise<string>
+}
+
+/** In which the VM runs; its log has the sidecars', too. */
+export interface Launcher extends EmptyLauncher {
+  /** What virt-launcher generated, and what the sidecars made of it. */
+  readonly generatedXml: string
+  readonly definedXml: string
 }
 
 /** The packages and their libraries are in memory twice while the guest boots. */
@@ -70,49 +78,60 @@ export const DEFAULT_BINDINGS: Readonly<Record<string, BindingRegistration>> = {
   'l2wire-macvtap': { sidecar: SIDECAR },
 }
 
+/** Resolves when libvirt answers. */
+export async function newEmptyLauncher(options: EmptyLauncherOptions): Promise<EmptyLauncher> {
+  const { netnsName, vmi, devices = [] } = options
+  await using started = new AsyncDisposableStack()
+  started.use(await newPodTaps(netnsName, vmi))
+  const privateDirectory = toPrivateDirectory(vmi)
+  const diskNames = toDiskNames(vmi)
+  const flavour = needsWholeKernel(vmi) ? 'whole' : 'small'
+  const image = await ensureGuestImage(flavour, listGuestPackages(vmi))
+  const sandbox = started.use(
+    await newSandbox({ netnsName, image, privateDirectory, diskNames, devices }),
+  )
+  const guestSocket = sandbox.toOutsidePath(toGuestSocketPath(vmi))
+  const resources = started.move()
+  return {
+    vmi,
+    sandbox,
+    guestSocket,
+    connectGuest: async () => connectGuest(guestSocket),
+    virsh: async (argv) => sandbox.virsh(argv),
+    readLog: async () => {
+      const console = sandbox.toOutsidePath(`${privateDirectory}/virt-serial0-log`)
+      // There is none before a VM is here.
+      return `${await readFile(console, 'utf8').catch(() => '')}\n${sandbox.readLog()}`
+    },
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
+}
+
 /** Resolves when the domain is running; its guest has then begun to boot. */
 export async function newLauncher(options: LauncherOptions): Promise<Launcher> {
   const { netnsName, vmi } = options
   const bindings = options.bindings ?? DEFAULT_BINDINGS
   await using started = new AsyncDisposableStack()
-  started.use(await newPodTaps(netnsName, vmi))
-  const accelerator = await chooseAccelerator()
-  const podLinks = await listPodLinks(netnsName)
-  const privateDirectory = toPrivateDirectory(vmi)
-  const diskNames = toDiskNames(vmi)
-  const flavour = needsWholeKernel(vmi) ? 'whole' : 'small'
-  const guestPackages = listGuestPackages(vmi)
-  const image = await ensureGuestImage(flavour, guestPackages)
-  const { devices = [] } = options
-  const sandbox = started.use(
-    await newSandbox({ netnsName, image, privateDirectory, diskNames, devices }),
-  )
+  const empty = started.use(await newEmptyLauncher(options))
+  const { sandbox } = empty
   const sidecars = await startSidecars(sandbox, vmi, bindings, started)
   const hooks = await newHooks(sidecars)
-  const prepared = await hooks.preCloudInitIso(vmi)
   const generatedXml = toDomainXml(vmi, {
-    accelerator,
-    podLinks,
+    accelerator: await chooseAccelerator(),
+    podLinks: await listPodLinks(netnsName),
     domainAttachments: toAttachments(bindings),
-    ...(guestPackages.length === 0 ? {} : { memoryBytes: PACKAGES_MEMORY_BYTES }),
+    ...(listGuestPackages(vmi).length === 0 ? {} : { memoryBytes: PACKAGES_MEMORY_BYTES }),
   })
   const definedXml = await defineDomain({ ...options, sandbox, hooks, generatedXml })
   await sandbox.virsh(['start', toDomainName(vmi)])
   await sandbox.saveCapabilities()
-  const guestSocket = sandbox.toOutsidePath(toGuestSocketPath(vmi))
   const resources = started.move()
   return {
-    vmi: prepared,
+    ...empty,
     generatedXml,
     definedXml,
-    guestSocket,
-    connectGuest: async () => connectGuest(guestSocket),
-    virsh: async (argv) => sandbox.virsh(argv),
-    readLog: async () => {
-      const console = sandbox.toOutsidePath(`${toPrivateDirectory(vmi)}/virt-serial0-log`)
-      const said = [await readFile(console, 'utf8'), sandbox.readLog()]
-      return [...said, ...sidecars.map((sidecar) => sidecar.readLog())].join('\n')
-    },
+    readLog: async () =>
+      [await empty.readLog(), ...sidecars.map((sidecar) => sidecar.readLog())].join('\n'),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
 }
@@ -163,8 +182,8 @@ async function listPodLinks(netnsName: string): Promise<ReadonlyMap<string, PodL
 }
 
 /**
- * The taps that virt-handler makes for KubeVirt's own bindings (masquerade, bridge). A process of its
- * own takes them away, so that they go too when ours is killed.
+ * The taps that virt-handler makes for KubeVirt's own bindings (masquerade, bridge). A separate process removes
+ * them, so that they disappear even if our process is killed.
  */
 async function newPodTaps(netnsName: string, vmi: Vmi): Promise<AsyncDisposable> {
   const present = await listPodLinks(netnsName)

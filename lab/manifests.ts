@@ -1,4 +1,4 @@
-// The project's own YAML, read as a user would apply it: what the demo and the tests run on.
+// The project's own YAML, read as a user would apply it. The demo and the tests run on it.
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 
@@ -11,14 +11,14 @@ export const ROOT = resolve(import.meta.dirname, '..')
 
 export type Manifest = Readonly<Record<string, unknown>>
 
-/** One document of a YAML file of this repository. Throws DecodeError when it is no mapping. */
+/** One document of a YAML file of this repository. Throws DecodeError if it is no mapping. */
 export async function readManifest(path: string): Promise<Manifest> {
   const value: unknown = parse(await readFile(join(ROOT, path), 'utf8'))
   if (isRecord(value)) return value
   throw new DecodeError(path, value, 'a YAML mapping')
 }
 
-/** What is at a path of keys, as a mapping. Throws DecodeError when there is none. */
+/** The value at a path of keys, as a mapping. Throws DecodeError if there is none. */
 export function getMapping(manifest: Manifest, ...keys: readonly string[]): Manifest {
   let value: unknown = manifest
   for (const key of keys) value = isRecord(value) ? value[key] : undefined
@@ -45,7 +45,7 @@ export interface NetworkSelection {
   readonly ips?: readonly string[]
 }
 
-/** What a pod asks Multus for; nothing where it has the pod network alone. Throws DecodeError. */
+/** The networks that a pod asks Multus for; none if it has only the pod network. Throws DecodeError. */
 export function getNetworkSelections(pod: Manifest): readonly NetworkSelection[] {
   const { annotations = {} } = getMapping(pod, 'metadata')
   const annotation = isRecord(annotations)

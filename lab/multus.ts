@@ -1,10 +1,12 @@
-// A node's container runtime with the real Multus as its CNI: sandboxes of pods that are objects of the
-// lab's API server. The pods' default network, eth0, is Debian's bridge plugin.
+// A node's container runtime with the real Multus as its CNI: sandboxes of pods that are objects of the lab's
+// API server. The pods' default network, eth0, is Debian's bridge plugin.
 import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+import { SOCKET_VARIABLE } from '../core/cni/socket.ts'
+import { isRecord } from '../core/record.ts'
 import type { LabApiServer } from './api-server.ts'
 import { ensureClusterBinary } from './cluster-binaries.ts'
 import { execPlugin, PLUGIN_FOLDERS, type CniAnswer } from './cni.ts'
@@ -25,12 +27,16 @@ export interface PodOptions {
   /** Elements of the annotation k8s.v1.cni.cncf.io/networks. */
   readonly networks: readonly Manifest[]
   readonly metadata?: Manifest
+  /** Where a scheduler would have put it. */
+  readonly nodeName?: string
+  /** Otherwise a container's own stack would send on its cables. */
+  readonly isLauncher?: boolean
 }
 
 export interface LabMultus extends AsyncDisposable {
-  /** What a runtime calls for a pod's sandbox: ADD, CHECK, DEL. */
+  /** Makes a runtime's call for a pod's sandbox: ADD, CHECK, DEL. */
   readonly call: (command: string, pod: LabPod) => Promise<CniAnswer>
-  /** As call, and throws unless Multus said yes. */
+  /** As call, and throws unless Multus succeeds. */
   readonly mustCall: (command: string, pod: LabPod) => Promise<Manifest>
   readonly readLog: () => Promise<string>
 }
@@ -40,15 +46,22 @@ const ACCOUNT = { namespace: 'kube-system', name: 'multus' }
 /** Makes the pod object and an empty sandbox for it. */
 export async function newLabPod(api: LabApiServer, options: PodOptions): Promise<LabPod> {
   const { namespace, name, networks } = options
-  const annotations = { 'k8s.v1.cni.cncf.io/networks': JSON.stringify(networks) }
+  const { annotations: more = {} } = options.metadata ?? {}
+  const annotations = {
+    ...(isRecord(more) ? more : {}),
+    'k8s.v1.cni.cncf.io/networks': JSON.stringify(networks),
+  }
   await api.apply({
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: { ...options.metadata, namespace, name, annotations },
-    spec: { containers: [{ name: 'shell', image: 'busybox' }] },
+    spec: {
+      ...(options.nodeName === undefined ? {} : { nodeName: options.nodeName }),
+      containers: [{ name: 'shell', image: 'busybox' }],
+    },
   })
   const { uid } = getMapping(await api.getObject('pod', name, namespace), 'metadata')
-  const netns = await newLabNetns(name)
+  const netns = await newLabNetns(name, { ipv6: options.isLauncher === true })
   return {
     namespace,
     name,
@@ -59,7 +72,7 @@ export async function newLabPod(api: LabApiServer, options: PodOptions): Promise
   }
 }
 
-/** What Multus wrote about the pod's networks. */
+/** Multus' report about the pod's networks. */
 export async function readNetworkStatus(
   api: LabApiServer,
   pod: LabPod,
@@ -69,7 +82,9 @@ export async function readNetworkStatus(
   return JSON.parse(String(text)) as Manifest[]
 }
 
-/** Multus looks for a kubelet where every node has it; podResources is the folder that it is to find there. */
+/**
+ * Multus looks for a kubelet at its path on every node. podResources is the folder that it should find there.
+ */
 const WITH_KUBELET = `
   mount -t tmpfs tmpfs /var/lib
   mkdir -p /var/lib/kubelet/pod-resources
@@ -78,17 +93,24 @@ const WITH_KUBELET = `
   exec "$@"
 `
 
-/** The netns is the node's own; the API must be reachable there. */
+export interface LabMultusOptions {
+  readonly podResources?: string
+  /** The only address of the pods' default network. */
+  readonly onlyAddress?: string | undefined
+}
+
+/** The netns is the node's own, and the API must be reachable there. The socket is its agent's. */
 export async function newLabMultus(
   api: LabApiServer,
   node: LabNetns,
-  podResources?: string,
+  socket: string,
+  { podResources, onlyAddress }: LabMultusOptions = {},
 ): Promise<LabMultus> {
   const executable = await ensureClusterBinary('multus')
   const kubeconfig = await newMultusAccount(api)
   const folder = await mkdtemp(join(tmpdir(), 'l2w-multus-'))
   const clusterNetwork = join(folder, 'default.conf')
-  await writeFile(clusterNetwork, JSON.stringify(toDefaultNetwork(folder)))
+  await writeFile(clusterNetwork, JSON.stringify(toDefaultNetwork(folder, onlyAddress)))
   const logFile = join(folder, 'multus.log')
   await writeFile(logFile, '')
   const [firstFolder = '', ...folders] = PLUGIN_FOLDERS
@@ -119,6 +141,8 @@ export async function newLabMultus(
       CNI_NETNS: pod.netns.path,
       CNI_IFNAME: 'eth0',
       CNI_PATH: folders.join(':'),
+      // Multus passes its environment on to the plugins that it delegates to.
+      [SOCKET_VARIABLE]: socket,
       CNI_ARGS: Object.entries(args)
         .map(([key, value]) => `${key}=${value}`)
         .join(';'),
@@ -172,9 +196,10 @@ async function newMultusAccount(api: LabApiServer): Promise<string> {
   return api.newServiceAccountKubeconfig(ACCOUNT.namespace, ACCOUNT.name)
 }
 
-// Not a list of plugins: of one, Multus 4.2 forgets all but the types when it looks the default network up
-// for a DEL, and the second DEL of a pod then fails in host-local.
-function toDefaultNetwork(folder: string): Manifest {
+// Not a list of plugins: when Multus 4.2 looks up the default network for a DEL it forgets all but the types of
+// a list. The second DEL of a pod then fails in host-local.
+function toDefaultNetwork(folder: string, onlyAddress: string | undefined): Manifest {
+  const only = onlyAddress === undefined ? {} : { rangeStart: onlyAddress, rangeEnd: onlyAddress }
   return {
     cniVersion: '1.0.0',
     name: 'default',
@@ -182,7 +207,7 @@ function toDefaultNetwork(folder: string): Manifest {
     bridge: 'l2wdefault0',
     ipam: {
       type: 'host-local',
-      ranges: [[{ subnet: '198.51.100.0/24' }]],
+      ranges: [[{ subnet: '198.51.100.0/24', ...only }]],
       dataDir: join(folder, 'host-local'),
     },
   }

@@ -1,5 +1,5 @@
-// Namespaces of a lab: they carry the process id of who made them, go when they are disposed, and a
-// later run removes those whose maker was killed.
+// Namespaces of a lab. Their names carry their maker's process ID. They end when disposed, and a later run
+// removes those whose maker was killed.
 import { readdir } from 'node:fs/promises'
 
 import { run } from '../kernel/run.ts'
@@ -16,7 +16,10 @@ const NAME = /^l2w(\d+)-/
 
 let made = 0
 
-/** A fresh namespace whose own stack is quiet: no IPv6, so that nothing but the test speaks on it. */
+/**
+ * A new namespace like a container runtime's. Without IPv6 if only the test should send on its interfaces: a
+ * container's own stack belongs to its owner.
+ */
 export async function newLabNetns(
   label: string,
   options: { readonly ipv6?: boolean } = {},
@@ -27,7 +30,7 @@ export async function newLabNetns(
   const path = `${FOLDER}/${name}`
   const inside = async (argv: readonly string[]): Promise<string> =>
     run(['nsenter', `--net=${path}`, ...argv])
-  if (!(options.ipv6 ?? false))
+  if (!(options.ipv6 ?? true))
     await inside(['sysctl', '-qw', 'net.ipv6.conf.default.disable_ipv6=1'])
   await inside(['ip', 'link', 'set', 'dev', 'lo', 'up'])
   return {

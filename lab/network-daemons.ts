@@ -1,5 +1,5 @@
-// The daemons that configure the network of an ordinary node, Debian's own, unpacked and not installed:
-// each in a container in the node's network namespace, with a configuration that takes every device.
+// The daemons that configure an ordinary node's network, Debian's own, unpacked and not installed. Each runs in
+// a container in the node's network namespace, with a configuration that takes every device.
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -8,14 +8,14 @@ import { newContainer, type ContainerOptions } from './container.ts'
 import type { LabNetns } from './netns.ts'
 
 export interface NetworkDaemon extends AsyncDisposable {
-  /** What it does with a device, in its own word; undefined while it has not seen it. */
+  /** Its state of a device, in its own word; undefined if it has not seen the device. */
   readonly readState: (device: string) => Promise<string | undefined>
   readonly readLog: () => string
 }
 
 export const NETWORK_DAEMONS = ['dbus', 'network-manager', 'systemd', 'udev']
 
-/** The bus that NetworkManager is asked over; everybody in the container is root. */
+/** The bus of NetworkManager. Everybody in the container is root. */
 const BUS = `<busconfig>
   <type>system</type>
   <listen>unix:path=/run/dbus/system_bus_socket</listen>
@@ -27,7 +27,7 @@ const BUS = `<busconfig>
 </busconfig>
 `
 
-/** An administrator's connection for whatever Ethernet there is. */
+/** An administrator's connection for any Ethernet device. */
 const CONNECTION = `[connection]
 id=all
 uuid=7d3b0a3e-0000-4000-8000-000000000001
@@ -40,7 +40,7 @@ method=auto
 method=auto
 `
 
-/** An administrator's network for whatever there is. */
+/** An administrator's network for any device. */
 const NETWORK = `[Match]
 Name=*
 [Network]
@@ -49,14 +49,14 @@ LinkLocalAddressing=yes
 Address=198.51.100.1/24
 `
 
-/** folder: an empty one of the caller's; conf.d in it is NetworkManager's. */
+/** folder is an empty one of the caller's. conf.d in it is NetworkManager's. */
 export async function startNetworkManager(node: LabNetns, folder: string): Promise<NetworkDaemon> {
   await writeFile(join(folder, 'bus.conf'), BUS)
   await mkdir(join(folder, 'conf.d'), { recursive: true })
   await mkdir(join(folder, 'connections'))
   const connection = join(folder, 'connections/all.nmconnection')
   await writeFile(connection, CONNECTION)
-  // It takes none that others may read.
+  // It reads no file that others may read.
   await chmod(connection, 0o600)
   const script = `
     mkdir -p /run/dbus /var/lib/NetworkManager
@@ -88,7 +88,7 @@ export async function startNetworkManager(node: LabNetns, folder: string): Promi
   }
 }
 
-/** folder: its configuration; what is there stays, and the catch-all network comes last. */
+/** folder is its configuration. Files in it stay, and the catch-all network comes last. */
 export async function startNetworkd(node: LabNetns, folder: string): Promise<NetworkDaemon> {
   await writeFile(join(folder, '99-all.network'), NETWORK)
   const script = `
@@ -119,7 +119,7 @@ export async function startNetworkd(node: LabNetns, folder: string): Promise<Net
   }
 }
 
-/** udev, which names devices and gives them MACs. It needs a /sys that can be written. */
+/** udev, which names devices and gives them MACs. It needs a writable /sys. */
 export async function startUdev(node: LabNetns, folder: string): Promise<AsyncDisposable> {
   const script = 'exec /lib/systemd/systemd-udevd'
   return newContainer({
@@ -138,7 +138,7 @@ function toOptions(node: LabNetns): Pick<ContainerOptions, 'hostname' | 'netnsNa
   return { hostname: 'node', netnsName: node.name, packages: NETWORK_DAEMONS }
 }
 
-// Without a /sys to write they do without udev.
+// Without a writable /sys they do without udev.
 function confine(script: string): ContainerOptions['spec'] {
   return {
     name: 'daemon',

@@ -1,5 +1,5 @@
-// A node without a cluster: a real agent with its own state, store and socket in a temporary folder,
-// and the runtime's side of the CNI calls.
+// A node without a cluster: a real agent with its own state, store and socket in a temporary folder, and the
+// runtime's side of the CNI calls.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -19,25 +19,25 @@ export interface LabNode extends AsyncDisposable {
   readonly socket: string
   readonly storeUrl: string
   readonly stateDir: string
-  /** Runs the plugin that the configuration's type names; the agent's socket is filled in. */
+  /** Runs the plugin of the configuration's type, with this agent's socket in its environment. */
   readonly call: (config: Manifest, call: CniCall) => Promise<CniAnswer>
-  /** As call, and throws unless the plugin said yes. */
+  /** As call, and throws unless the plugin succeeds. */
   readonly mustCall: (config: Manifest, call: CniCall) => Promise<Manifest>
   /** Ends the agent by this signal, and starts it again. */
   readonly stopAgent: (signal: NodeJS.Signals) => Promise<void>
-  /** With these options on top, this time. */
+  /** With these additional options, this time only. */
   readonly startAgent: (more?: readonly string[]) => Promise<void>
   readonly isRunning: () => boolean
-  /** The agent's process. Throws while none runs. */
+  /** The agent's process. Throws if none runs. */
   readonly readPid: () => number
   readonly readLog: () => string
-  /** What store and state directory hold: file names. */
+  /** The file names in store and state directory. */
   readonly listDocuments: () => Promise<readonly string[]>
 }
 
 export interface LabNodeOptions {
   readonly nodeName?: string
-  /** A folder before the agent's PATH, to inject failures: commands that are slow, or fail. */
+  /** A folder ahead of the agent's PATH, to inject failures: commands that are slow, or fail. */
   readonly pathFirst?: string
   /** The node's own namespace and its address on the underlay; default: this machine's, a single node. */
   readonly netns?: LabNetns
@@ -46,7 +46,7 @@ export interface LabNodeOptions {
   readonly storeFolder?: string
   /** Wires in the cluster of this kubeconfig instead of a folder. */
   readonly kubeconfig?: string
-  /** argv before the agent's, by which it may less than root. */
+  /** argv before the agent's, which takes rights away from it. */
   readonly confine?: readonly string[]
   /** Further options of the agent. */
   readonly more?: readonly string[]
@@ -65,7 +65,7 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
     'setpriv',
     '--pdeathsig',
     'KILL',
-    // Which gives the agent the namespace's own /sys, too.
+    // This also gives the agent the namespace's own /sys.
     ...(options.netns === undefined ? [] : ['ip', 'netns', 'exec', options.netns.name]),
     ...(options.confine ?? []),
     join(ROOT, 'dist/bin/l2wire-agent'),
@@ -86,7 +86,7 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
   const startAgent: LabNode['startAgent'] = async (more = []) => {
     const child = spawn(argv[0] ?? '', [...argv.slice(1), ...more], {
       stdio: ['ignore', 'ignore', 'pipe'],
-      // Ctrl-C is for us: the agent is still needed to unplug what is plugged in.
+      // Ctrl-C ends only us: we still need the agent to unplug everything.
       detached: true,
       env: {
         ...process.env,
@@ -113,13 +113,13 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
     await ended
   }
   const readPid = (): number => {
-    // One process all along: each command before the agent becomes the next.
+    // One process all along, because each command before the agent becomes the next.
     if (agent?.pid === undefined || !isRunning()) throw new Error('The agent does not run')
     return agent.pid
   }
   const call = async (config: Manifest, cniCall: CniCall): Promise<CniAnswer> => {
     const executable = join(ROOT, 'dist/bin', String(config['type']))
-    return callPlugin(executable, cniCall, JSON.stringify({ ...config, socket }))
+    return callPlugin(executable, { ...cniCall, socket }, JSON.stringify(config))
   }
   const mustCall = async (config: Manifest, cniCall: CniCall): Promise<Manifest> => {
     const answer = await call(config, cniCall)
@@ -151,7 +151,7 @@ export async function newLabNode(options: LabNodeOptions = {}): Promise<LabNode>
   }
 }
 
-/** A store's files; neither who is which node nor what a write under way puts beside them is one. */
+/** A store's files, without node locks and temporary files. */
 export async function listDocuments(storeFolder: string): Promise<readonly string[]> {
   const files = await listFolder(storeFolder)
   return files.filter((file) => file !== 'nodes' && !/\.(lock|tmp)$/.test(file))

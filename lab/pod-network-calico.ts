@@ -1,5 +1,5 @@
-// A pod's link in the shape that Calico gives it, made by hand: Debian has no plugin that makes it. An
-// address alone (/32), a gateway that no subnet contains, and a node that answers ARP for it.
+// A pod's link like Calico's, made by hand because Debian has no plugin that makes it: a single address (/32),
+// a gateway outside every subnet, and a node that answers ARP for it.
 import { PRIMARY_POD_LINK } from '../core/name.ts'
 import { newLabNetns } from './netns.ts'
 import { POD_RESOLVER, type PodNetwork, type PodSandbox } from './pod-network.ts'
@@ -8,7 +8,7 @@ import { POD_MTU } from './pod-network-shapes.ts'
 const GATEWAY = '169.254.1.1'
 
 export async function newCalicoShape(): Promise<PodNetwork> {
-  const node = await newLabNetns('podnet', { ipv6: true })
+  const node = await newLabNetns('podnet')
   const pods = new Map<string, { readonly address: string; readonly device: string }>()
   let count = 0
   const getPod = ({ containerID }: PodSandbox): { address: string; device: string } => {
@@ -17,7 +17,7 @@ export async function newCalicoShape(): Promise<PodNetwork> {
     throw new Error(`Pod "${containerID}" is not plugged in`)
   }
   await node.run(['sysctl', '-qw', 'net.ipv4.ip_forward=1'])
-  // A node answers for what it would send out elsewhere; one has a default route.
+  // A node answers for addresses that it routes elsewhere, so it needs a default route.
   await node.run(['ip', 'route', 'add', 'default', 'dev', 'lo'])
   return {
     node,
@@ -28,7 +28,7 @@ export async function newCalicoShape(): Promise<PodNetwork> {
       const script = `
         ip link add name "$2" mtu ${POD_MTU} type veth \\
           peer name ${PRIMARY_POD_LINK} mtu ${POD_MTU} netns "$3"
-        # The node answers ARP for whatever the pod asks, and has no address of its own there.
+        # The node answers ARP for every address that the pod asks for, and has no address of its own there.
         sysctl -qw "net.ipv4.conf.$2.proxy_arp=1" "net.ipv4.neigh.$2.proxy_delay=0"
         ip link set dev "$2" up
         ip route add "$1/32" dev "$2" scope link

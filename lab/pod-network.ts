@@ -1,5 +1,5 @@
-// A node's pod network without a cluster: someone else's CNI plugins, called as the runtime calls them
-// for each pod's eth0, before anything else is plugged in.
+// A node's pod network without a cluster: other CNI plugins, called as the runtime calls them for each pod's
+// eth0, before anything else is plugged in.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,20 +9,20 @@ import { callPlugin } from './cni.ts'
 import type { Manifest } from './manifests.ts'
 import { newLabNetns, type LabNetns } from './netns.ts'
 
-/** A network configuration list as it lies in /etc/cni/net.d. */
+/** A network configuration list, as in /etc/cni/net.d. */
 export interface PodNetworkConfig {
   readonly cniVersion: string
   readonly name: string
   readonly plugins: readonly Manifest[]
 }
 
-/** What the kubelet would write into a pod's resolv.conf. */
+/** The content that the kubelet would write into a pod's resolv.conf. */
 export interface PodResolver {
   readonly nameservers: readonly string[]
   readonly search: readonly string[]
 }
 
-/** A pod's sandbox, as the runtime names it to plugins. */
+/** A pod's sandbox, as the runtime names it for plugins. */
 export interface PodSandbox {
   readonly containerID: string
   /** Path of the namespace. */
@@ -34,16 +34,16 @@ export interface PodNetwork extends AsyncDisposable {
   /** The node's own namespace, where the plugins run. */
   readonly node: LabNetns
   readonly resolver: PodResolver
-  /** Plugs the pod's eth0 in; the last plugin's result. */
+  /** Plugs the pod's eth0 in. Returns the last plugin's result. */
   readonly plug: (pod: PodSandbox) => Promise<Manifest>
-  /** Throws what a plugin finds wrong with a pod that is plugged in. */
+  /** Throws the fault that a plugin's CHECK finds. */
   readonly check: (pod: PodSandbox) => Promise<void>
   readonly unplug: (pod: PodSandbox) => Promise<void>
-  /** The device of the node where all that leaves this pod is seen. */
+  /** The node's device through which all of this pod's frames leave. */
   readonly getFarDevice: (pod: PodSandbox) => string
 }
 
-/** What an ADD answers, as far as the lab reads it. */
+/** An ADD's result, with the fields that the lab reads. */
 interface AddResult {
   readonly interfaces?: readonly { readonly name: string; readonly sandbox?: string }[]
 }
@@ -55,12 +55,12 @@ export const POD_RESOLVER: PodResolver = {
 
 const DEBIAN_PLUGINS = '/usr/lib/cni'
 
-/** toConfig is given the folder where addresses in use are kept: host-local's "dataDir". */
+/** toConfig gets the folder of used addresses: host-local's "dataDir". */
 export async function newPodNetwork(
   toConfig: (dataDir: string) => PodNetworkConfig,
 ): Promise<PodNetwork> {
   await using made = new AsyncDisposableStack()
-  const node = made.use(await newLabNetns('podnet', { ipv6: true }))
+  const node = made.use(await newLabNetns('podnet'))
   const dataDir = await mkdtemp(join(tmpdir(), 'l2w-ipam-'))
   made.defer(async () => rm(dataDir, { recursive: true, force: true }))
   const { cniVersion, name, plugins } = toConfig(dataDir)
@@ -104,7 +104,7 @@ export async function newPodNetwork(
     },
     getFarDevice: ({ containerID }) => {
       const { interfaces = [] } = (results.get(containerID) ?? {}) as AddResult
-      // The specification leaves "sandbox" empty for what is on the node; a bridge comes before its port.
+      // The specification leaves "sandbox" empty for devices of the node. A bridge comes before its port.
       const far = interfaces.findLast(({ sandbox = '' }) => sandbox === '')
       if (far !== undefined) return far.name
       throw new Error(`No plugin of "${name}" named a device of the node for "${containerID}"`)

@@ -1,7 +1,7 @@
-// A VM straight on a pod network, and another pod beside it: for the demo and the tests.
+// A VM straight on a pod network, and another pod beside it, for the demo and the tests.
 import { join } from 'node:path'
 
-import { listIndices, toDeviceFile } from '../core/macvtap.ts'
+import { listIndices, toDeviceFile } from '../core/attach/macvtap.ts'
 import { DHCP_CLIENTS } from './debian-packages.ts'
 import type { Guest } from './guest.ts'
 import type { Manifest } from './manifests.ts'
@@ -30,7 +30,7 @@ export interface PodVmOptions {
   readonly attach?: 'macvtap'
 }
 
-/** The first that an agent without a kubelet takes. */
+/** The first device that an agent without a kubelet takes. */
 const FIRST_MACVTAP = `macvtap/${toDeviceFile(listIndices(1)[0] ?? 0)}`
 
 export async function newPodVm(network: PodNetwork, options: PodVmOptions = {}): Promise<PodVm> {
@@ -46,7 +46,7 @@ export async function newPodVm(network: PodNetwork, options: PodVmOptions = {}):
   const vm = made.use(
     await newVmPod({ node, vm: manifest, networks, podNetwork: network, ...attach }),
   )
-  const other = made.use(await newLabNetns('other', { ipv6: true }))
+  const other = made.use(await newLabNetns('other'))
   const sandbox = { containerID: `sandbox-${other.name}`, netns: other.path }
   made.defer(async () => network.unplug(sandbox))
   await network.plug(sandbox)
@@ -70,7 +70,7 @@ function newManifest(vm: string, nics: readonly string[]): Manifest {
   const networks = nics.map((name) =>
     name === 'default' ? { name, pod: {} } : { name, multus: { networkName: name } },
   )
-  // Whoever asks for an address, and when, is the test's business.
+  // The test decides which client asks for an address, and when.
   const userData = `#cloud-config\npackages: [${DHCP_CLIENTS.join(', ')}]\n`
   const cloudInitNoCloud = { userData, networkData: 'version: 2' }
   const volumes = [{ name: 'cloudinit', cloudInitNoCloud }]

@@ -1,8 +1,8 @@
-// Who speaks on a VM's pod link: what comes out of it at the far side, compared byte for byte with what
-// the guest sent, while the pod's own stack tries to be heard.
+// Checks who sends on a VM's pod link: compares the frames at its far side byte for byte with the guest's,
+// while the pod's own stack tries to send.
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { newNetnsStation } from '../kernel/netns-station.ts'
+import { newNetnsStation } from '../kernel/tester/netns-station.ts'
 import { run } from '../kernel/run.ts'
 import { startDaemon } from './daemon.ts'
 import { readPodNic } from './guest-network.ts'
@@ -13,7 +13,7 @@ export interface PodWatch extends AsyncDisposable {
 }
 
 export interface PodSpeech {
-  /** How many frames came out of the pod. */
+  /** How many frames left the pod. */
   readonly heard: number
   /** Those of them that the guest did not send, in hex. */
   readonly strange: readonly string[]
@@ -21,13 +21,13 @@ export interface PodSpeech {
   readonly dhcp: readonly string[]
 }
 
-/** A frame that the far side has seen already is soon in the file, too. */
+/** A frame that the far side has seen is soon in the file, too. */
 const SETTLE_MS = 300
 const ETHERTYPE_AT = 12
 const IP_PROTOCOL_AT = 23
 const UDP_TARGET_AT = 36
 
-/** What a pod's stack may come to say: to neighbours, to routers, to groups, to everybody. */
+/** Traffic that a pod's stack may send: to neighbours, routers, groups and everybody. */
 const TALK = `
   while sleep 0.2; do
     for address in "$@" 10.75.0.1 10.76.0.1 fd00:75::1 ff02::1%eth0 ff02::2%eth0; do
@@ -60,7 +60,7 @@ export async function watchPod({ network, vm, other }: PodVm): Promise<PodWatch>
       await sleep(SETTLE_MS)
       const arrived = await atFar.stop()
       return compare(
-        // Where the far side is a shared device the other pod is seen there, too.
+        // If the far side is a shared device, the other pod's frames show there, too.
         arrived.filter((frame) => toSource(frame) !== mac),
         await atTap.stop(),
       )

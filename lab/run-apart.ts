@@ -1,6 +1,5 @@
-// Runs test files apart from each other and several at a time. Each gets namespaces and a folder for
-// temporary files of its own, so that suites which look at the machine before and after do not see each
-// other.
+// Runs test files apart from each other and several at a time. Each gets its own namespaces and folder for
+// temporary files, so that suites which compare the machine before and after do not see each other.
 // Usage: node lab/run-apart.ts [--per-cpu N | --jobs N] [--timeout MS] [--grep TEXT] PATTERN [FILE...]
 import { spawn, type ChildProcess } from 'node:child_process'
 import { globSync } from 'node:fs'
@@ -11,21 +10,25 @@ import { parseArgs } from 'node:util'
 
 import { ROOT } from './manifests.ts'
 
-/** These start first: a long one that starts last is waited for alone. Others follow by name. */
+/** These start first, because a long one that starts last runs alone at the end. Others follow by name. */
 const LONG: readonly string[] = [
-  'test/kernel/heal.test.ts',
-  'test/kernel/tunnel.test.ts',
+  'test/vm/migration.test.ts',
+  'test/kernel/wire/heal.test.ts',
+  'test/kernel/wire/tunnel.test.ts',
   'test/vm/wires.test.ts',
   'test/vm/pod-network.test.ts',
+  'test/model/migration.test.ts',
   'test/model/wires.test.ts',
-  'test/kernel/wire.test.ts',
-  'test/kernel/pod-network-mute.test.ts',
-  'test/kernel/release.test.ts',
-  'test/kernel/pod-network-agent.test.ts',
+  'test/kernel/wire/migration.test.ts',
+  'test/kernel/wire/migration-store-away.test.ts',
+  'test/model/launcher.test.ts',
+  'test/kernel/wire/wire.test.ts',
+  'test/kernel/podnetwork/egress-drop.test.ts',
+  'test/kernel/wire/release.test.ts',
+  'test/kernel/podnetwork/agent.test.ts',
   'test/process/uninstall.test.ts',
   'test/lab/pod-network-mend.test.ts',
   'test/lab/nics.test.ts',
-  'test/examples/running.test.ts',
   'test/lab/node.test.ts',
   'test/lab/pod-network.test.ts',
   'test/lab/pod-network-minute.test.ts',
@@ -33,8 +36,8 @@ const LONG: readonly string[] = [
   'test/lab/two-bindings.test.ts',
   'test/lab/queues.test.ts',
   'test/lab/launcher.test.ts',
-  'test/examples/class.test.ts',
   'test/cluster/model.test.ts',
+  'test/cluster/migration-api-away.test.ts',
   'test/cluster/doctor.test.ts',
   'test/cluster/agent.test.ts',
   'test/cluster/kubevirt-patches.test.ts',
@@ -43,20 +46,22 @@ const LONG: readonly string[] = [
   'test/cluster/guest-carrier.test.ts',
 ]
 
-/** Each test has a limit of its own, and says so; a file that says nothing for longer than any hangs. */
+/** Each test has its own limit and reports it. A file without output for longer than any limit hangs. */
 const SILENT_MS = 12 * 60_000
-/** What a file takes at most: one with four guests, each with its libvirt and its node. */
+/** The memory that a file needs at most: one with four guests, each with its libvirt and its node. */
 const FILE_BYTES = 1.5 * 1024 ** 3
 
 interface Result {
   readonly file: string
   readonly passed: boolean
+  /** mocha's output about failures, printed again after the output of all other files. */
+  readonly failures: string
 }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    // Most tests wait more than they compute; emulated guests compute.
+    // Most tests wait more than they compute. Emulated guests compute.
     'per-cpu': { type: 'string', default: '3' },
     jobs: { type: 'string' },
     timeout: { type: 'string' },
@@ -65,7 +70,7 @@ const { values, positionals } = parseArgs({
 })
 const running = new Set<ChildProcess>()
 
-/** With files named after the pattern, as "npm run test:kernel -- FILE" does, these alone. */
+/** If files are named after the pattern, as "npm run test:kernel -- FILE" does, only these. */
 function listFiles(): readonly string[] {
   const [pattern, ...named] = positionals
   if (pattern === undefined) throw new Error('No test file is named, expected a pattern')
@@ -88,14 +93,19 @@ async function runFile(file: string): Promise<Result> {
   const started = performance.now()
   const folder = await mkdtemp(join(tmpdir(), 'l2w-apart-'))
   try {
-    // As /tmp is: some of what tests start is not root.
+    // Mode of /tmp, because some processes of tests are not root.
     await chmod(folder, 0o1777)
     const { exitCode, output } = await runMocha(file, folder)
     const seconds = ((performance.now() - started) / 1000).toFixed(1)
     console.log(`== ${file}, ${seconds} s\n${output}`)
-    // A file that ended before its tests did says nothing of them.
+    // A file that ended before its tests did has no result.
     const passed = exitCode === 0 && /^ +\d+ passing/m.test(output)
-    return { file, passed }
+    const at = output.search(/^ +\d+ failing$/m)
+    return {
+      file,
+      passed,
+      failures: at === -1 ? '' : output.slice(at).replace(/^.*\n/, '').trimEnd(),
+    }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
@@ -117,7 +127,7 @@ async function runMocha(
     env: { ...process.env, TMPDIR: folder },
   })
   running.add(child)
-  // One that hangs is to be told by name, and by what it said so far.
+  // Reports a hanging file by name, with its output so far.
   const late = setTimeout(() => child.kill('SIGKILL'), SILENT_MS)
   let output = ''
   for (const stream of [child.stdout, child.stderr])
@@ -147,7 +157,7 @@ async function work(): Promise<void> {
     results.push(await runFile(file))
 }
 
-// The namespaces die with their first processes, and all that is in them.
+// The namespaces and everything in them die with their first processes.
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.on(signal, () => {
     waiting.length = 0
@@ -155,8 +165,9 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
   })
 
 await Promise.all(Array.from({ length: countJobs() }, work))
-const failed = results.filter(({ passed }) => !passed).map(({ file }) => file)
+const failed = results.filter(({ passed }) => !passed)
 if (failed.length > 0) {
-  console.log(`${failed.length} of ${results.length} files failed: ${failed.join(' ')}`)
+  console.log(`${failed.length} of ${results.length} files failed:`)
+  for (const { file, failures } of failed) console.log(`\n${file}\n${failures}`)
   process.exitCode = 1
 }

@@ -1,4 +1,4 @@
-// A disk of a few pages that can be filled: a tmpfs of its own.
+// A disk of a few pages that tests can fill: a separate tmpfs.
 import { mkdtemp, rm, rmdir, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ export interface SmallDisk extends AsyncDisposable {
   readonly folder: string
   /** The name of the file that fills it. */
   readonly ballast: string
-  /** Leaves not a byte of room. */
+  /** Leaves not a byte free. */
   readonly fill: () => Promise<void>
   readonly empty: () => Promise<void>
 }
@@ -35,7 +35,7 @@ export async function newSmallDisk(): Promise<SmallDisk> {
     },
     empty: async () => rm(ballast),
     [Symbol.asyncDispose]: async () => {
-      // Whoever was killed on it may still hold it.
+      // A killed process may still hold it.
       await run(['umount', '--lazy', folder])
       await rmdir(folder)
     },

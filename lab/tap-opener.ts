@@ -1,6 +1,5 @@
-// Who opens a launcher's tap where there is no guest: QEMU without a machine, whose hub joins the tap to
-// one of the lab's, and that one is moved to where a client runs. So whatever speaks in that namespace
-// is what the VM's NIC says.
+// Opens a launcher's tap where there is no guest: QEMU without a machine, whose hub joins the tap to one of the
+// lab's. That one moves to a client's namespace. So all frames that are sent there come from the VM's NIC.
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { startDaemon } from './daemon.ts'

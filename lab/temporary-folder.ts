@@ -1,4 +1,4 @@
-// Folders below the machine's folder for temporary files, which go when they are disposed.
+// Folders below the machine's folder for temporary files. Disposing removes them.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

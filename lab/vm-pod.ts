@@ -1,7 +1,7 @@
-// A virt-launcher pod without a cluster: the CNI calls that Multus makes of the annotation KubeVirt
-// 1.9 writes, in its order, and then the launcher itself.
+// A virt-launcher pod without a cluster: the CNI calls that Multus makes for KubeVirt 1.9's annotation, in its
+// order, and then the launcher itself.
 import { toPodLinkName } from '../core/name.ts'
-import type { Station } from '../kernel/station.ts'
+import type { Station } from '../kernel/tester/station.ts'
 import { callPlugin, type CniCall } from './cni.ts'
 import { toVmi, type Vmi } from './domain-vmi.ts'
 import { newGuestStation } from './guest-station.ts'
@@ -18,13 +18,13 @@ export interface VmPodOptions {
   readonly vm: Manifest
   /** CNI configurations by the name of the NetworkAttachmentDefinition they come from. */
   readonly networks: Readonly<Record<string, Manifest>>
-  /** The cluster's default network, on the same node; without one the pod has no eth0. */
+  /** The cluster's default network, on the same node. Without one the pod has no eth0. */
   readonly podNetwork?: PodNetwork
   /** Default: as the project's patch registers it. */
   readonly bindings?: Readonly<Record<string, BindingRegistration>>
-  /** Keys of the binding's configuration, on top of those of its NetworkAttachmentDefinition. */
+  /** Keys of the binding's configuration, in addition to its NetworkAttachmentDefinition's. */
   readonly bindKeys?: Manifest
-  /** Files of the devices that its pod was given. */
+  /** Files of the devices that its pod got. */
   readonly devices?: readonly string[]
 }
 
@@ -33,13 +33,13 @@ export interface VmPod extends AsyncDisposable {
   readonly netns: LabNetns
   readonly sandbox: PodSandbox
   readonly launcher: Launcher
-  /** The guest's shell; waits for the boot. */
+  /** The guest's shell. Waits for the boot. */
   readonly getGuest: () => Promise<Guest>
-  /** The guest's NIC on this network of the VMI, as a place to plug the cable tester in. */
+  /** The guest's NIC on this network of the VMI, as a station of the cable tester. */
   readonly getStation: (network: string) => Promise<Station>
   /**
-   * Takes the VM off the network of this NetworkAttachmentDefinition, or off the pod network, by the
-   * name that the VMI has for it.
+   * Takes the VM off the network of this NetworkAttachmentDefinition, or off the pod network, by its name in
+   * the VMI.
    */
   readonly pull: (network: string) => Promise<void>
 }
@@ -47,7 +47,7 @@ export interface VmPod extends AsyncDisposable {
 const REGISTRATION = 'kubevirt-patches/register-binding.yaml'
 const BINDING_NAD = 'deploy/base/binding-nad.yaml'
 
-/** The binding as the project's own patch registers it, its sidecar the one built here. */
+/** The binding as the project's own patch registers it, with the sidecar built here. */
 export async function readRegistration(): Promise<Readonly<Record<string, BindingRegistration>>> {
   const { name, plugin } = getBinding(await readManifest(REGISTRATION))
   const sidecar = plugin['sidecarImage'] === undefined ? {} : { sidecar: 'dist/bin/l2wire-sidecar' }
@@ -62,14 +62,12 @@ interface Delegate {
   readonly ifname: string
 }
 
-/** Plugs every network of the VM in and starts it. What was plugged in is unplugged when disposed. */
+/** Plugs in every network of the VM and starts it. Disposing unplugs them. */
 export async function newVmPod(options: VmPodOptions): Promise<VmPod> {
   const vmi = toVmi(options.vm)
   await using started = new AsyncDisposableStack()
   const { podNetwork } = options
-  // A pod's own stack is as any; where there is no pod network nothing but the test is to speak.
-  const ipv6 = podNetwork !== undefined
-  const netns = started.use(await newLabNetns(vmi.metadata.name, { ipv6 }))
+  const netns = started.use(await newLabNetns(vmi.metadata.name))
   const sandbox = {
     containerID: `sandbox-${netns.name}`,
     netns: netns.path,
@@ -118,7 +116,7 @@ export async function newVmPod(options: VmPodOptions): Promise<VmPod> {
   }
 }
 
-/** Our plugins by the node's agent, any other one as Debian ships it. Throws unless it says yes. */
+/** Our plugins by the node's agent, any other one as Debian ships it. Throws unless the plugin succeeds. */
 async function runDelegate(node: LabNode, { config }: Delegate, call: CniCall): Promise<void> {
   const type = String(config['type'])
   if (type.startsWith('l2wire')) {
@@ -130,15 +128,15 @@ async function runDelegate(node: LabNode, { config }: Delegate, call: CniCall): 
   if (answer.exitCode !== 0) throw new Error(`${type} ${call.command} failed: ${answer.stdout}`)
 }
 
-// pkg/network/multus/annotation.go, v1.9.0: each secondary network, and right behind it its binding's
-// NAD without "interface", so that Multus numbers it "netN"; of the pod network the binding's alone.
+// pkg/network/multus/annotation.go, v1.9.0: each secondary network, and right behind it its binding's NAD
+// without "interface", so that Multus numbers it "netN". Of the pod network only the binding's NAD.
 async function toDelegates(
   vmi: Vmi,
   { networks, podNetwork, bindKeys }: VmPodOptions,
   bindings: Readonly<Record<string, BindingRegistration>>,
 ): Promise<readonly Delegate[]> {
   const bindNad = getNadConfig(await readManifest(BINDING_NAD))
-  // What a pod's resolv.conf says is asked of a cluster; where there is none the configuration says it.
+  // A pod's resolv.conf comes from a cluster. Without one the configuration holds its content.
   const bindConfig = podNetwork === undefined ? bindNad : { ...bindNad, dns: podNetwork.resolver }
   const delegates: Delegate[] = []
   for (const { name, multus } of vmi.spec.networks ?? []) {

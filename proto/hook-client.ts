@@ -3,15 +3,13 @@
 import { Client, credentials } from '@grpc/grpc-js'
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js'
 
-import { loadDomainHookService, loadHookServices } from './load.ts'
+import { loadHookServices, loadPluginServices } from './load.ts'
 import type {
   HookVersion,
   InfoResult,
   MutateDomainRequest,
   MutateDomainResponse,
   OnDefineDomainResult,
-  PreCloudInitIsoParams,
-  PreCloudInitIsoResult,
 } from './load.ts'
 
 export interface HookClient extends Disposable {
@@ -22,16 +20,14 @@ export interface HookClient extends Disposable {
     domainXml: string | Uint8Array,
     vmi: string | Uint8Array | object,
   ): Promise<Buffer>
-  preCloudInitIso(
-    version: Exclude<HookVersion, 'v1alpha1'>,
-    params: PreCloudInitIsoParams,
-  ): Promise<PreCloudInitIsoResult>
   /** What a Plugin's domain hook answers; by default asked as KubeVirt asks when a VM starts. */
   mutateDomain(
     domain: string | Uint8Array,
     vmi: string | Uint8Array | object,
     request?: Partial<MutateDomainRequest>,
   ): Promise<Buffer>
+  /** The same by the service of KubeVirt 1.10. */
+  guestDefinition: HookClient['mutateDomain']
   shutdown(): Promise<void>
   close(): void
 }
@@ -44,7 +40,7 @@ export interface ConnectOptions {
 /** Connects lazily: the first call fails when nobody listens on the socket. */
 export function connect(socketPath: string, options: ConnectOptions = {}): HookClient {
   const services = loadHookServices()
-  const domainHook = loadDomainHookService()
+  const { domainHook, launcherHook } = loadPluginServices()
   const client = new Client(`unix:${socketPath}`, credentials.createInsecure(), {
     // What is too large is the sidecar's to say.
     'grpc.max_receive_message_length': -1,
@@ -66,16 +62,9 @@ export function connect(socketPath: string, options: ConnectOptions = {}): HookC
         },
       )
     })
-  return {
-    info: async () => call<InfoResult>(services.info, 'Info', {}),
-    onDefineDomain: async (version, domainXml, vmi) => {
-      const params = { domainXML: toBytes(domainXml), vmi: toBytes(vmi) }
-      const service = services.callbacks[version]
-      return (await call<OnDefineDomainResult>(service, 'OnDefineDomain', params)).domainXML
-    },
-    preCloudInitIso: async (version, params) =>
-      call<PreCloudInitIsoResult>(services.callbacks[version], 'PreCloudInitIso', params),
-    mutateDomain: async (domain, vmi, request = {}) => {
+  const askPlugin =
+    (service: ServiceDefinition, method: string): HookClient['mutateDomain'] =>
+    async (domain, vmi, request = {}) => {
       const params: MutateDomainRequest = {
         domain_type: 'libvirt',
         domain: toBytes(domain),
@@ -83,8 +72,17 @@ export function connect(socketPath: string, options: ConnectOptions = {}): HookC
         sidecar_context: { invocation_context: 'Boot' },
         ...request,
       }
-      return (await call<MutateDomainResponse>(domainHook, 'MutateDomain', params)).domain
+      return (await call<MutateDomainResponse>(service, method, params)).domain
+    }
+  return {
+    info: async () => call<InfoResult>(services.info, 'Info', {}),
+    onDefineDomain: async (version, domainXml, vmi) => {
+      const params = { domainXML: toBytes(domainXml), vmi: toBytes(vmi) }
+      const service = services.callbacks[version]
+      return (await call<OnDefineDomainResult>(service, 'OnDefineDomain', params)).domainXML
     },
+    mutateDomain: askPlugin(domainHook, 'MutateDomain'),
+    guestDefinition: askPlugin(launcherHook, 'GuestDefinition'),
     shutdown: async () => {
       await call<object>(services.callbacks.v1alpha3, 'Shutdown', {})
     },

@@ -27,20 +27,10 @@ export interface OnDefineDomainResult {
   readonly domainXML: Buffer
 }
 
-export interface PreCloudInitIsoParams {
-  readonly cloudInitNoCloudSource: Buffer
-  readonly vmi: Buffer
-  readonly cloudInitData: Buffer
-}
-
-export interface PreCloudInitIsoResult {
-  readonly cloudInitNoCloudSource: Buffer
-  readonly cloudInitData: Buffer
-}
-
 /** Why KubeVirt asks a domain hook. KubeVirt 1.9 never says MigrationSource, though its API knows it. */
 export const INVOCATION_CONTEXTS = ['Boot', 'MigrationSource', 'MigrationTarget'] as const
 
+/** Also a GuestDefinitionRequest. */
 export interface MutateDomainRequest {
   readonly domain_type: string
   readonly domain: Buffer
@@ -49,6 +39,7 @@ export interface MutateDomainRequest {
   readonly sidecar_context: { readonly invocation_context: string } | null
 }
 
+/** Also a GuestDefinitionResponse. */
 export interface MutateDomainResponse {
   readonly domain: Buffer
 }
@@ -70,9 +61,20 @@ export function loadHookServices(): HookServices {
   }
 }
 
-export function loadDomainHookService(): ServiceDefinition {
-  const name = 'kubevirt.hooks.plugins.v1alpha1.DomainHookService'
-  return loadService('./plugin-v1alpha1.proto', name)
+/** The hook of a Plugin, by the names that KubeVirt 1.9 and 1.10 give it. Requests and answers have the same fields. */
+export interface PluginServices {
+  /** MutateDomain */
+  readonly domainHook: ServiceDefinition
+  /** GuestDefinition */
+  readonly launcherHook: ServiceDefinition
+}
+
+export function loadPluginServices(): PluginServices {
+  const scope = 'kubevirt.hooks.plugins.v1alpha1'
+  return {
+    domainHook: loadService('./plugin-v1alpha1.proto', `${scope}.DomainHookService`),
+    launcherHook: loadService('./plugin-launcher-v1alpha1.proto', `${scope}.LauncherHookService`),
+  }
 }
 
 /** Reads a service of a .proto file that lies beside this file. */

@@ -1,5 +1,5 @@
 // Asks the kubelet which devices it gave to a pod.
-import type { PodDevices } from '../core/macvtap.ts'
+import type { PodDevices } from '../core/attach/macvtap.ts'
 import { loadService } from './load.ts'
 import { callOnce } from './unary-call.ts'
 
@@ -18,12 +18,12 @@ interface ListPodResourcesResponse {
 
 const TIMEOUT_MS = 5_000
 
-/** Of all its containers. Rejects with a gRPC ServiceError. */
+/** Of all containers, for each pod of this name that the kubelet still has. Rejects with a gRPC ServiceError. */
 export async function listPodDevices(
   socketPath: string,
   namespace: string,
   name: string,
-): Promise<readonly PodDevices[]> {
+): Promise<readonly (readonly PodDevices[])[]> {
   const { pod_resources: pods } = await callOnce<ListPodResourcesResponse>(socketPath, {
     service: loadService('./kubelet-podresources-v1.proto', 'v1.PodResourcesLister'),
     // "Get" for one pod is newer than the clusters we run on.
@@ -33,6 +33,9 @@ export async function listPodDevices(
   })
   return pods
     .filter((pod) => pod.name === name && pod.namespace === namespace)
-    .flatMap(({ containers }) => containers.flatMap(({ devices }) => devices))
-    .map((one) => ({ resourceName: one.resource_name, deviceIds: one.device_ids }))
+    .map(({ containers }) =>
+      containers
+        .flatMap(({ devices }) => devices)
+        .map((one) => ({ resourceName: one.resource_name, deviceIds: one.device_ids })),
+    )
 }

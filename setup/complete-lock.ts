@@ -1,7 +1,7 @@
-// Completes package-lock.json after `npm install`: a registry mirror that carries only its own
-// platform's builds makes npm leave the other platforms' optional packages out of the lock, and
-// `npm ci` then refuses the lock on every platform. The entries written here say what npm itself
-// would: the version that is asked for, and the platform it is for. Run: npx node setup/complete-lock.ts
+// Completes package-lock.json after `npm install`. With a registry mirror that carries only its own platform's
+// builds, npm leaves the other platforms' optional packages out of the lock, and `npm ci` then refuses the lock
+// on every platform. The entries written here are the ones that npm itself would write: the requested version
+// and its platform. Run: npx node setup/complete-lock.ts
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 

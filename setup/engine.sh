@@ -1,12 +1,17 @@
 # shellcheck shell=sh
-# Sourced: which program builds images or runs containers here; one sentence when there is none.
+# Sourced: finds the program that builds images or runs containers here, or prints one sentence if there is
+# none.
 
-# find_engine PURPOSE PROGRAM...: sets "engine" to the first that works. Docker's client alone does not.
+engine_works() {
+  command -v "$1" >/dev/null 2>&1 && "$1" info >/dev/null 2>&1
+}
+
+# find_engine PURPOSE PROGRAM...: sets "engine" to the first that works. Docker's client alone does not work.
 find_engine() {
   purpose=$1
   shift
   for engine in "$@"; do
-    command -v "$engine" >/dev/null 2>&1 && "$engine" info >/dev/null 2>&1 && return
+    engine_works "$engine" && return
   done
   case $# in
   1) what="\"$1 info\" fails" ;;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Sees that there is Go for the cluster tests. Debian 12's is too old to bring itself up to date, as Go
-# does from 1.21 on; where there is no other, the release comes from the Go module proxy, as it would then.
+# Makes sure that there is Go for the cluster tests. Debian 12's is too old to update itself, as Go does from
+# 1.21 on. Without another one, the release comes from the Go module proxy, as it would then.
 set -eu
 release=1.26.8
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/l2wire
@@ -28,7 +28,7 @@ trap 'rm -rf "$new"' EXIT
 curl -fsSo "$new/go.zip" "$proxy/$(echo "$name" | sed 's#@#/@v/#').zip"
 echo "$sum  $new/go.zip" | sha256sum -c --quiet -
 unzip -q "$new/go.zip" -d "$new"
-# What a module's archive cannot hold, and Go itself sets right, too: modes, and files named go.mod.
+# Go itself fixes these, too, because a module's archive cannot hold them: modes, and files named go.mod.
 find "$new/$name" -name _go.mod -execdir mv _go.mod go.mod \;
 chmod -R a+x "$new/$name/bin" "$new/$name/pkg/tool"
 rm -rf "$cache/go"

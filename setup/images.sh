@@ -1,11 +1,30 @@
 #!/bin/sh
 # Builds the two images under their published names, for this machine's architecture.
-# Usage: setup/images.sh [docker|podman|buildah]      default: the first that works
+# Usage: setup/images.sh [docker|podman|buildah|debian]      default: the first that works
+# "debian" needs no container engine but root on a Debian machine: it reads the same Dockerfile, makes its bases by
+# mmdebstrap and writes dist/images/agent.tar and sidecar.tar, which "ctr images import" and "docker load" read.
 set -eu
 cd "$(dirname "$0")/.."
 . setup/engine.sh
-# shellcheck disable=SC2086 # the words are alternatives
-find_engine 'build images' ${1:-docker podman buildah}
+choose() {
+  for engine in docker podman buildah; do
+    engine_works $engine && return
+  done
+  engine=debian
+}
+case ${1:-} in
+'') choose ;;
+debian) engine=debian ;;
+*) find_engine 'build images' "$1" ;;
+esac
+
+if [ "$engine" = debian ]; then
+  setup/setup.sh images
+  PATH=$PWD/node_modules/.bin:$PATH
+  export PATH
+  [ -x dist/bin/l2wire ] || node build/build.ts
+  exec node setup/debian-images.ts
+fi
 
 case $(uname -m) in
 x86_64) arch=amd64 ;;
@@ -19,7 +38,7 @@ version=$(sed -n 's/^ *newTag: *//p' deploy/base/kustomization.yaml)
 for target in agent sidecar; do
   image=ghcr.io/l2wire/$target:$version
   echo "Building $image with $engine."
-  # Docker finds the ignore file by its name; the others are told.
+  # Docker finds the ignore file by its name. The others need an option.
   case $engine in
   docker) ignore= ;;
   *) ignore=--ignorefile=deploy/images/Dockerfile.dockerignore ;;

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Brings a Debian machine to where the project builds and runs: Debian packages, then npm's. It says
-# what it installs and why before it does. Without root or apt-get it lists what is missing and stops.
-# Usage: setup/setup.sh [build|demo|test|cluster|bench]
+# Prepares a Debian machine to build and run the project: Debian packages, then npm's. It prints what it
+# installs and why before it does. Without root or apt-get it lists what is missing and stops.
+# Usage: setup/setup.sh [build|images|demo|test|cluster|kubevirt|bench]
 set -eu
-# An ordinary user's PATH has not what an administrator's has.
+# An ordinary user's PATH lacks an administrator's folders.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 cd "$(dirname "$0")/.."
 what=${1:-test}
@@ -16,6 +16,7 @@ npm|npm|installs the libraries of package-lock.json
 machine='
 iproute2|ip|makes and joins the network devices
 procps|sysctl|silences the stack of the namespaces that tests make
+ethtool|ethtool|has checksums made where nobody else would
 nftables|nft|lets the tunnels between nodes accept their far ends alone
 util-linux|nsenter|runs commands in a network namespace
 tcpdump|tcpdump|receives frames for the cable tester, captures wires
@@ -31,18 +32,41 @@ kmod|depmod|finds the kernel modules that the guests need
 containernetworking-plugins|/usr/lib/cni/bridge|has the CNI plugins that ours are tested beside, and IPAM plugins
 dnsmasq-base|dnsmasq|is the DHCP server of VMs on pod networks, and across a wire
 isc-dhcp-client|dhclient|asks for IPv6 addresses as guests do
+perl-base|perl|reads and writes taps as QEMU does, and sends what a NIC is to cut
 '
-[ "$what" = build ] || packages="$packages$machine"
+case $what in
+build | images) ;;
+*) packages="$packages$machine" ;;
+esac
 [ "$what" = bench ] && packages="$packages
-iperf3|iperf3|measures throughput
-perl-base|perl|reads and writes taps as QEMU does"
+iperf3|iperf3|measures throughput"
 
-[ "$what" = cluster ] && packages="$packages
+case $what in cluster | kubevirt) packages="$packages
 containerd|containerd|runs containers that our plugin is called for
 runc|runc|starts them
 curl|curl|fetches Go where there is none
 unzip|unzip|unpacks it
-ca-certificates|/etc/ssl/certs/ca-certificates.crt|checks whom it comes from"
+ca-certificates|/etc/ssl/certs/ca-certificates.crt|checks whom it comes from" ;;
+esac
+
+[ "$what" = kubevirt ] && packages="$packages
+gcc|gcc|compiles the parts of KubeVirt that are C
+libc6-dev|/usr/include/stdlib.h|has what they include
+libvirt-dev|/usr/include/libvirt/libvirt.h|lets virt-launcher speak with libvirt
+pkg-config|pkg-config|says where that is
+openssl|openssl|signs the certificates of the control plane and the nodes"
+
+# If there is no container engine.
+images='
+mmdebstrap|mmdebstrap|makes the Debian root that an image lies on
+binutils|strip|takes the symbols off Node'
+case $what in
+images | kubevirt) packages="$packages$images" ;;
+esac
+[ "$what" = kubevirt ] && packages="$packages
+libcap2-bin|setcap|gives virt-launcher its capability
+e2fsprogs|mke2fs|makes the file system of the disk that VMs of the examples boot
+qemu-utils|qemu-img|packs that disk"
 
 missing=
 list=
@@ -75,17 +99,25 @@ if [ -n "$missing" ]; then
   # shellcheck disable=SC2086 # one word per package
   apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
+if [ "$what" = images ] && [ "$(id -u)" != 0 ]; then
+  echo "Cannot make images without a container engine: this needs root" >&2
+  exit 1
+fi
 if [ "$what" != build ] && [ "$(id -u)" != 0 ]; then
   echo "Cannot make network namespaces and devices: this needs root" >&2
   exit 1
 fi
 
-# node_modules follows the lock file; a stamp saves the ten seconds where nothing changed.
+# node_modules follows the lock file. A stamp saves ten seconds if nothing changed.
 stamp=node_modules/.l2wire-lock
 if ! cmp -s package-lock.json "$stamp" 2>/dev/null; then
   echo "Installing the libraries of package-lock.json with npm ci."
   npm ci --no-audit --no-fund --loglevel=error
+  # npm before 11, such as Debian's 9.2, drops this link together with the package that is for the other architecture.
+  for node in node_modules/node-linux-*; do
+    ln -sf "../${node##*/}/bin/node" node_modules/.bin/node
+  done
   cp package-lock.json "$stamp"
 fi
 
-if [ "$what" = cluster ]; then setup/go.sh; fi
+case $what in cluster | kubevirt) setup/go.sh ;; esac

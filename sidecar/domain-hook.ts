@@ -1,8 +1,9 @@
-// The domain hook of a KubeVirt Plugin: asked once for all bindings of ours, after the hook sidecars.
+// The domain hook of a KubeVirt Plugin, which KubeVirt 1.10 calls a launcher hook. KubeVirt calls it once for all our
+// bindings, after the hook sidecars.
 import type { Server } from '@grpc/grpc-js'
 
 import { DecodeError } from '../core/errors.ts'
-import { INVOCATION_CONTEXTS, loadDomainHookService } from '../proto/load.ts'
+import { INVOCATION_CONTEXTS, loadPluginServices } from '../proto/load.ts'
 import type { MutateDomainRequest, MutateDomainResponse } from '../proto/load.ts'
 import { toHandler } from './handler.ts'
 import { plugIn } from './plug-in.ts'
@@ -14,11 +15,12 @@ export interface DomainHookOptions extends PlugOptions {
 }
 
 export function addDomainHook(server: Server, options: DomainHookOptions): void {
-  server.addService(loadDomainHookService(), {
-    MutateDomain: toHandler<MutateDomainRequest, MutateDomainResponse>(options.log, (request) => ({
-      domain: mutateDomain(options, request),
-    })),
-  })
+  const answer = toHandler<MutateDomainRequest, MutateDomainResponse>(options.log, (request) => ({
+    domain: mutateDomain(options, request),
+  }))
+  const { domainHook, launcherHook } = loadPluginServices()
+  server.addService(domainHook, { MutateDomain: answer })
+  server.addService(launcherHook, { GuestDefinition: answer })
 }
 
 function mutateDomain(options: DomainHookOptions, request: MutateDomainRequest): Buffer {
@@ -28,8 +30,8 @@ function mutateDomain(options: DomainHookOptions, request: MutateDomainRequest):
   const context = request.sidecar_context?.invocation_context
   if (!INVOCATION_CONTEXTS.some((known) => known === context))
     throw new DecodeError(path, context, `one of "${INVOCATION_CONTEXTS.join('", "')}"`)
-  // The domain of a guest that runs, for a target that must find the same machine: whatever was
-  // written here would be a difference.
+  // This is the domain of a running guest, for a target that must find the same machine. Any edit would be a
+  // difference.
   if (context === 'MigrationSource') return request.domain
   return plugIn(options, options.bindings, request.domain, request.vmi)
 }

@@ -1,22 +1,25 @@
-// The kernel's word about the pod's links, read from sysfs: all that a process without capabilities
-// may ask, and no child process needed.
-import { readdirSync, readFileSync } from 'node:fs'
+// Reads the pod's links from sysfs. A process without capabilities may read that, and it needs no child
+// process.
+import { readFileSync } from 'node:fs'
 
 import type { LinkFacts, PodLinks } from '../core/domain/nic.ts'
-import { findJoined, isMark } from '../core/domain/tap-alias.ts'
+import { findJoined } from '../core/domain/tap-alias.ts'
 
 /** IFF_MULTI_QUEUE, linux/if_tun.h. */
 const IFF_MULTI_QUEUE = 0x0100
 
-/** Facts of those of the named links that exist, and of those that they are joined to. sysfsNet is /sys/class/net, or a stand-in. */
+/**
+ * Facts of the named links that exist, and of the links that they are joined to. sysfsNet is /sys/class/net, or
+ * a stand-in.
+ */
 export function readPodLinks(sysfsNet: string, names: Iterable<string>): PodLinks {
   const links = new Map<string, LinkFacts>()
   const wanted = new Set(names)
-  // One that is added here is looked at in its turn.
+  // The loop also visits names that are added here.
   for (const name of wanted) {
     const mtu = readFact(sysfsNet, name, 'mtu')
     const address = readFact(sysfsNet, name, 'address')
-    // Both are there for every link; without them it is gone, perhaps since the line above.
+    // Every link has both. Without them it is gone, perhaps since the line above.
     if (mtu === undefined || address === undefined) continue
     const flags = readFact(sysfsNet, name, 'tun_flags')
     const joined = findJoined(readFact(sysfsNet, name, 'ifalias') ?? '')
@@ -31,20 +34,12 @@ export function readPodLinks(sysfsNet: string, names: Iterable<string>): PodLink
   return links
 }
 
-/**
- * Whether the agent has marked one of the pod's links: nothing else in this container tells one VM from
- * another before virt-launcher's first question. sysfsNet is /sys/class/net, or a stand-in.
- */
-export function hasNetworkDataMark(sysfsNet: string): boolean {
-  return readdirSync(sysfsNet).some((link) => isMark(readFact(sysfsNet, link, 'ifalias') ?? ''))
-}
-
 function readFact(sysfsNet: string, link: string, fact: string): string | undefined {
   try {
     return readFileSync(`${sysfsNet}/${link}/${fact}`, 'utf8').trim()
   } catch (error) {
-    // ENOTDIR: /sys/class/net also holds plain files ("bonding_masters"). ENODEV: the link went
-    // away between open and read. EINVAL: the kernel's answer for a link it is taking down.
+    // ENOTDIR: /sys/class/net also holds plain files ("bonding_masters"). ENODEV: the link disappeared between
+    // open and read. EINVAL: the kernel is removing the link.
     if (isErrorCode(error, ['ENOENT', 'ENOTDIR', 'ENODEV', 'EINVAL'])) return undefined
     throw error
   }

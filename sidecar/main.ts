@@ -1,27 +1,29 @@
-// l2wire-sidecar: runs beside virt-launcher and writes what the VM has to be told of its NICs: the domain XML,
-// and network data for cloud-init. It changes no device. Wiring only; the rules are in core/domain.
+// l2wire-sidecar runs beside virt-launcher and writes what the VM needs to know of its NICs into the domain
+// XML. It changes no device. This file is wiring only; the rules are in core/domain.
 import { parseArgs } from 'node:util'
 
 import { pino } from 'pino'
 
 import { OUR_BINDINGS } from '../core/domain/bindings.ts'
 import { renderCauses } from '../core/errors.ts'
+import { toPrintableJson } from '../core/printable.ts'
 import { addDomainHook } from './domain-hook.ts'
-import { hasNetworkDataMark, readPodLinks } from './facts.ts'
+import { readPodLinks } from './facts.ts'
 import { addHooks } from './hooks.ts'
-import { readPodNetwork } from './pod-network.ts'
 import { listen } from './server.ts'
 import type { Listener } from './server.ts'
 import { delSocket, toSocketPath } from './socket.ts'
-import { warmUpSoon } from './warm-up.ts'
 
-/** Where the folder that only this sidecar and virt-launcher share is mounted. */
+/** The mount point of the folder that only this sidecar and virt-launcher share. */
 const SOCKET_DIR = '/var/run/kubevirt-hooks'
 const SYSFS_NET = '/sys/class/net'
-/** How long calls under way may take once we were told to stop. */
+/** How long calls under way may take after a request to stop. */
 const DRAIN_MS = 2_000
 
-const log = pino({ base: null }, pino.destination({ dest: 2, sync: true }))
+const log = pino(
+  { base: null, hooks: { streamWrite: toPrintableJson } },
+  pino.destination({ dest: 2, sync: true }),
+)
 const listeners: Listener[] = []
 
 async function main(): Promise<void> {
@@ -32,7 +34,7 @@ async function main(): Promise<void> {
       binding: { type: 'string', multiple: true },
     },
   })
-  // First of all: PID 1 of a container does not end by a signal that it has no handler for.
+  // This comes first: PID 1 of a container ignores a signal for which it has no handler.
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop(signal))
   const pod = { log, readPodLinks: (names: Iterable<string>) => readPodLinks(SYSFS_NET, names) }
 
@@ -43,25 +45,14 @@ async function main(): Promise<void> {
       await listen(pluginSocket, (server) => addDomainHook(server, { ...pod, bindings })),
     )
     log.info({ bindings, socket: pluginSocket }, 'listening')
-    // A container that serves a Plugin has no folder of a hook sidecar, unless it is told of one.
-    if (values['socket-dir'] === undefined) {
-      warmUpSoon()
-      return
-    }
+    // A container that serves a Plugin has no folder of a hook sidecar, unless an option names one.
+    if (values['socket-dir'] === undefined) return
   }
-  // Empty counts as unset, as it does for KubeVirt.
+  // Empty counts as unset, as in KubeVirt.
   const binding = process.env['NETWORK_BINDING_PLUGIN_NAME'] || 'l2wire'
   const dir = values['socket-dir'] ?? SOCKET_DIR
   const path = toSocketPath(dir, process.env['CONTAINER_NAME'] || binding)
-  const hooks = {
-    ...pod,
-    binding,
-    readPodNetwork,
-    isNetworkDataWanted: () => hasNetworkDataMark(SYSFS_NET),
-    onInfo: warmUpSoon,
-    onShutdown,
-  }
-  listeners.push(await listen(path, (server) => addHooks(server, hooks)))
+  listeners.push(await listen(path, (server) => addHooks(server, { ...pod, binding, onShutdown })))
   log.info({ binding, socket: path }, 'listening')
 }
 

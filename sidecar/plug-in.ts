@@ -1,5 +1,5 @@
-// Domain and VMI as KubeVirt sends them -> the domain with our NICs in it. What a hook sidecar and a
-// Plugin's domain hook answer alike.
+// Domain and VMI as KubeVirt sends them -> the domain with our NICs in it. A hook sidecar and a Plugin's domain
+// hook answer alike.
 import type { Logger } from 'pino'
 
 import { toLinkNames } from '../core/domain/nic.ts'
@@ -25,6 +25,6 @@ export function plugIn(
   const links = readPodLinks(vmi.nics.flatMap(toLinkNames))
   const { xml, nics } = rewriteDomain(domainXml, vmi, links)
   for (const nic of nics) log.info(nic, 'plugged in')
-  // Not only equal text: the very bytes that came.
+  // Not only equal text, but the very bytes that came.
   return xml === domainXml ? domain : Buffer.from(xml)
 }

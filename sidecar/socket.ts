@@ -1,16 +1,16 @@
-// The socket virt-launcher finds us by. It takes every file in the folder for a sidecar, so nothing
-// but a socket that answers may ever be there (KubeVirt v1.9: pkg/hooks/manager.go).
+// The socket by which virt-launcher finds us. It takes every file in the folder for a sidecar, so the folder
+// may only ever hold a socket that answers (KubeVirt v1.9: pkg/hooks/manager.go).
 import { accessSync, constants, lstatSync, unlinkSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
 
-/** sockaddr_un.sun_path, less the closing NUL. */
+/** sockaddr_un.sun_path, without the closing NUL. */
 const MAX_PATH_BYTES = 107
 
 /**
- * The path of the socket. virt-launcher remembers which sidecars it has seen by file name alone,
- * though every sidecar has its own folder: two of one name and it waits for the second in vain. The
- * container's name is what is unique in the pod.
+ * The path of the socket. virt-launcher recognizes sidecars by file name alone, though every sidecar has its
+ * own folder. With two of one name it waits for the second in vain. Only the container's name is unique in the
+ * pod.
  */
 export function toSocketPath(dir: string, name: string): string {
   // Container names are DNS labels. Anything else must not lead out of the folder.
@@ -25,12 +25,12 @@ export function toSocketPath(dir: string, name: string): string {
 }
 
 /**
- * Makes sure that the path can be listened on, and takes away what a crashed instance has left.
- * Refuses to touch what is in use or no socket.
+ * Makes sure that the path is free to listen on, and removes the socket of a crashed instance. Refuses to
+ * remove a socket in use, or any other file.
  */
 export async function clearSocketPath(path: string): Promise<void> {
   try {
-    // gRPC would only say that it could not bind, not why.
+    // gRPC would only report that it could not bind, not why.
     accessSync(dirname(path), constants.W_OK | constants.X_OK)
   } catch (cause) {
     throw new Error(`Cannot listen on "${path}"`, { cause })
@@ -44,7 +44,7 @@ export async function clearSocketPath(path: string): Promise<void> {
   delSocket(path)
 }
 
-/** Removes the socket; one that is gone already is success. */
+/** Removes the socket. Succeeds if it is already gone. */
 export function delSocket(path: string): void {
   try {
     unlinkSync(path)

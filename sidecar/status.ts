@@ -1,12 +1,12 @@
-// The one table from what was thrown to what virt-launcher is told.
+// The one table from errors to the gRPC status that virt-launcher gets.
 import { status } from '@grpc/grpc-js'
 
 import { DecodeError, LinkMissingError, LinkUnfitError } from '../core/errors.ts'
 
 const CODES = [
-  // virt-launcher sent something that cannot be a domain or a VMI.
+  // virt-launcher sent something that is no domain or no VMI.
   [DecodeError, status.INVALID_ARGUMENT],
-  // The call is right, but the pod is not ready for it.
+  // The call is valid, but the pod is not ready for it.
   [LinkMissingError, status.FAILED_PRECONDITION],
   [LinkUnfitError, status.FAILED_PRECONDITION],
 ] as const
@@ -19,7 +19,7 @@ export interface CallStatus {
   readonly details: string
 }
 
-/** Code and sentence for anything thrown; never a stack trace. */
+/** Code and sentence for anything thrown. Never a stack trace. */
 export function toStatus(error: unknown): CallStatus {
   const message = error instanceof Error ? error.message : String(error)
   const code = CODES.find(([kind]) => error instanceof kind)?.[1]

@@ -1,7 +1,7 @@
-// Bytes of a message as text, and nothing that is not text.
+// Decodes a message's bytes as text. Refuses bytes that are not text.
 import { DecodeError } from '../core/errors.ts'
 
-// ignoreBOM means "leave it in the text", so that it comes out again.
+// ignoreBOM means that a byte order mark stays in the text, so that it comes out again.
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 export function decodeUtf8(path: string, bytes: Buffer): string {

@@ -1,19 +1,21 @@
-// A lock file between processes of one machine, for the few milliseconds of a read-change-write.
-// Taken by link(2), which is atomic, and given back by unlink. One whose owner died is broken under
-// flock(1), so that of two breakers one cannot remove the lock the other has just taken.
+// A lock file between processes of one machine, for the few milliseconds of a read-change-write. link(2) takes
+// it, atomically; unlink releases it. A lock whose owner died is broken under flock(1), so that no breaker can
+// remove the lock that another breaker has just taken.
 import { link, readFile, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { CNI_CODE, CniError } from '../core/errors.ts'
 import { run } from '../kernel/run.ts'
-import { toTemporaryName } from './json-file.ts'
-import { writeNewFile } from './new-file.ts'
+import { toTemporaryName, writeNewFile } from './new-file.ts'
 
 const WAIT_MS = 10_000
 const POLL_MS = 5
 
-/** How many of this process hold a lock or are taking it: a file of ours that nobody holds could not be removed. */
+/**
+ * How many callers in this process hold a lock or are taking it. Without a count, a lock file of this living
+ * process that nobody holds would stay forever.
+ */
 const users = new Map<string, number>()
 
 function addUser(path: string, more: 1 | -1): void {
@@ -22,7 +24,7 @@ function addUser(path: string, more: 1 | -1): void {
   else users.set(path, count)
 }
 
-/** Runs the action while holding the lock. Throws CniError 11 when it cannot be had in ten seconds. */
+/** Runs the action while holding the lock. Throws CniError 11 if it cannot take the lock in ten seconds. */
 export async function withFileLock<T>(path: string, action: () => Promise<T>): Promise<T> {
   await takeLock(path)
   try {
@@ -70,9 +72,9 @@ async function tryLink(mine: string, path: string): Promise<boolean> {
 async function breakIfDead(path: string): Promise<void> {
   const owner = await readIfThere(path)
   if (owner === '' || (await isAlive(path, owner))) return
-  // The condition is asked again under flock: somebody may have broken it before us.
+  // The condition is checked again under flock, because another process may have broken the lock first.
   const script = '[ "$(cat "$1" 2>/dev/null)" = "$2" ] && rm -f "$1"; true'
-  // The folder itself is what is flocked: a file of its own would be one more to clean up.
+  // flock locks the folder itself, because a separate file would need cleaning up.
   await run(['flock', dirname(path), 'sh', '-c', script, 'sh', path, owner])
 }
 
@@ -82,10 +84,10 @@ async function isAlive(path: string, owner: string): Promise<boolean> {
   return (await readOwner(pid)) === owner
 }
 
-// A pid alone may be reused; with its start time (field 22 of /proc/PID/stat) it is one process.
+// A pid alone may be reused. With its start time (field 22 of /proc/PID/stat) it names one process.
 async function readOwner(pid: number): Promise<string> {
   const stat = await readIfThere(`/proc/${pid}/stat`)
-  // The second field, the command's name, may hold blanks and parentheses.
+  // The second field, the command's name, may contain blanks and parentheses.
   const startTime = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
   return `${pid} ${startTime ?? 'dead'}`
 }

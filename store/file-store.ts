@@ -1,27 +1,26 @@
-// WireStore without a cluster: file:///DIR, one JSON document per wire, for one machine (several
-// agents may share it, each in a network namespace of its own but all in one PID namespace).
+// WireStore without a cluster: file:///DIR, one JSON document per wire, for one machine. Several agents may
+// share it, each in a network namespace of its own but all in one PID namespace.
 import { watch as watchFolder } from 'node:fs'
 import { access, constants, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { isRecord } from '../core/record.ts'
-import { DecodeError } from '../core/errors.ts'
-import type { Wire, WireId } from '../core/wire.ts'
-import { decodeWireFields } from '../core/wire-document.ts'
+import { oneOf, record } from '../core/shape.ts'
+import type { Wire, WireId } from '../core/wire/wire.ts'
+import { decodeWireFields, decodeWireId } from '../core/wire/document.ts'
+import { toPathBelow } from '../core/path-below.ts'
 import { withFileLock } from './file-lock.ts'
 import { listFolder, readJsonFile, writeJsonFile } from './json-file.ts'
-import { newNodeFiles } from './node-files.ts'
+import { proveRoom } from './new-file.ts'
 import { newVniFiles } from './vni-files.ts'
 import type { Change, WireStore } from './wire-store.ts'
 
 const SUFFIX = '.json'
 const VNI_FOLDER = 'vni'
-const NODE_FOLDER = 'nodes'
 const DOCUMENT_VERSION = 1
 
 export function newFileStore(folder: string): WireStore {
   // Namespaces are DNS labels, so the first dot ends the namespace.
-  const toPath = (id: WireId): string => join(folder, `${id.namespace}.${id.name}${SUFFIX}`)
+  const toPath = (id: WireId): string => toPathBelow(folder, `${id.namespace}.${id.name}${SUFFIX}`)
 
   const read = async (id: WireId): Promise<Wire | undefined> => {
     const path = toPath(id)
@@ -32,7 +31,7 @@ export function newFileStore(folder: string): WireStore {
   const update = async (id: WireId, change: Change): Promise<Wire | undefined> => {
     const path = toPath(id)
     const before = await read(id)
-    // What changes nothing needs no lock, nor room for one on a full disk.
+    // An update that changes nothing needs no lock, nor room for one on a full disk.
     if (change(before) === before) return before
     await mkdir(folder, { recursive: true, mode: 0o700 })
     return withFileLock(`${path}.lock`, async () => {
@@ -78,14 +77,19 @@ export function newFileStore(folder: string): WireStore {
     await access(folder, constants.W_OK)
   }
 
+  const prove = async (): Promise<void> => {
+    await probe()
+    await proveRoom(folder)
+  }
+
   return {
     read,
     update,
     list,
     watch,
     probe,
+    prove,
     ...newVniFiles(join(folder, VNI_FOLDER)),
-    ...newNodeFiles(join(folder, NODE_FOLDER)),
   }
 }
 
@@ -96,11 +100,7 @@ function parseFileName(file: string): WireId | undefined {
 }
 
 function decodeWire(value: unknown, path: string): Wire {
-  if (!isRecord(value)) throw new DecodeError(path, value, 'a JSON object')
-  if (value['version'] !== DOCUMENT_VERSION)
-    throw new DecodeError(`${path}: version`, value['version'], String(DOCUMENT_VERSION))
-  const { namespace, name } = value
-  if (typeof namespace !== 'string' || typeof name !== 'string')
-    throw new DecodeError(path, value, 'a wire with namespace and name')
-  return { namespace, name, ...decodeWireFields(value, path) }
+  const fields = record(value, path)
+  oneOf(DOCUMENT_VERSION)(fields['version'], `${path}: version`)
+  return { ...decodeWireId(fields, path), ...decodeWireFields(fields, path) }
 }

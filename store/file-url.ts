@@ -1,4 +1,4 @@
-// The URL that names a file store, as every command line takes it.
+// The URL of a file store, as every command line takes it.
 import { DecodeError } from '../core/errors.ts'
 
 /** The folder of a file:///DIR URL. Throws DecodeError. */

@@ -1,12 +1,13 @@
-// One JSON document per file: read whole or not at all, written by rename.
+// One JSON document per file. Readers see a whole document or none; writers rename it into place.
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
-import { DecodeError } from '../core/errors.ts'
-import { writeNewFile } from './new-file.ts'
+import { parseJson } from '../core/shape.ts'
+import { replaceAtomically } from '../kernel/replace-atomically.ts'
+import { toTemporaryName, writeNewFile } from './new-file.ts'
 
-/** The document, or undefined when there is no such file. Throws DecodeError on what is not JSON. */
+/** The document, or undefined if there is no such file. Throws DecodeError if it is not JSON. */
 export async function readJsonFile(path: string): Promise<unknown> {
   let text: string
   try {
@@ -15,43 +16,26 @@ export async function readJsonFile(path: string): Promise<unknown> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
   }
-  try {
-    return JSON.parse(text)
-  } catch (cause) {
-    throw new DecodeError(path, text, 'a JSON document', { cause })
-  }
+  return parseJson(text, path, 'a JSON document')
 }
 
-/** Replaces the document; a reader sees the old one or the new one. Makes the folder where needed. */
+/** Replaces the document. A reader sees the old one or the new one. Makes the folder if needed. */
 export async function writeJsonFile(path: string, value: unknown): Promise<void> {
-  const temporary = toTemporaryName(path)
-  try {
-    await writeInFolder(temporary, `${JSON.stringify(value, undefined, 2)}\n`)
-    await rename(temporary, path)
-  } catch (error) {
-    await rm(temporary, { force: true })
-    throw error
-  }
+  await replaceAtomically(path, toTemporaryName(path), async (temporary) =>
+    writeInFolder(temporary, `${JSON.stringify(value, undefined, 2)}\n`),
+  )
 }
 
-/** A name beside the path that no other writer uses, and that no reader takes for a document. */
-export function toTemporaryName(path: string): string {
-  written += 1
-  return `${path}.${process.pid}-${written}.tmp`
-}
-
-let written = 0
-
-/** Removes what writers that were killed have left in a folder. */
+/** Removes the files that killed writers have left in a folder. */
 export async function sweepTemporaryFiles(folder: string): Promise<void> {
   for (const file of await listFolder(folder)) {
-    const pid = /\.(\d+)-\d+\.tmp$/.exec(file)?.[1]
+    const pid = /\.(\d+)-[0-9a-f]+\.tmp$/.exec(file)?.[1]
     if (pid !== undefined && !existsSync(`/proc/${pid}`))
       await rm(join(folder, file), { force: true })
   }
 }
 
-/** The files of a folder, sorted; none where there is no such folder. */
+/** The files of a folder, sorted; none if there is no such folder. */
 export async function listFolder(path: string): Promise<readonly string[]> {
   try {
     return (await readdir(path)).sort()

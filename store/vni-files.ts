@@ -1,22 +1,22 @@
 // VNIs in use, one file each, named after the VNI, with the wire's key in it.
 import { link, mkdir, readFile, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
 
-import type { VniClaim } from '../core/vni-claim.ts'
-import { fromWireKey, toWireKey, type WireId } from '../core/wire.ts'
+import { toPathBelow } from '../core/path-below.ts'
+import type { VniClaim } from '../core/wire/vni.ts'
+import { fromWireKey, toWireKey, type WireId } from '../core/wire/wire.ts'
 import { withFileLock } from './file-lock.ts'
-import { listFolder, toTemporaryName } from './json-file.ts'
-import { writeNewFile } from './new-file.ts'
-import { claimVni, isSameWire } from './vni-keeper.ts'
+import { listFolder } from './json-file.ts'
+import { toTemporaryName, writeNewFile } from './new-file.ts'
+import { claimVni, isSameWire } from './choose-vni.ts'
 import type { VniStore } from './wire-store.ts'
 
 export function newVniFiles(folder: string): VniStore {
-  const toPath = (vni: number): string => join(folder, String(vni))
+  const toPath = (vni: number): string => toPathBelow(folder, String(vni))
 
   const make = async (vni: number, id: WireId): Promise<boolean> => {
     await mkdir(folder, { recursive: true, mode: 0o700 })
-    // Written whole and then named: nobody reads half a claim, and a full disk leaves none. Beside the
-    // folder, where it is swept when its writer is killed.
+    // Written completely and then renamed, so nobody reads half a claim and a full disk leaves none. The new
+    // file is beside the folder, where a sweep removes it if its writer is killed.
     const temporary = toTemporaryName(folder)
     try {
       await writeNewFile(temporary, toWireKey(id))
@@ -46,14 +46,20 @@ export function newVniFiles(folder: string): VniStore {
 
   return {
     claimVni: async (id, range, asked) => claimVni({ make, readOwner, list }, id, range, asked),
+    hasVni: async (vni, id) => {
+      const owner = await readOwner(vni)
+      return owner !== undefined && isSameWire(owner, id)
+    },
     releaseVni: async (vni, id) => {
       if ((await readOwner(vni)) === undefined) return
-      // Nobody else removes it between our look and our hand.
+      // Nobody else can remove it between our check and our unlink.
       await withFileLock(`${folder}.lock`, async () => {
         const owner = await readOwner(vni)
         if (owner !== undefined && isSameWire(owner, id)) await rm(toPath(vni), { force: true })
       })
     },
+    // Whoever reaches the folder is root.
+    passVni: async () => undefined,
     listVnis: list,
   }
 }

@@ -1,6 +1,6 @@
 // What documents show and point at: YAML that is none, a key that no plugin knows, a heading that is not there.
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { existsSync, globSync, readFileSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
 
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
@@ -12,9 +12,12 @@ import type { Record_ } from '../core/record.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
-const FILES = readdirSync(ROOT, { recursive: true, encoding: 'utf8' }).filter(
-  (file) => file.endsWith('.md') && !/(^|\/)(node_modules|\.lab)\//.test(file),
-)
+// A running cluster has whole Debians in .lab.
+const OTHERS = ['node_modules', '.lab', '.git', 'dist']
+const FILES = globSync('**/*.md', {
+  cwd: ROOT,
+  exclude: (path) => OTHERS.includes(basename(path)),
+})
 
 const ARGS: CniArgs = {
   command: 'ADD',

@@ -9,6 +9,7 @@ import { before, describe, it } from 'mocha'
 import { run } from '../kernel/run.ts'
 import { toVmi } from '../lab/domain-vmi.ts'
 import { byName, EXAMPLES, getName, readExample } from '../lab/example.ts'
+import { CONTAINER_IMAGES, DISK_IMAGES } from '../lab/kube/example-images.ts'
 import {
   getBinding,
   getMapping,
@@ -76,6 +77,10 @@ describe('examples', () => {
         else expect(cables).to.not.be.empty
         const plugged = listPlugs(objects).map(({ network }) => network)
         expect(plugged.sort()).to.deep.equal(cables.flatMap((cable) => [cable, cable]))
+      })
+
+      it('names no image that a cluster on one machine has nothing for', () => {
+        expect([...CONTAINER_IMAGES, ...DISK_IMAGES]).to.include.members(listImages(objects))
       })
 
       it('calls a cable the same inside and out, and asks no more than the cable can do', () => {

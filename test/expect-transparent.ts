@@ -1,8 +1,8 @@
 // What every way of plugging in comes down to: a cable that carries all there is.
 import { FRAME_ROWS, type FrameRow } from '../core/tester/frames.ts'
 import { renderVerdicts } from '../core/tester/table.ts'
-import { testCable } from '../kernel/cable-test.ts'
-import type { Station } from '../kernel/station.ts'
+import { testCable } from '../kernel/tester/cable-test.ts'
+import type { Station } from '../kernel/tester/station.ts'
 
 /** Throws the tester's table where a frame class does not arrive, either way. */
 export async function expectTransparent(

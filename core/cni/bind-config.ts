@@ -1,10 +1,12 @@
 // The keys of a network configuration of type l2wire-bind, decoded: how a VM is attached to a pod link.
 import { DecodeError } from '../errors.ts'
-import { decodeIp } from '../ip.ts'
-import { decodeRecord, type Record_ } from '../record.ts'
-import { isDnsName } from '../dns-name.ts'
-import type { PodDns } from '../resolv-conf.ts'
-import type { CommonConfig } from './config.ts'
+import { decodeMac } from '../net/address.ts'
+import { decodeIp } from '../net/ip.ts'
+import type { Record_ } from '../record.ts'
+import { flag, list, oneOf, optional, orElse, record } from '../shape.ts'
+import { isDnsName } from '../net/dns-name.ts'
+import type { PodDns } from '../podnetwork/pod-dns.ts'
+import type { CommonConfig } from './common-config.ts'
 import type { CniArgs } from './env.ts'
 
 export interface BindConfig extends CommonConfig {
@@ -22,6 +24,14 @@ export interface BindConfig extends CommonConfig {
   readonly isMultiQueue: boolean | undefined
   /** The device that a device plugin gave the pod, as Multus passes it on. */
   readonly deviceID: string | undefined
+  /** args.cni.standby: the sandbox is a migration's target. Where a cluster says so itself, nobody is asked. */
+  readonly standby: Standby | undefined
+}
+
+/** What a VM has where it runs, as far as args.cni says it. */
+export interface Standby {
+  readonly mac: string | undefined
+  readonly addresses: readonly string[] | undefined
 }
 
 /** Throws DecodeError. */
@@ -34,12 +44,13 @@ export function decodeBind(
   const shared = {
     ...common,
     type: 'l2wire-bind' as const,
-    attach: decodeAttach(config['attach']),
-    hasSidecar: decodeSwitch(config, 'sidecar') ?? true,
-    hasDhcp: decodeSwitch(config, 'dhcp') ?? true,
+    attach: orElse(oneOf('tap', 'macvtap'), 'tap' as const)(config['attach'], 'attach'),
+    hasSidecar: orElse(flag, true)(config['sidecar'], 'sidecar'),
+    hasDhcp: orElse(flag, true)(config['dhcp'], 'dhcp'),
     dns: decodeDns(config['dns']),
-    isMultiQueue: decodeSwitch(config, 'multiQueue'),
+    isMultiQueue: optional(flag)(config['multiQueue'], 'multiQueue'),
     deviceID: decodeDeviceId(config['deviceID']),
+    standby: decodeStandby(cni),
   }
   const logicNetworkName = cni['logicNetworkName']
   const isNeeded = args.command === 'ADD' || args.command === 'CHECK'
@@ -54,43 +65,29 @@ export function decodeBind(
   return { ...shared, logicNetworkName }
 }
 
-function decodeAttach(value: unknown): BindConfig['attach'] {
-  if (value === undefined) return 'tap'
-  if (value === 'tap' || value === 'macvtap') return value
-  throw new DecodeError('attach', value, 'one of tap, macvtap')
-}
-
-function decodeSwitch(config: Record_, key: string): boolean | undefined {
-  const value = config[key]
-  if (value === undefined || typeof value === 'boolean') return value
-  throw new DecodeError(key, value, 'true or false')
-}
-
 function decodeDeviceId(value: unknown): string | undefined {
   if (value === undefined || value === '') return undefined
   if (typeof value === 'string' && /^[\w.:-]{1,128}$/.test(value)) return value
   throw new DecodeError('deviceID', value, 'the ID of a device, as Multus writes it')
 }
 
-// CNI SPEC.md, "Network configuration lists", dns: of its keys a guest can be told these.
-function decodeDns(value: unknown): PodDns | undefined {
-  const dns = decodeRecord(value, 'dns')
-  if (dns === undefined) return undefined
-  const own = dns['domain'] === undefined ? [] : [decodeDomain(dns['domain'], 'dns.domain')]
+function decodeStandby(cni: Record_): Standby | undefined {
+  if (!orElse(flag, false)(cni['standby'], 'args.cni.standby')) return undefined
   return {
-    nameservers: decodeList(dns['nameservers'], 'dns.nameservers', decodeIp),
-    searches: [...own, ...decodeList(dns['search'], 'dns.search', decodeDomain)],
+    mac: optional(decodeMac)(cni['mac'], 'args.cni.mac'),
+    addresses: optional(list(decodeIp))(cni['ips'], 'args.cni.ips'),
   }
 }
 
-function decodeList(
-  value: unknown,
-  path: string,
-  decodeOne: (one: unknown, path: string) => string,
-): readonly string[] {
-  if (value === undefined) return []
-  if (!Array.isArray(value)) throw new DecodeError(path, value, 'a list')
-  return value.map((one, at) => decodeOne(one, `${path}[${at}]`))
+// CNI SPEC.md, "Network configuration lists", dns: of its keys a guest can be told these.
+function decodeDns(value: unknown): PodDns | undefined {
+  const dns = optional(record)(value, 'dns')
+  if (dns === undefined) return undefined
+  const own = dns['domain'] === undefined ? [] : [decodeDomain(dns['domain'], 'dns.domain')]
+  return {
+    nameservers: orElse(list(decodeIp), [])(dns['nameservers'], 'dns.nameservers'),
+    searches: [...own, ...orElse(list(decodeDomain), [])(dns['search'], 'dns.search')],
+  }
 }
 
 function decodeDomain(value: unknown, path: string): string {

@@ -1,5 +1,6 @@
 // The CNI_* variables, decoded by one table: variable x verbs that need it x what it must look like.
 // CNI SPEC.md 1.1.0, "Section 2: Execution Protocol", "Parameters".
+import { BOUNDS, isWithin, type Bound } from '../bounds.ts'
 import { CNI_CODE, CniError, renderValue } from '../errors.ts'
 import { isDeviceName } from '../name.ts'
 import { CNI_COMMANDS, isCniCommand, type CniCommand } from './version.ts'
@@ -27,8 +28,6 @@ interface Variable {
   readonly expected: string
 }
 
-// The containerID becomes part of a file name in the state directory, hence the length.
-const CONTAINER_ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$/
 const ARGS = /^[^=;]+=[^;]*(;[^=;]+=[^;]*)*;?$/
 // eslint-disable-next-line no-control-regex -- control characters are what it looks for
 const UNSAFE_IN_PATH = /[\u0000-\u001f\u007f"'\\ ]/
@@ -38,8 +37,8 @@ const VARIABLES: readonly Variable[] = [
     name: 'CNI_CONTAINERID',
     field: 'containerID',
     requiredBy: ['ADD', 'DEL', 'CHECK'],
-    isValid: (value) => CONTAINER_ID.test(value),
-    expected: 'a letter or digit, then letters, digits, "_", "." or "-", 200 at most',
+    isValid: (value) => isWithin(BOUNDS.containerID, value),
+    expected: BOUNDS.containerID.expected,
   },
   {
     name: 'CNI_NETNS',
@@ -54,7 +53,7 @@ const VARIABLES: readonly Variable[] = [
     field: 'ifname',
     requiredBy: ['ADD', 'DEL', 'CHECK'],
     isValid: isDeviceName,
-    expected: 'an interface name of 1 to 15 bytes without "/", ":", "%", quotes or white space',
+    expected: BOUNDS.ifname.expected,
   },
   {
     name: 'CNI_ARGS',
@@ -122,24 +121,20 @@ export interface PodRef {
   readonly name: string | undefined
 }
 
-// Kubernetes: a namespace is a DNS label, a pod name a DNS subdomain (RFC 1123).
-const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
-const DNS_SUBDOMAIN = /^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/
-
 /** K8S_POD_NAMESPACE and K8S_POD_NAME of CNI_ARGS. Throws CniError 4. */
 export function decodePodRef(args: string): PodRef {
   const pairs = parseCniArgs(args)
-  const read = (key: string, pattern: RegExp, expected: string): string | undefined => {
+  const read = (key: string, bound: Bound): string | undefined => {
     const value = pairs.get(key) ?? ''
     if (value === '') return undefined
-    if (pattern.test(value)) return value
+    if (isWithin(bound, value)) return value
     throw new CniError(
       CNI_CODE.INVALID_ENVIRONMENT,
-      `Cannot use CNI_ARGS: ${key} is ${renderValue(value)}, expected ${expected}`,
+      `Cannot use CNI_ARGS: ${key} is ${renderValue(value)}, expected ${bound.expected}`,
     )
   }
   return {
-    namespace: read('K8S_POD_NAMESPACE', DNS_LABEL, 'a DNS label') ?? 'default',
-    name: read('K8S_POD_NAME', DNS_SUBDOMAIN, 'a DNS subdomain'),
+    namespace: read('K8S_POD_NAMESPACE', BOUNDS.namespace) ?? 'default',
+    name: read('K8S_POD_NAME', BOUNDS.subdomain),
   }
 }

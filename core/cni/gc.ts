@@ -1,7 +1,7 @@
 // What a GC says: CNI SPEC.md 1.1.0, "GC".
 import { CNI_CODE, CniError, DecodeError } from '../errors.ts'
-import { toAttachmentKey } from '../wire.ts'
-import { isRecord } from '../record.ts'
+import { each, list, object, text } from '../shape.ts'
+import { toAttachmentKey, type AttachmentId } from '../wire/wire.ts'
 
 export interface GcList {
   readonly network: string
@@ -9,6 +9,8 @@ export interface GcList {
   /** Keys of the attachments the runtime still knows; undefined when it does not say. */
   readonly valid: ReadonlySet<string> | undefined
 }
+
+const decodeValid = list(object<AttachmentId>(each(text, 'containerID', 'ifname')))
 
 /** Throws CniError 7: a list that is misread would unplug what is alive. */
 export function decodeGcList(config: Readonly<Record<string, unknown>>): GcList {
@@ -21,21 +23,13 @@ export function decodeGcList(config: Readonly<Record<string, unknown>>): GcList 
 }
 
 function decode(config: Readonly<Record<string, unknown>>): GcList {
-  const { name: network, type } = config
-  if (typeof network !== 'string') throw new DecodeError('name', network, 'a string')
-  if (typeof type !== 'string') throw new DecodeError('type', type, 'a string')
+  const network = text(config['name'], 'name')
+  const type = text(config['type'], 'type')
   const path = 'cni.dev/valid-attachments'
   // libcni 1.2 writes both names: the first spec of GC had the other one.
   const key = path in config ? path : 'cni.dev/attachments'
   if (!(key in config)) return { network, type, valid: undefined }
   // Go's empty list is null.
-  const list = config[key] ?? []
-  if (!Array.isArray(list)) throw new DecodeError(key, list, 'a list of attachments')
-  const keys = list.map((one: unknown, at) => {
-    const { containerID, ifname } = isRecord(one) ? one : {}
-    if (typeof containerID !== 'string' || typeof ifname !== 'string')
-      throw new DecodeError(`${key}[${at}]`, one, 'a "containerID" and an "ifname"')
-    return toAttachmentKey({ containerID, ifname })
-  })
-  return { network, type, valid: new Set(keys) }
+  const valid = decodeValid(config[key] ?? [], key)
+  return { network, type, valid: new Set(valid.map(toAttachmentKey)) }
 }

@@ -1,6 +1,7 @@
 // What an IPAM plugin answers, decoded: the abbreviated result of CNI SPEC.md, "Delegated plugins
 // (IPAM)", and what a CHECK is to look for. Null is taken as a key that is not there.
-import type { Addressing, NicAddress, NicRoute } from '../addressing.ts'
+import type { Addressing, NicAddress } from '../steps/addressing.ts'
+import type { NicRoute } from '../net/route.ts'
 import { DecodeError } from '../errors.ts'
 import {
   decodeCidr,
@@ -10,8 +11,9 @@ import {
   parseCidr,
   renderCidr,
   toNetwork,
-} from '../ip.ts'
+} from '../net/ip.ts'
 import { isRecord } from '../record.ts'
+import { list, record, whole, type Decode } from '../shape.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -30,7 +32,7 @@ export function decodeIpamResult(result: Json): IpamResult {
     ...readList(result, 'routes').map((value, at) => decodeRoute(value, `routes[${at}]`)),
     ...LEGACY_KEYS.flatMap((key) => decodeLegacyRoutes(result[key], key)),
   ]
-  return { ips, routes: dropRepeated(routes), dns: read(result, 'dns', decodeRecord) }
+  return { ips, routes: dropRepeated(routes), dns: read(result, 'dns', record) }
 }
 
 /** What of an addressing the result of the ADD still lists: the rest was another plugin's to change. */
@@ -52,31 +54,34 @@ export function pickListed(addressing: Addressing, prevResult: Json): Addressing
   }
 }
 
+const decodeList = list((value) => value)
+const decodeUint32 = whole(0, 2 ** 32 - 1, 'a whole number of 32 bits')
+
 // Results of spec versions 0.1.0 and 0.2.0: one address per family, with its routes inside.
 const LEGACY_KEYS = ['ip4', 'ip6'] as const
 
 function decodeLegacyIps(value: unknown, key: string): readonly NicAddress[] {
   if (!isGiven(value)) return []
-  const legacy = decodeRecord(value, key)
+  const legacy = record(value, key)
   return [decodeIpConfig({ ...legacy, address: legacy['ip'] }, key)]
 }
 
 function decodeLegacyRoutes(value: unknown, key: string): readonly NicRoute[] {
   if (!isGiven(value)) return []
-  return readList(decodeRecord(value, key), 'routes').map((route, at) =>
+  return readList(record(value, key), 'routes').map((route, at) =>
     decodeRoute(route, `${key}.routes[${at}]`),
   )
 }
 
 function decodeIpConfig(value: unknown, path: string): NicAddress {
-  const config = decodeRecord(value, path)
+  const config = record(value, path)
   const address = renderCidr(decodeNicAddress(config['address'], `${path}.address`))
   const gateway = read(config, 'gateway', decodeIp, path)
   return { address, ...(gateway === undefined ? {} : { gateway }) }
 }
 
 function decodeRoute(value: unknown, path: string): NicRoute {
-  const route = decodeRecord(value, path)
+  const route = record(value, path)
   const dst = toNetwork(decodeCidr(route['dst'], `${path}.dst`))
   const gw = read(route, 'gw', decodeIp, path)
   if (gw !== undefined && getFamily(gw) !== getFamily(dst.address))
@@ -97,31 +102,13 @@ function dropRepeated(routes: readonly NicRoute[]): readonly NicRoute[] {
   return [...new Map(routes.map((route) => [JSON.stringify(route), route])).values()]
 }
 
-function read<T>(
-  owner: Json,
-  key: string,
-  decode: (value: unknown, path: string) => T,
-  path?: string,
-): T | undefined {
+function read<T>(owner: Json, key: string, decode: Decode<T>, path?: string): T | undefined {
   const value = owner[key]
   return isGiven(value) ? decode(value, path === undefined ? key : `${path}.${key}`) : undefined
 }
 
 function readList(owner: Json, key: string): readonly unknown[] {
-  const value = owner[key]
-  if (!isGiven(value)) return []
-  if (Array.isArray(value)) return value as readonly unknown[]
-  throw new DecodeError(key, value, 'a list')
-}
-
-function decodeRecord(value: unknown, path: string): Json {
-  if (isRecord(value)) return value
-  throw new DecodeError(path, value, 'a JSON object')
-}
-
-function decodeUint32(value: unknown, path: string): number {
-  if (Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 32) return Number(value)
-  throw new DecodeError(path, value, 'a whole number of 32 bits')
+  return read(owner, key, decodeList) ?? []
 }
 
 function isGiven(value: unknown): boolean {

@@ -1,8 +1,10 @@
 // What a plugin prints: a result per spec version, or an error. CNI SPEC.md, "Section 5: Result Types".
-import { NO_ADDRESSING, type Addressing, type NicRoute } from '../addressing.ts'
+import { NO_ADDRESSING, type Addressing } from '../steps/addressing.ts'
+import type { NicRoute } from '../net/route.ts'
 import type { CniError } from '../errors.ts'
 import { renderCauses } from '../errors.ts'
-import { getFamily } from '../ip.ts'
+import { getFamily } from '../net/ip.ts'
+import { toPrintable } from '../printable.ts'
 import { isRecord } from '../record.ts'
 import type { CniVersion } from './version.ts'
 
@@ -113,7 +115,10 @@ export function toErrorResult(version: string, error: CniError): Json {
   return {
     cniVersion: version,
     code: error.code,
-    msg: error.message,
-    ...(details === undefined || details === error.message ? {} : { details }),
+    // Runtimes print both.
+    msg: toPrintable(error.message),
+    ...(details === undefined || details === error.message
+      ? {}
+      : { details: toPrintable(details) }),
   }
 }

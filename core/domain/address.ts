@@ -1,12 +1,12 @@
-// Addresses a VMI gives a NIC, in the forms KubeVirt accepts and the forms libvirt wants.
+// Addresses that a VMI gives a NIC, in the forms that KubeVirt accepts and the forms that libvirt wants.
 import { DecodeError } from '../errors.ts'
 
-/** A MAC address as libvirt writes it, from the three forms KubeVirt takes (Go's net.ParseMAC). */
+/** A MAC address as libvirt writes it, from the three forms that KubeVirt accepts (Go's net.ParseMAC). */
 export function decodeMac(value: unknown, path: string): string {
   const expected = 'a unicast MAC address such as "02:00:00:00:00:01"'
   if (typeof value !== 'string') throw new DecodeError(path, value, expected)
   const digits = findMacDigits(value)?.toLowerCase()
-  // The lowest bit of the first byte is the group bit: libvirt refuses a domain with it.
+  // The lowest bit of the first byte is the group bit. libvirt refuses a domain with it.
   if (digits === undefined || /^.[13579bdf]/.test(digits) || /^0+$/.test(digits)) {
     throw new DecodeError(path, value, expected)
   }

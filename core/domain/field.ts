@@ -1,14 +1,14 @@
-// Reading JSON whose shape is a promise of somebody else: every refusal names the path, what
-// stands there and what should. Go leaves empty fields out or writes null: both count as absent.
+// Reads JSON whose shape somebody else promises. Every refusal names the path, the value and the expected
+// value. Go omits empty fields or writes null, so both count as absent.
 import { DecodeError } from '../errors.ts'
 
-/** A place in a JSON document and what stands there; undefined when absent. */
+/** A place in a JSON document and its value; undefined when absent. */
 export interface Field {
   readonly path: string
   readonly value: unknown
 }
 
-/** The field below; absent when anything on the way is. */
+/** The field below; absent if anything on the way is absent. */
 export function at(field: Field, ...keys: readonly string[]): Field {
   return keys.reduce<Field>((parent, key) => {
     const object = asObject(parent)

@@ -1,4 +1,4 @@
-// One <interface> element: written new, or amended where it stands.
+// One <interface> element: a new one, or edits of an existing one.
 import type { NicPlan } from './nic.ts'
 import type { Edit, ElementSpec } from './splice.ts'
 import {
@@ -13,7 +13,7 @@ import {
 import type { XmlElement } from './tree.ts'
 import { findAttribute, findChild } from './tree.ts'
 
-// A tap that somebody else has made and set up: libvirt only opens it.
+// A tap that somebody else made and configured, so that libvirt only opens it.
 // https://libvirt.org/formatdomain.html#generic-ethernet-connection
 const TYPE = { type: 'ethernet' } as const
 
@@ -24,7 +24,7 @@ export function renderInterface(plan: NicPlan, separator: string, unit: string):
   return `<interface${renderAttributes(TYPE)}>${children}${separator}</interface>`
 }
 
-/** The edits that make an <interface> what the plan wants. None when it already is. */
+/** The edits that make an <interface> match the plan. None if it already does. */
 export function amendInterface(
   xml: string,
   element: XmlElement,
@@ -51,14 +51,14 @@ export function amendInterface(
   return [...edits, ...appendContent(xml, element, text)]
 }
 
-// What an interface of another type is plugged into ("bridge=…") means nothing to this one.
+// The source of an interface of another type ("bridge=…") has no meaning here.
 function delForeignSource(xml: string, element: XmlElement): Edit[] {
   const source = findChild(element, 'source')
   if (source === undefined || findAttribute(element, 'type') === TYPE.type) return []
   return [delElement(xml, source)]
 }
 
-// The attributes of an <address> depend on its type: none of another type's may stay.
+// The attributes of an <address> depend on its type, so attributes of another type must go.
 function isOfOtherType(child: XmlElement, spec: ElementSpec): boolean {
   return spec.name === 'address' && findAttribute(child, 'type') !== spec.attributes['type']
 }
@@ -69,8 +69,8 @@ function hasAttributes(element: XmlElement, spec: ElementSpec): boolean {
   )
 }
 
-// KubeVirt writes the driver's name only along with queues or iommu, and the name "vhost" makes
-// vhost-net a must: without them the element has to go, not only its attribute.
+// KubeVirt writes the driver's name only along with queues or iommu, and the name "vhost" requires vhost-net.
+// Without queues and iommu the element has to go, not only its attribute.
 function delQueues(xml: string, element: XmlElement): Edit[] {
   const driver = findChild(element, 'driver')
   if (driver === undefined || findAttribute(driver, 'queues') === undefined) return []

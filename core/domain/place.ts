@@ -1,5 +1,5 @@
-// Where a new <interface> goes: the guest numbers its NICs in the order they stand in the domain,
-// and the VMI's order is the one its author chose.
+// Where a new <interface> goes. The guest numbers its NICs in the domain's order, and the author of the VMI
+// chose its order.
 import type { Edit } from './splice.ts'
 import { appendContent, findChildSeparator, findSeparator } from './splice.ts'
 import type { XmlElement } from './tree.ts'
@@ -11,7 +11,7 @@ export interface Placement<Plan> {
   readonly existing: ReadonlyMap<string, XmlElement>
   /** Aliases of all the VMI's interfaces, in its order. */
   readonly order: readonly string[]
-  /** What is to be added, by alias. */
+  /** The plans to add, by alias. */
   readonly added: ReadonlyMap<string, Plan>
   readonly unit: string
   readonly render: (plan: Plan, separator: string) => string
@@ -20,14 +20,15 @@ export interface Placement<Plan> {
 /** The edits that put every added interface behind its predecessor in the VMI, or else before its successor. */
 export function placeInterfaces<Plan>(placement: Placement<Plan>): Edit[] {
   const { xml, devices, existing, order, added, unit, render } = placement
-  // Between two elements without white space both come to the same place: what is behind the one stands first.
+  // Without white space between two elements both edits have the same position. The one behind the first
+  // element comes first.
   const behind: Edit[] = []
   const ahead: Edit[] = []
   let appended = ''
   let before: XmlElement | undefined
-  // Only what has no predecessor is put before anything: so it is before the VMI's first that is there. Without a
-  // neighbour from the VMI: before any other interface (KubeVirt appends placeholders for later
-  // hotplug), or else behind all devices.
+  // Only an interface without a predecessor goes ahead of anything, so it goes before the VMI's first existing
+  // one. Without a neighbour from the VMI it goes before any other interface (KubeVirt appends placeholders for
+  // later hotplug), or else behind all devices.
   const after =
     findFirst(existing, order) ?? devices.children.find(({ name }) => name === 'interface')
   for (const alias of order) {

@@ -1,19 +1,22 @@
-// What the pod link of a network may be called.
-// KubeVirt v1.9: pkg/network/namescheme. The hashed names are what a current KubeVirt asks Multus
-// for; the ordinal ones belong to pods made before it did, or by a CNI plugin that reports "netN".
+// The names that the pod link of a network may have. KubeVirt v1.9: pkg/network/namescheme. A current KubeVirt
+// asks Multus for the hashed names. The ordinal ones belong to pods of an older KubeVirt, or of a CNI plugin
+// that reports "netN".
 import { DecodeError } from '../errors.ts'
 import { PRIMARY_POD_LINK, toPodLinkName } from '../name.ts'
 import type { Field } from './field.ts'
 import { asArray, asBoolean, asString, at, getString, isAbsent } from './field.ts'
 
 export interface PodLinkNames {
-  /** On the pod's own network, whose tap has a fixed name. */
+  /** Whether it is on the pod's own network, whose tap has a fixed name. */
   readonly isPrimary: boolean
-  /** To be looked for in this order. */
+  /** Search in this order. */
   readonly podLinks: readonly string[]
 }
 
-/** The VMI's networks, to be asked by name; the path is the asking interface's. Throws DecodeError for one that is not there. */
+/**
+ * Looks up the VMI's networks by name; the path is the interface's. Throws DecodeError if the network does not
+ * exist.
+ */
 export function indexPodLinks(vmi: Field): (name: string, path: string) => PodLinkNames {
   const byName = new Map<string, Field>()
   const ordinals = new Map<Field, number>()

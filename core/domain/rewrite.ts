@@ -1,5 +1,5 @@
-// The domain as virt-launcher wrote it -> the same text, with our NICs in it. Pure: the pod's links
-// come in as a value, and the same input always gives the same output.
+// Takes the domain as virt-launcher wrote it and returns the same text with our NICs in it. Pure: the pod's
+// links come in as a value, and the same input always gives the same output.
 import { DecodeError } from '../errors.ts'
 import { amendInterface, renderInterface } from './interface.ts'
 import type { Machine, NicPlan, PodLinks, Queues } from './nic.ts'
@@ -28,9 +28,9 @@ export interface Rewritten {
 }
 
 /**
- * Plugs every NIC of the VMI that has our binding into the domain. Running it on its own output
- * changes nothing. Throws DecodeError for a document that is no domain, LinkMissingError for a NIC
- * without pod link, LinkUnfitError for one whose tap its model cannot open.
+ * Plugs every NIC of the VMI that has our binding into the domain. Run on its own output it changes nothing.
+ * Throws DecodeError for a document that is no domain, LinkMissingError for a NIC without pod link,
+ * LinkUnfitError for a NIC whose model cannot open its tap.
  */
 export function rewriteDomain(xml: string, vmi: Vmi, links: PodLinks): Rewritten {
   const { machine, devices } = findDevices(parseTree(xml))
@@ -60,14 +60,14 @@ export function rewriteDomain(xml: string, vmi: Vmi, links: PodLinks): Rewritten
   return { xml: edits.length === 0 ? xml : applyEdits(xml, edits), nics }
 }
 
-/** What libvirt makes of it: nothing, or nonsense that it will refuse itself, is one. */
+/** As libvirt reads it: an absent or invalid value, which libvirt refuses itself, counts as one. */
 function countQueues(element: XmlElement): number {
   const driver = findChild(element, 'driver')
   const count = Number(driver === undefined ? 1 : findAttribute(driver, 'queues'))
   return Number.isInteger(count) && count > 0 ? count : 1
 }
 
-/** The document's <devices> and what it says about the machine. */
+/** The document's <devices> and its facts about the machine. */
 function findDevices(root: XmlElement): { machine: Machine; devices: XmlElement } {
   if (root.name !== 'domain') {
     throw new DecodeError('domain XML', `<${root.name}>`, 'a <domain> as root element')

@@ -1,6 +1,6 @@
-// What a NIC runs with: it keeps its queues and its MAC wherever it migrates to, whatever vCPUs were plugged in
-// meanwhile, and whatever MAC its new pod link has. KubeVirt goes by the same fields for its own taps
-// (pkg/network/setup/netpod, calcQueuesCapByIface, v1.9.0); a VM that was stopped starts with an empty status.
+// What a running NIC has. It keeps its queues and its MAC wherever it migrates, whatever vCPUs were plugged in
+// meanwhile and whatever MAC its new pod link has. KubeVirt uses the same fields for its own taps
+// (pkg/network/setup/netpod, calcQueuesCapByIface, v1.9.0). A VM that was stopped starts with an empty status.
 import { decodeMac } from './address.ts'
 import type { Field } from './field.ts'
 import { asArray, asCount, asString, at } from './field.ts'
@@ -12,7 +12,7 @@ export interface RunningNic {
   readonly mac: string | undefined
 }
 
-/** The NICs that run, to be asked by name for their queues; undefined for one that does not run yet. */
+/** Looks up the queues of running NICs by name; undefined for a NIC that does not run yet. */
 export function indexRunningQueues(vmi: Field): (name: string) => number | undefined {
   const running = indexRunning(vmi)
   return (name) => {

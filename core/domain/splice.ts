@@ -1,15 +1,15 @@
-// Edits of a text by place: the document itself is never rebuilt, so nothing but the named places
-// can change. Every edit is minimal: asking for what is already there is no edit at all.
+// Edits a text by position. The document is never rebuilt, so nothing but the named places can change. Every
+// edit is minimal: if the text is already as wanted, there is no edit.
 import type { XmlElement } from './tree.ts'
 
 export interface Edit {
   readonly start: number
-  /** Same as start for an insertion. */
+  /** Equal to start for an insertion. */
   readonly end: number
   readonly text: string
 }
 
-/** Applies edits that do not overlap. Insertions at one place keep the order they were given in. */
+/** Applies edits that do not overlap. Insertions at one position keep their order. */
 export function applyEdits(text: string, edits: readonly Edit[]): string {
   const parts: string[] = []
   let at = 0
@@ -23,11 +23,11 @@ export function applyEdits(text: string, edits: readonly Edit[]): string {
 
 export type Attributes = Readonly<Record<string, string>>
 
-/** An element as it should be: attributes that are not named here are left as they are. */
+/** An element as it should be. Attributes that are not named here stay as they are. */
 export interface ElementSpec {
   readonly name: string
   readonly attributes: Attributes
-  /** Written only when the element is made. */
+  /** Written only if the element is new. */
   readonly initial?: Attributes
 }
 
@@ -47,14 +47,14 @@ export function setAttributes(xml: string, element: XmlElement, attributes: Attr
   return edits
 }
 
-/** The edits that take an attribute out, with the white space before it. */
+/** The edits that remove an attribute and the white space before it. */
 export function delAttribute(xml: string, element: XmlElement, name: string): Edit[] {
   const found = element.attributes.find((attribute) => attribute.name === name)
   if (found === undefined) return []
   return [{ start: findSpaceStart(xml, found.start), end: found.end, text: '' }]
 }
 
-/** The edit that takes an element out, with the white space before it. */
+/** The edit that removes an element and the white space before it. */
 export function delElement(xml: string, element: XmlElement): Edit {
   return { start: findSpaceStart(xml, element.start), end: element.end, text: '' }
 }
@@ -68,18 +68,18 @@ export function appendContent(xml: string, parent: XmlElement, text: string): Ed
   }
   const last = parent.children.at(-1)
   if (last !== undefined) return [{ start: last.end, end: last.end, text }]
-  // "<a></a>" has no white space yet that would put the end tag on a line of its own.
+  // "<a></a>" has no white space yet that would put the end tag on its own line.
   const closing = parent.openEnd === parent.contentEnd ? findSeparator(xml, parent) : ''
   return [{ start: parent.openEnd, end: parent.openEnd, text: text + closing }]
 }
 
-/** The line break and indentation an element stands behind; empty when it does not start a line. */
+/** The line break and indentation before an element; empty if it does not start a line. */
 export function findSeparator(xml: string, element: XmlElement): string {
   const space = xml.slice(findSpaceStart(xml, element.start), element.start)
   return /\r?\n[ \t]*$/.exec(space)?.[0] ?? ''
 }
 
-/** What stands, or would stand, before each child of an element. The unit is one step of indentation. */
+/** The white space before each child of an element, existing or not. The unit is one step of indentation. */
 export function findChildSeparator(xml: string, parent: XmlElement, unit: string): string {
   const [first] = parent.children
   if (first !== undefined) return findSeparator(xml, first)
@@ -111,7 +111,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   '<': '&lt;',
   '"': '&quot;',
   "'": '&apos;',
-  // Written plainly, a reader would turn these three into blanks.
+  // Unescaped, a reader would turn these three into blanks.
   '\t': '&#9;',
   '\n': '&#10;',
   '\r': '&#13;',

@@ -1,12 +1,11 @@
-// The alias of what QEMU opens, by which the agent speaks to the sidecar: of which pod link it is, and
-// whether its VM wants network data.
-import { isSecondaryPodLink, PRIMARY_POD_LINK } from '../name.ts'
+// The alias of the device that QEMU opens. With it the agent tells the sidecar which pod link the device
+// belongs to.
 
-/** By which it is told from KubeVirt's of the same name, whatever else it says. */
+/**
+ * This prefix distinguishes it from KubeVirt's device of the same name, whatever follows. Agents up to 0.3.0
+ * wrote "network-data", alone or with the pod link behind it, if cloud-init was to give a VM that data.
+ */
 const OURS = 'l2wire '
-
-/** In the pod of a VM that wants network data. */
-export const NETWORK_DATA_MARK = `${OURS}network-data`
 
 export function isOurAlias(alias: string): boolean {
   return alias.startsWith(OURS)
@@ -14,16 +13,6 @@ export function isOurAlias(alias: string): boolean {
 
 export function renderAlias(kind: 'tap' | 'macvtap', podLink: string): string {
   return `${OURS}${kind} of ${podLink}`
-}
-
-/** A name that KubeVirt gives is left out: sidecars of 0.2.0 know the bare mark alone. */
-export function renderMark(podLink: string): string {
-  const isUsual = podLink === PRIMARY_POD_LINK || isSecondaryPodLink(podLink)
-  return isUsual ? NETWORK_DATA_MARK : `${NETWORK_DATA_MARK} of ${podLink}`
-}
-
-export function isMark(alias: string): boolean {
-  return alias === NETWORK_DATA_MARK || alias.startsWith(`${NETWORK_DATA_MARK} of `)
 }
 
 /** The pod link that an alias names. */

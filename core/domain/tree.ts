@@ -1,12 +1,14 @@
-// XML text -> where its elements lie in that text. The only file that knows the parser. It never
-// turns a tree back into text: what is not edited stays as it came (docs/decisions/0003).
-import { parseXml, XmlElement as ParsedElement, XmlError } from '@rgrove/parse-xml'
+// Finds the positions of elements in XML text. Only this file knows the parser. It never turns a tree back into
+// text, so text without edits stays unchanged (docs/decisions/0003).
+import { XMLParser, XMLValidator } from 'fast-xml-parser'
+import type { XMLMetaData } from 'fast-xml-parser'
 
 import { DecodeError } from '../errors.ts'
-import { readPlain } from './plain.ts'
-import { scanStartTag, type StartTag } from './start-tag.ts'
+import { decodeValue, newMalformedError, toTagsAlone } from './well-formed.ts'
 
-/** An attribute's decoded value, and its place: from its name's first character to behind its closing quote. */
+/**
+ * An attribute's decoded value and its range: from its name's first character to just after its closing quote.
+ */
 export interface XmlAttribute {
   readonly name: string
   readonly value: string
@@ -22,40 +24,52 @@ export interface XmlElement {
   readonly name: string
   readonly start: number
   readonly end: number
-  /** Behind the ">" of the start tag, or of the empty-element tag. */
+  /** Just after the ">" of the start tag, or of the empty-element tag. */
   readonly openEnd: number
-  /** Where the end tag begins; openEnd for an empty-element tag. */
+  /** Where the end tag begins; equals openEnd for an empty-element tag. */
   readonly contentEnd: number
   readonly isSelfClosing: boolean
   readonly attributes: readonly XmlAttribute[]
   readonly children: readonly XmlElement[]
 }
 
-// The parser needs about 320 bytes per element (200,000 elements: 64 MB, 2026-11) and the sidecar
-// lives on 64 MB. A domain with 250 disks and as many
-// host devices has about 10,000 tags.
+// The sidecar runs in 64 MB, and a tree has some hundred bytes for each tag. A domain with 250 disks and as
+// many host devices has about 10,000 tags.
 const MAX_TAGS = 20_000
 // About 20 bytes each.
 const MAX_REFERENCES = 100_000
+/** libvirt's own limit. */
+const MAX_DEPTH = 256
 
-/** As much of the document as an error message may need. */
-const EXCERPT = 200
+const ATTRIBUTE = /\s+([^\s=/>]+)\s*=\s*(?:"([^"]*)"|'([^']*)')/y
+const NAME = /[^\s/>]+/y
 
-/** Finds the root element; throws DecodeError unless the text is one well-formed XML document. */
+const METADATA = XMLParser.getMetaDataSymbol() as symbol
+const PARSER = new XMLParser({
+  preserveOrder: true,
+  captureMetaData: true,
+  ignoreAttributes: false,
+  // With this option it refuses "__proto__", which the validator accepts twice in one tag.
+  attributeNamePrefix: '',
+  processEntities: false,
+  maxNestedTags: MAX_DEPTH,
+})
+
+/** A node of the parser's. An element's children are under its name, and only elements have metadata. */
+type ParsedNode = Readonly<Record<string, readonly ParsedNode[]>> & {
+  readonly [METADATA]?: XMLMetaData
+}
+
+/** Finds the root element. Throws DecodeError unless the text is one well-formed XML document. */
 export function parseTree(xml: string): XmlElement {
   refuseMoreThan(MAX_TAGS, 'tags', xml, '<')
   refuseMoreThan(MAX_REFERENCES, 'entity references', xml, '&')
-  return readPlain(xml) ?? parseAny(xml)
+  const [root] = toElements(xml, parse(xml, toTagsAlone(xml)))
+  if (root === undefined) throw newMalformedError(xml, 'a root element')
+  return root
 }
 
-/** By the parser, which takes 60 ms for 200 KB in the sidecar. */
-export function parseAny(xml: string): XmlElement {
-  const root = parse(xml).root
-  if (root === null) throw new DecodeError('domain XML', xml.slice(0, EXCERPT), 'a root element')
-  return new LazyElement(xml, root)
-}
-
-/** The value of an attribute, entities resolved; undefined when the element does not have it. */
+/** The value of an attribute, entities resolved; undefined if the element does not have it. */
 export function findAttribute(element: XmlElement, name: string): string | undefined {
   return element.attributes.find((attribute) => attribute.name === name)?.value
 }
@@ -65,30 +79,25 @@ export function findChild(element: XmlElement, name: string): XmlElement | undef
   return element.children.find((child) => child.name === name)
 }
 
-function parse(xml: string) {
-  try {
-    return parseXml(xml, {
-      includeOffsets: true,
-      // Only a DTD can define entities; what they stand for never matters here. Without a DTD an
-      // unknown entity is an error, as the XML specification demands.
-      ignoreUndefinedEntities: xml.includes('<!DOCTYPE'),
-    })
-  } catch (cause) {
-    if (cause instanceof XmlError) {
-      // The message goes on with an excerpt of the document on further lines.
-      const [reason = ''] = cause.message.split('\n')
-      throw new DecodeError('domain XML', xml.slice(0, EXCERPT), `well-formed XML: ${reason}`, {
-        cause,
-      })
-    }
-    // The parser calls itself once per level; libvirt's own limit is 256 levels.
-    if (cause instanceof RangeError) {
-      throw new DecodeError('domain XML', xml.slice(0, EXCERPT), 'elements nested less deeply', {
-        cause,
-      })
-    }
-    throw cause
+/** Each node with its position, which is the same in both texts. */
+function parse(xml: string, tags: string): readonly ParsedNode[] {
+  const valid = XMLValidator.validate(tags)
+  if (valid !== true) {
+    const { msg, line, col } = valid.err
+    throw newMalformedError(xml, `${msg} (line ${line}, column ${col})`)
   }
+  try {
+    return PARSER.parse(tags) as readonly ParsedNode[]
+  } catch (cause) {
+    // The parser has no error class of its own.
+    throw newMalformedError(xml, cause instanceof Error ? cause.message : String(cause), cause)
+  }
+}
+
+function toElements(xml: string, nodes: readonly ParsedNode[]): readonly XmlElement[] {
+  return nodes
+    .filter((node) => node[METADATA] !== undefined)
+    .map((node) => new LazyElement(xml, node))
 }
 
 function refuseMoreThan(max: number, what: string, xml: string, mark: string): void {
@@ -97,29 +106,29 @@ function refuseMoreThan(max: number, what: string, xml: string, mark: string): v
   if (count > max) throw new DecodeError('domain XML', `${count} ${what}`, `at most ${max}`)
 }
 
-// A domain has a thousand elements and we look at twenty: attributes and children are worked out
-// when asked for.
+// A domain has a thousand elements and we read twenty, so attributes and children are computed on demand.
 class LazyElement implements XmlElement {
   readonly name: string
   readonly start: number
   readonly end: number
   readonly #xml: string
-  readonly #parsed: ParsedElement
-  #startTag: StartTag | undefined
+  readonly #node: ParsedNode
+  #attributes: readonly XmlAttribute[] | undefined
   #children: readonly XmlElement[] | undefined
 
-  constructor(xml: string, parsed: ParsedElement) {
-    this.name = parsed.name
-    this.start = parsed.start
-    // parse-xml 4 and 5 answer Infinity for what ends with the text when the text has characters
-    // outside the Basic Multilingual Plane.
-    this.end = Math.min(parsed.end, xml.length)
+  constructor(xml: string, node: ParsedNode) {
+    const { startIndex = 0, endIndex = xml.length } = node[METADATA] ?? {}
+    this.start = startIndex
+    this.end = endIndex
+    // The parser renames keys that every JavaScript object has.
+    NAME.lastIndex = startIndex + 1
+    this.name = NAME.exec(xml)?.[0] ?? ''
     this.#xml = xml
-    this.#parsed = parsed
+    this.#node = node
   }
 
   get openEnd(): number {
-    return this.#scan().openEnd
+    return this.#xml.indexOf('>', this.attributes.at(-1)?.end ?? this.start) + 1
   }
 
   get isSelfClosing(): boolean {
@@ -131,22 +140,36 @@ class LazyElement implements XmlElement {
   }
 
   get attributes(): readonly XmlAttribute[] {
-    return this.#scan().attributes
+    this.#attributes ??= scanAttributes(this.#xml, this.start + 1 + this.name.length)
+    return this.#attributes
   }
 
   get children(): readonly XmlElement[] {
-    this.#children ??= this.#parsed.children
-      .filter((child) => child instanceof ParsedElement)
-      .map((child) => new LazyElement(this.#xml, child))
+    // Under the element's name; ":@" has the attributes.
+    this.#children ??= toElements(this.#xml, Object.values(this.#node).find(Array.isArray) ?? [])
     return this.#children
   }
+}
 
-  #scan(): StartTag {
-    this.#startTag ??= scanStartTag(
-      this.#xml,
-      this.#parsed,
-      (name) => this.#parsed.attributes[name] ?? '',
-    )
-    return this.#startTag
+/**
+ * The attributes of a start tag, from behind its name. The tag is well-formed, so quotes are enough to find
+ * them.
+ */
+function scanAttributes(xml: string, from: number): readonly XmlAttribute[] {
+  const attributes: XmlAttribute[] = []
+  ATTRIBUTE.lastIndex = from
+  for (let match = ATTRIBUTE.exec(xml); match !== null; match = ATTRIBUTE.exec(xml)) {
+    const [whole, name = '', double, single = ''] = match
+    const text = double ?? single
+    const end = match.index + whole.length
+    attributes.push({
+      name,
+      value: decodeValue(text),
+      start: match.index + whole.search(/\S/),
+      end,
+      valueStart: end - 1 - text.length,
+      valueEnd: end - 1,
+    })
   }
+  return attributes
 }

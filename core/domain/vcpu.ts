@@ -46,6 +46,6 @@ function decodeQuantity(field: Field): number | undefined {
   if (digits === undefined || scale === undefined) {
     throw new DecodeError(field.path, field.value, 'a quantity of CPUs such as "2" or "1500m"')
   }
-  // 0.1 + 0.2: a decimal that is whole must not be rounded up for its last binary digit.
+  // 0.1 + 0.2: binary rounding must not push a whole decimal up to the next number.
   return Math.ceil(Number((Number(digits) * scale * 10 ** Number(exponent)).toPrecision(12)))
 }

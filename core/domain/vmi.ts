@@ -1,6 +1,6 @@
-// The few fields of a VirtualMachineInstance that decide about a NIC, decoded from its JSON.
-// KubeVirt v1.9: staging/src/kubevirt.io/api/core/v1/schema.go. What belongs to other bindings is
-// not looked at: another binding's mistake is not ours to report.
+// Decodes the few fields of a VirtualMachineInstance that decide about a NIC. KubeVirt v1.9:
+// staging/src/kubevirt.io/api/core/v1/schema.go. It ignores fields of other bindings: their mistakes are not
+// ours to report.
 import { DecodeError } from '../errors.ts'
 import type { PciAddress } from './address.ts'
 import { decodeMac, decodePciAddress } from './address.ts'
@@ -20,9 +20,9 @@ import { indexPodLinks } from './pod-links.ts'
 import { indexRunningQueues } from './running-nic.ts'
 import { decodeVcpus } from './vcpu.ts'
 
-/** One interface of the VM that has a binding of ours and is not on its way out. */
+/** One interface of the VM that has our binding and is not being removed. */
 export interface VmiNic extends PodLinkNames {
-  /** Interface and network share it; the domain's alias is "ua-" and this. */
+  /** Interface and network share it. The domain's alias is "ua-" followed by it. */
   readonly name: string
   readonly model: string
   readonly mac: string | undefined
@@ -30,12 +30,12 @@ export interface VmiNic extends PodLinkNames {
   readonly pciAddress: PciAddress | undefined
   readonly acpiIndex: number | undefined
   readonly isDown: boolean
-  /** Undefined for one that does not run yet. */
+  /** Undefined for a NIC that does not run yet. */
   readonly runningQueues: number | undefined
 }
 
 export interface Vmi {
-  /** All the VM's interfaces, in the order the guest is meant to see them. */
+  /** All the VM's interfaces, in the order that the guest should see. */
   readonly interfaceNames: readonly string[]
   readonly nics: readonly VmiNic[]
   /** Go's name: "amd64", "arm64", "s390x". */
@@ -47,8 +47,8 @@ export interface Vmi {
   readonly vcpus: number
 }
 
-// JSON of nothing but brackets becomes forty times its size in memory. The API server takes objects
-// of up to 1.5 MB; the largest VMIs hold a few thousand objects and arrays.
+// JSON that consists of brackets takes forty times its size in memory. The API server takes objects of up to
+// 1.5 MB; the largest VMIs hold a few thousand objects and arrays.
 const MAX_BRACKETS = 100_000
 
 /** The VMI's JSON as a value that is not decoded yet. */
@@ -114,7 +114,7 @@ function hasBinding(iface: Field, bindings: readonly string[]): boolean {
   return !isAbsent(field) && bindings.includes(getString(at(field, 'name')))
 }
 
-// Networks and status are looked at only when a NIC is ours: others' mistakes there are not ours to report.
+// Networks and status are read only if a NIC is ours. Mistakes of others there are not ours to report.
 function decodeNics(interfaces: readonly Field[], vmi: Field): VmiNic[] {
   if (interfaces.length === 0) return []
   const findPodLinks = indexPodLinks(vmi)

@@ -1,6 +1,6 @@
-// Building Ethernet frames out of words: hex in, bytes out.
+// Builds Ethernet frames from hex text.
 
-/** Bytes of hex digits; blanks, colons and dashes are there for the reader. */
+/** The bytes of hex digits. Blanks, colons and dashes are for the reader. */
 export function fromHex(hex: string): Uint8Array {
   const digits = hex.replaceAll(/[\s:-]/g, '')
   return Uint8Array.from({ length: digits.length / 2 }, (_, at) =>
@@ -18,7 +18,7 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   return bytes
 }
 
-/** Payload that is different for every mark and position, so that a swapped or cut frame shows. */
+/** A payload that differs for every mark and position, so that swapped or cut frames show. */
 export function fillPayload(length: number, mark: number): Uint8Array {
   return Uint8Array.from({ length }, (_, at) => (at * 31 + mark * 17 + (at >> 8)) & 0xff)
 }

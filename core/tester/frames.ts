@@ -1,8 +1,8 @@
-// The acceptance table as data: every class of frame a wire must carry, each unchanged and in order.
-// The rows are this project's definition of "transparent".
+// The acceptance table as data: every class of frame that a wire must carry unchanged and in order. The rows
+// are this project's definition of "transparent".
 import { concatBytes, fillPayload, fromHex } from './bytes.ts'
 
-/** What a row needs to know of the two NICs. */
+/** What a row needs to know about the two NICs. */
 export interface Ends {
   /** MAC of the sending NIC. */
   readonly sender: string
@@ -12,7 +12,7 @@ export interface Ends {
 
 export interface FrameRow {
   readonly name: string
-  /** The frames of this row, whole, from the destination MAC on. */
+  /** The whole frames of this row, from the destination MAC on. */
   readonly frames: (ends: Ends) => readonly Uint8Array[]
 }
 
@@ -21,14 +21,14 @@ interface FrameSpec {
   readonly from: string
   /** Everything between the source MAC and the payload: tags and ethertype, in hex. */
   readonly type: string
-  /** Starts the payload, in hex. */
+  /** The start of the payload, in hex. */
   readonly head?: string
-  /** Length of the whole frame; Ethernet's minimum without FCS unless it says otherwise. */
+  /** The length of the whole frame. Default: Ethernet's minimum without FCS. */
   readonly bytes?: number
 }
 
 const BROADCAST = 'ff:ff:ff:ff:ff:ff'
-/** IEEE's ethertype for local experiments: nobody's stack takes it for its own. */
+/** IEEE's ethertype for local experiments. No network stack uses it. */
 const EXPERIMENTAL = '88b5'
 const MIN_BYTES = 60
 
@@ -106,7 +106,7 @@ const namedRows: readonly (readonly [string, SpecsOf])[] = [
     ({ sender }) => [
       { to: '01:00:5e:00:00:05', from: sender, type: '0800', head: IPV4_OSPF },
       { to: '01:00:5e:7f:00:01', from: sender, type: '0800', head: IPV4_MULTICAST },
-      // Malformed on purpose: what a snooping bridge throws away.
+      // Malformed on purpose: a snooping bridge discards these.
       { to: '01:00:5e:00:00:16', from: sender, type: '0800', head: 'ffff ffff' },
     ],
   ],
@@ -268,7 +268,7 @@ const IPV6_OSPF = `6000 0000 0024 5901 ${IPV6_SOURCE} ff020000000000000000000000
 const IPV6_FIRST = `6000 0000 05a8 2c01 ${IPV6_SOURCE} ff020000000000000000000000000099 1100 0001 0000 4242`
 const IPV6_LAST = `6000 0000 00a0 2c01 ${IPV6_SOURCE} ff020000000000000000000000000099 1100 05a0 0000 4242`
 
-/** Every row but the idle one, which is not a matter of frames. */
+/** Every row but the idle one, which has no frames. */
 export const FRAME_ROWS: readonly FrameRow[] = [...reservedRows, ...namedRows].map(
   ([name, specs], row) => ({
     name,
@@ -276,5 +276,5 @@ export const FRAME_ROWS: readonly FrameRow[] = [...reservedRows, ...namedRows].m
   }),
 )
 
-/** Longest frame of the table; NICs need an MTU of this less the 14-byte header. */
+/** The longest frame of the table. NICs need an MTU of this less the 14-byte header. */
 export const LONGEST_FRAME_BYTES = 9014

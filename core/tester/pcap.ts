@@ -1,6 +1,5 @@
-// Frames to and from the classic pcap file format (draft-ietf-opsawg-pcap): the common tongue of
-// tcpdump and tcpreplay. Timestamps carry no meaning here: what is written is evenly spaced, what is
-// read is dropped.
+// Reads and writes the classic pcap file format (draft-ietf-opsawg-pcap), which tcpdump and tcpreplay share.
+// Timestamps have no meaning here: written ones are evenly spaced, read ones are dropped.
 import { DecodeError } from '../errors.ts'
 
 const MAGIC_MICROSECONDS = 0xa1b2c3d4
@@ -26,7 +25,7 @@ export function encodePcap(frames: readonly Uint8Array[]): Uint8Array {
     if (frame.length > SNAPLEN) {
       throw new DecodeError(`frames[${index}].length`, frame.length, `at most ${SNAPLEN}`)
     }
-    // Readers that replay by time need stamps that never go back.
+    // Readers that replay by time need stamps that never decrease.
     view.setUint32(offset, Math.floor(index / 1_000_000), true)
     view.setUint32(offset + 4, index % 1_000_000, true)
     view.setUint32(offset + 8, frame.length, true)
@@ -37,7 +36,10 @@ export function encodePcap(frames: readonly Uint8Array[]): Uint8Array {
   return bytes
 }
 
-/** The frames of an Ethernet capture, of either byte order and resolution. A record cut short by snaplen is an error. */
+/**
+ * The frames of an Ethernet capture, of either byte order and resolution. A record that snaplen cut short is an
+ * error.
+ */
 export function decodePcap(bytes: Uint8Array): Uint8Array[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (bytes.length < FILE_HEADER_BYTES) {

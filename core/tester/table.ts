@@ -1,4 +1,5 @@
 // Verdicts as text: a row per frame class, a column per cable and direction.
+import { toPrintable } from '../printable.ts'
 import type { RowVerdict } from './verdict.ts'
 
 export interface VerdictColumn {
@@ -23,16 +24,16 @@ export function renderVerdicts(columns: readonly VerdictColumn[]): string {
   const faults = columns.flatMap(({ title, verdicts }) =>
     verdicts
       .filter(({ outcome }) => outcome !== 'delivered')
-      .map(({ name, fault }) => `${title}: ${name}: ${fault}`),
+      .map(({ name, fault }) => toPrintable(`${title}: ${name}: ${fault}`)),
   )
-  const titles = columns.map(({ title }) => title)
+  const titles = columns.map(({ title }) => toPrintable(title))
   return [line('frame class', titles), ...rows, ...(faults.length > 0 ? ['', ...faults] : [])].join(
     '\n',
   )
 }
 
 function widthOf(column: VerdictColumn | undefined): number {
-  return Math.max(column?.title.length ?? 0, 'delivered'.length)
+  return Math.max(toPrintable(column?.title ?? '').length, 'delivered'.length)
 }
 
 function renderCell(verdict: RowVerdict | undefined): string {

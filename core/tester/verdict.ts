@@ -1,21 +1,21 @@
-// What a test run means: frames sent by row, frames that arrived, and a verdict for each row.
+// The result of a test run: frames sent by row, frames that arrived, and a verdict for each row.
 import type { Ends, FrameRow } from './frames.ts'
 
 export interface RowVerdict {
   readonly name: string
   /**
-   * "too long" is lost for no fault of the cable: a NIC's own MTU has no room for the frame. "extra" is
-   * what nobody of the test sent.
+   * "too long" is no fault of the cable: a NIC's own MTU has no room for the frame. "extra" means frames that
+   * the test did not send.
    */
   readonly outcome: 'delivered' | 'lost' | 'too long' | 'extra'
-  /** Empty when delivered; else what went wrong, for people. */
+  /** Empty if delivered, else the reason, for people. */
   readonly fault: string
 }
 
-/** Bytes before the payload, which an MTU does not count. */
+/** Bytes before the payload. An MTU does not count them. */
 const HEADER_BYTES = 14
 
-/** Name of the verdict on what nobody sent. */
+/** The name of the verdict on frames that nobody sent. */
 export const NOTHING_ELSE = 'nothing else arrives'
 export const IDLE_WIRE = 'idle wire is silent'
 
@@ -25,8 +25,8 @@ export function toFrames(rows: readonly FrameRow[], ends: Ends): readonly Uint8A
 }
 
 /**
- * One verdict per row, and a last one for frames that nobody sent. A row is delivered when each of
- * its frames arrived once, byte for byte, and after the frames sent before it.
+ * One verdict per row, and a last one for frames that nobody sent. A row is delivered if each of its frames
+ * arrived once, byte for byte, and after the frames sent before it.
  */
 export function judge(
   rows: readonly FrameRow[],
@@ -64,7 +64,7 @@ export function judge(
   return [...verdicts, toSilenceVerdict(NOTHING_ELSE, strange, ends.sender)]
 }
 
-/** Delivered means that nothing came. Frames from the far NIC itself are its own stack's. */
+/** Delivered means that no frame came. Frames from the far NIC itself come from its own network stack. */
 export function toSilenceVerdict(
   name: string,
   received: readonly Uint8Array[],
@@ -72,7 +72,7 @@ export function toSilenceVerdict(
 ): RowVerdict {
   const own = farMac?.replaceAll(':', '')
   const isOwn = received.some((frame) => toKey(frame).slice(12, 24) === own)
-  const hint = isOwn ? ['the far end itself speaks: switch IPv6 off in its namespace'] : []
+  const hint = isOwn ? ['the far end itself sends: switch IPv6 off in its namespace'] : []
   return {
     name,
     outcome: received.length === 0 ? 'delivered' : 'extra',

@@ -1,7 +1,8 @@
 // What the doctor says: as a value of a stable shape for programs, and as text for people.
-import { findPathFaults, type PathMeasure } from '../doctor-path.ts'
-import type { NodeVisit } from '../doctor-facts.ts'
-import type { Finding } from '../finding.ts'
+import { findOnPath, type PathMeasure } from '../doctor/path.ts'
+import type { NodeVisit } from '../doctor/facts.ts'
+import type { Finding } from '../doctor/finding.ts'
+import { toPrintable } from '../printable.ts'
 import { renderTable, wrapText } from './table.ts'
 
 /** What `doctor -o json` prints. Keys are only ever added. */
@@ -16,7 +17,7 @@ export interface Checkup {
   readonly paths: readonly PathMeasure[]
   /** What could not be looked at, and why. */
   readonly unknown: readonly string[]
-  /** What was left out, which is no fault. */
+  /** What was left out, and need not be known. */
   readonly notes: readonly string[]
 }
 
@@ -26,11 +27,8 @@ export function toCheckup(
   paths: readonly PathMeasure[],
   said: Pick<Checkup, 'unknown' | 'notes'>,
 ): Checkup {
-  const findings = [...settled, ...paths.flatMap(findPathFaults)]
-  const faults = looked.visits.flatMap(({ node, fault }) =>
-    fault === undefined ? [] : [`Node ${node} could not be looked at: ${fault}`],
-  )
-  const unknown = [...faults, ...said.unknown]
+  const findings = [...settled, ...paths.flatMap(findOnPath)]
+  const unknown = [...looked.visits.flatMap(listUnseen), ...said.unknown]
   return {
     isClean: unknown.length === 0 && !findings.some(({ level }) => level === 'wrong'),
     looked: {
@@ -42,6 +40,16 @@ export function toCheckup(
     unknown,
     notes: said.notes,
   }
+}
+
+function listUnseen({ node, survey, reason }: NodeVisit): readonly string[] {
+  if (survey === undefined) return [`Node ${node} could not be looked at: ${reason}`]
+  const { version, findings, unseen = [] } = survey
+  const all =
+    findings === undefined
+      ? [`devices are not compared with wires: an agent of release ${version} cannot be asked`]
+      : unseen
+  return all.map((what) => `On node ${node} ${what}`)
 }
 
 const COLUMNS = 100
@@ -65,7 +73,7 @@ export function renderCheckup(checkup: Checkup): string {
   ]
   return sections
     .filter((lines) => lines.length > 0)
-    .map((lines) => lines.join('\n'))
+    .map((lines) => lines.map(toPrintable).join('\n'))
     .join('\n\n')
 }
 
@@ -73,14 +81,16 @@ function toSection(title: string, lines: readonly string[]): readonly string[] {
   return lines.length === 0 ? [] : [`${title}:`, ...lines.map((line) => `  ${line}`.trimEnd())]
 }
 
-function renderFinding({ what, cure }: Finding): readonly string[] {
+/** With its remedy. */
+export function renderFinding({ what, remedy }: Finding): readonly string[] {
   return [
     ...renderPoint(what),
-    ...wrapText(`Cure: ${cure}`, COLUMNS - 4).map((line) => `  ${line}`),
+    ...wrapText(`Remedy: ${remedy}`, COLUMNS - 4).map((line) => `  ${line}`),
   ]
 }
 
-function renderPoint(text: string): readonly string[] {
+/** A line of a list, however long. */
+export function renderPoint(text: string): readonly string[] {
   return wrapText(text, COLUMNS - 4).map((line, at) => `${at === 0 ? '-' : ' '} ${line}`)
 }
 

@@ -1,10 +1,19 @@
 // A wire in full: as a value of a stable shape for programs, and as text for people.
-import type { Device, WireInspection } from '../inspection.ts'
-import { summarizeCarrier, type CarrierSummary } from '../carrier-summary.ts'
-import { findTroubles, type Trouble } from '../trouble.ts'
-import { describeEnd, toAttachmentKey, type EndClaim, type NodeReport } from '../wire.ts'
-import { findEndLook, type WireEvent, type WireFacts } from '../wire-facts.ts'
-import { summarizeWire, type WireState } from '../wire-summary.ts'
+import type { Device, WireInspection } from '../observe/inspection.ts'
+import { summarizeCarrier, type CarrierSummary } from '../guest/carrier-summary.ts'
+import { toPrintable } from '../printable.ts'
+import type { Finding } from '../doctor/finding.ts'
+import { findInWire } from '../doctor/wire.ts'
+import {
+  describeEnd,
+  toAttachmentKey,
+  type EndClaim,
+  type NodeReport,
+  type StandbyClaim,
+} from '../wire/wire.ts'
+import { findEndLook, type WireEvent, type WireFacts } from '../wire/facts.ts'
+import { summarizeWire, type WireState } from '../wire/summary.ts'
+import { renderFinding, renderPoint } from './checkup.ts'
 import { drawPath } from './path.ts'
 import { renderAge, renderTable, wrapText } from './table.ts'
 
@@ -17,16 +26,22 @@ export interface WireDescription {
   readonly vni: number | null
   /** Null for a wire without a VM. */
   readonly carrier: CarrierSummary | null
-  readonly ends: readonly (EndClaim & { readonly mac: string | null })[]
+  readonly ends: readonly (EndClaim & {
+    readonly mac: string | null
+    /** False: what reaches it is whole. Null where its node does not say. */
+    readonly offload: boolean | null
+  })[]
+  /** Sandboxes that wait for an end that another one has. */
+  readonly standbys: readonly StandbyClaim[]
   readonly nodes: readonly {
     readonly node: string
     readonly report: NodeReport | null
     readonly inspection: WireInspection | null
     /** Why there is no inspection. */
-    readonly fault: string | null
+    readonly reason: string | null
   }[]
   readonly path: readonly string[]
-  readonly troubles: readonly Trouble[]
+  readonly findings: readonly Finding[]
   readonly events: readonly WireEvent[]
   /** What could not be found out, and why. */
   readonly unknown: readonly string[]
@@ -42,15 +57,19 @@ export function toDescription(facts: WireFacts): WireDescription {
     message,
     vni: wire.vni ?? null,
     carrier: summarizeCarrier(wire) ?? null,
-    ends: wire.ends.map((end) => ({ ...end, mac: findEndLook(facts, end)?.podEnd?.mac ?? null })),
-    nodes: facts.looks.map(({ node, inspection, fault }) => ({
+    ends: wire.ends.map((end) => {
+      const look = findEndLook(facts, end)
+      return { ...end, mac: look?.podEnd?.mac ?? null, offload: look?.offload ?? null }
+    }),
+    standbys: wire.standbys,
+    nodes: facts.looks.map(({ node, inspection, reason }) => ({
       node,
       report: wire.reports.find((report) => report.node === node) ?? null,
       inspection: inspection ?? null,
-      fault: fault ?? null,
+      reason: reason ?? null,
     })),
     path: drawPath(facts),
-    troubles: findTroubles(facts),
+    findings: findInWire(facts),
     events: facts.events,
     unknown: facts.unknown,
   }
@@ -60,7 +79,7 @@ const COLUMNS = 100
 
 /** For a terminal; now, in milliseconds since 1970, is what events' ages are counted from. */
 export function renderDescription(description: WireDescription, now: number): string {
-  const { namespace, name, state, message, vni, carrier, troubles, events, nodes } = description
+  const { namespace, name, state, message, vni, carrier, findings, events, nodes } = description
   const sections = [
     [
       `Name:       ${name}`,
@@ -69,16 +88,17 @@ export function renderDescription(description: WireDescription, now: number): st
       ...(vni === null ? [] : [`VNI:        ${vni}`]),
       ...(carrier === null ? [] : renderCarrier(carrier)),
     ],
-    renderSection('What is wrong', troubles.flatMap(renderTrouble), 'nothing that can be seen'),
+    renderSection('What is wrong', findings.flatMap(renderFinding), 'nothing that can be seen'),
     renderSection('Path', description.path, ''),
     renderSection('Ends', renderEnds(description), 'none'),
+    ...renderStandbys(description),
     renderSection('Counters', renderCounters(description), 'none could be read'),
     renderSection('Events', renderEvents(events, now), 'none'),
     renderUnknown(description, nodes),
   ]
   return sections
     .filter((lines) => lines.length > 0)
-    .map((lines) => lines.join('\n'))
+    .map((lines) => lines.map(toPrintable).join('\n'))
     .join('\n\n')
 }
 
@@ -91,29 +111,37 @@ function renderSection(
   return [`${title}:`, ...lines.map((line) => `  ${line}`.trimEnd())]
 }
 
-function renderTrouble({ what, cure }: Trouble): readonly string[] {
-  const [first = '', ...more] = wrapText(what, COLUMNS - 4)
-  return [
-    `- ${first}`,
-    ...more.map((line) => `  ${line}`),
-    ...wrapText(`Cure: ${cure}`, COLUMNS - 4).map((line) => `  ${line}`),
-  ]
-}
-
 function renderEnds({ ends }: WireDescription): readonly string[] {
   if (ends.length === 0) return []
   return renderTable(
-    ['END', 'NODE', 'ADDRESS', 'MAC', 'MTU', 'CONTAINER'],
+    ['END', 'NODE', 'ADDRESS', 'MAC', 'MTU', 'OFFLOAD', 'CONTAINER'],
     ends.map((end) => [
       describeEnd(end),
       end.node,
       end.address,
       end.mac ?? '-',
       String(end.mtuBytes),
+      end.offload === null ? '-' : end.offload ? 'on' : 'off',
       // As container runtimes' own tools cut it.
       end.containerID.slice(0, 13),
     ]),
   )
+}
+
+/** No section where nobody stands by, which is the rule. */
+function renderStandbys({ standbys }: WireDescription): readonly (readonly string[])[] {
+  if (standbys.length === 0) return []
+  const rows = standbys.map((one) => [
+    describeEnd(one),
+    one.node,
+    one.containerID.slice(0, 13),
+    one.isTarget
+      ? 'has the end once the guest runs there'
+      : 'older; has the end again if the newer one goes',
+  ])
+  return [
+    renderSection('Standing by', renderTable(['END', 'NODE', 'CONTAINER', 'WHAT FOR'], rows), ''),
+  ]
 }
 
 function renderCounters({ nodes, ends }: WireDescription): readonly string[] {
@@ -187,12 +215,10 @@ function renderUnknown(
   { unknown }: WireDescription,
   nodes: WireDescription['nodes'],
 ): readonly string[] {
-  const faults = nodes.flatMap(({ node, fault }) =>
-    fault === null ? [] : [`Node ${node} could not be looked at: ${fault}`],
-  )
-  const lines = [...faults, ...unknown].flatMap((text) => {
-    const [first = '', ...more] = wrapText(text, COLUMNS - 4)
-    return [`- ${first}`, ...more.map((line) => `  ${line}`)]
-  })
+  const reasons = nodes.flatMap(({ node, inspection, reason }) => [
+    ...(reason === null ? [] : [`Node ${node} could not be looked at: ${reason}`]),
+    ...(inspection?.unseen ?? []).map((what) => `On node ${node} ${what}`),
+  ])
+  const lines = [...reasons, ...unknown].flatMap(renderPoint)
   return lines.length === 0 ? [] : renderSection('Not known', lines, '')
 }

@@ -1,6 +1,6 @@
 // Wires in a list, as `kubectl get wires` has it.
-import type { Wire } from '../wire.ts'
-import { summarizeWire } from '../wire-summary.ts'
+import type { Wire } from '../wire/wire.ts'
+import { summarizeWire } from '../wire/summary.ts'
 import { renderTable } from './table.ts'
 
 /** What `get -o json` prints for each wire. Keys are only ever added. */

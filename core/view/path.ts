@@ -1,7 +1,8 @@
 // A wire drawn as text, from holder to holder through every device, broken where the kernel says so.
-import type { Device } from '../inspection.ts'
-import { toHostDeviceName, toTunnelDeviceName } from '../name.ts'
-import { describeEnd, toWireKey, type EndClaim } from '../wire.ts'
+import type { Device } from '../observe/inspection.ts'
+import { toHostEndName, toTunnelDeviceName } from '../name.ts'
+import { toPrintable } from '../printable.ts'
+import { describeEnd, toWireKey, type EndClaim } from '../wire/wire.ts'
 import {
   findEndLook,
   findLook,
@@ -9,7 +10,7 @@ import {
   isFarEndUp,
   leadsTo,
   type WireFacts,
-} from '../wire-facts.ts'
+} from '../wire/facts.ts'
 
 const VETH = '──'
 const JOINED = '══'
@@ -37,13 +38,14 @@ export function drawPath(facts: WireFacts): readonly string[] {
 // From the holder outwards, the host end last.
 function drawEnd(facts: WireFacts, end: EndClaim): readonly string[] {
   const look = findEndLook(facts, end)
-  const hostDevice = toHostDeviceName(end.containerID, end.ifname)
+  const hostEnd = toHostEndName(end.containerID, end.ifname)
   const isThere = look === undefined || look.hostEnd !== null
-  const host = isThere ? [VETH, hostDevice] : ['─╳─', `(${hostDevice} is gone)`]
+  const host = isThere ? [VETH, hostEnd] : ['─╳─', `(${hostEnd} is gone)`]
   const tap = look?.tap ?? null
-  if (look === undefined || tap === null) return [describeEnd(end), ...host]
+  if (look === undefined || tap === null) return [toPrintable(describeEnd(end)), ...host]
   const isTapped = leadsTo(tap, end.ifname) && leadsTo(look.podEnd, tap.name)
-  return [end.holder, VETH, tap.name, isTapped ? JOINED : BROKEN, end.ifname, ...host]
+  const joint = isTapped ? JOINED : BROKEN
+  return [end.holder, VETH, tap.name, joint, end.ifname, ...host].map(toPrintable)
 }
 
 function drawJoint(facts: WireFacts, a: EndClaim, b: EndClaim): string {
@@ -83,8 +85,8 @@ function drawTunnelJoint(facts: WireFacts, end: EndClaim): string {
   const look = findLook(facts, end.node)
   const endLook = findEndLook(facts, end)
   if (look === undefined || endLook === undefined) return UNSEEN
-  const hostDevice = toHostDeviceName(end.containerID, end.ifname)
-  const isJoined = isEndJoined(facts, end, endLook.hostEnd) && leadsTo(look.tunnel, hostDevice)
+  const hostEnd = toHostEndName(end.containerID, end.ifname)
+  const isJoined = isEndJoined(facts, end, endLook.hostEnd) && leadsTo(look.tunnel, hostEnd)
   return isJoined ? JOINED : BROKEN
 }
 

@@ -1,11 +1,15 @@
 // Columns as kubectl prints them: capitals on top, three blanks between, nothing at a line's end.
 
+import { toPrintable } from '../printable.ts'
+
 const GAP = '   '
 
+/** Cells are text that others wrote: what does not show in them is escaped, before they are as wide as they are. */
 export function renderTable(
   titles: readonly string[],
-  rows: readonly (readonly string[])[],
+  cells: readonly (readonly string[])[],
 ): readonly string[] {
+  const rows = cells.map((row) => row.map(toPrintable))
   const widths = titles.map((title, at) =>
     Math.max(title.length, ...rows.map((row) => row[at]?.length ?? 0)),
   )
@@ -17,10 +21,13 @@ export function renderTable(
   )
 }
 
-/** Text in lines of at most so many columns; a longer word gets a line of its own. */
+/** Text, what does not show in it escaped, in lines of at most so many columns; a longer word gets a line of its own. */
 export function wrapText(text: string, columns: number): readonly string[] {
   const lines: string[] = []
-  for (const word of text.split(/\s+/).filter((one) => one !== '')) {
+  for (const word of text
+    .split(/\s+/)
+    .filter((one) => one !== '')
+    .map(toPrintable)) {
     const last = lines.at(-1)
     if (last !== undefined && last.length + 1 + word.length <= columns)
       lines[lines.length - 1] = `${last} ${word}`

@@ -1,6 +1,5 @@
-// The connection to the Kubernetes API: who we are there, and how long we wait for an answer.
+// The connection to the Kubernetes API: our account there, and how long we wait for an answer.
 import {
-  CoordinationV1Api,
   CoreV1Api,
   createConfiguration,
   CustomObjectsApi,
@@ -15,13 +14,10 @@ import { followTokenFiles } from './token-file.ts'
 
 export interface KubeClient {
   readonly config: KubeConfig
-  /** The API server's URL, for the words of errors. */
+  /** The API server's URL, for error messages. */
   readonly server: string
   readonly custom: CustomObjectsApi
   readonly core: CoreV1Api
-  readonly coordination: CoordinationV1Api
-  /** Where the agents are. */
-  readonly namespace: string
 }
 
 export interface KubeAccess {
@@ -29,10 +25,9 @@ export interface KubeAccess {
   readonly kubeconfig?: string | undefined
 }
 
-/** A CNI ADD waits for several of these: the runtime's own patience is minutes, a person's is not. */
+/** A CNI ADD waits for several of these. The runtime waits for minutes, a person does not. */
 const REQUEST_MS = 10_000
 const USER_AGENT = 'l2wire'
-const DEFAULT_NAMESPACE = 'l2wire'
 
 /** Throws DecodeError when there is no cluster to talk to. */
 export function newKubeClient(access: KubeAccess = {}): KubeClient {
@@ -60,8 +55,6 @@ export function newKubeClient(access: KubeAccess = {}): KubeClient {
     server: cluster.server,
     custom: new CustomObjectsApi(configuration),
     core: new CoreV1Api(configuration),
-    coordination: new CoordinationV1Api(configuration),
-    namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? DEFAULT_NAMESPACE,
   }
 }
 

@@ -1,5 +1,5 @@
-// Connections to the API server are kept and shared: the client library by itself makes one per request, and
-// a TLS handshake costs more than most requests.
+// Keeps and shares connections to the API server. The client library alone makes one per request, and a TLS
+// handshake costs more than most requests.
 import { isDeepStrictEqual } from 'node:util'
 
 import type { KubeConfig } from '@kubernetes/client-node'
@@ -10,14 +10,14 @@ type Context = Parameters<KubeConfig['applySecurityAuthentication']>[0]
 type Dispatcher = ReturnType<Context['getDispatcher']>
 
 /**
- * Longer than an answer takes to begin. Then the connection is asked whether it lives, and replaced when it
- * says nothing for as long again: else all that shares it would wait for a dead one.
+ * Longer than an answer takes to begin. After that the connection is probed, and replaced if it stays silent
+ * for as long again. Otherwise all requests that share it would wait on a dead connection.
  */
 const SILENT_MS = 8_000
 
 /**
- * Requests of this configuration share connections as long as certificates and keys stay the same; tokens
- * are headers, and read by the library as ever.
+ * Requests of this configuration share connections while certificates and keys stay the same. Tokens are
+ * headers, which the library reads as before.
  */
 export function shareConnections(config: KubeConfig): void {
   // Not public; a test counts connections.
@@ -25,9 +25,9 @@ export function shareConnections(config: KubeConfig): void {
   let kept: { readonly wanted: unknown; readonly dispatcher: Dispatcher } | undefined
   config['createDispatcher'] = (cluster: Cluster, options: TlsOptions): Dispatcher => {
     const wanted = config.createDispatcherOptions(cluster, options)
-    // For every request, so bytes are compared: a digest of them costs more.
+    // This runs for every request, so it compares bytes: a digest of them costs more.
     if (kept === undefined || !isDeepStrictEqual(kept.wanted, wanted)) {
-      // Requests under way end on the old connections, a watch too.
+      // Requests under way finish on the old connections, watches too.
       void kept?.dispatcher?.close()
       const dispatcher = create(cluster, options)?.compose(
         (dispatch) => (request, handler) =>

@@ -1,15 +1,15 @@
-// What the API server said, in our terms: try again later, or a refusal that somebody must mend.
+// Translates the API server's answer: try again later, or a refusal that somebody must fix.
 import { ApiException } from '@kubernetes/client-node'
 
 import { isRecord } from '../../core/record.ts'
 import { CNI_CODE, CniError } from '../../core/errors.ts'
 
-/** HTTP status of a failed call; undefined when there was no answer at all. */
+/** The HTTP status of a failed call; undefined if there was no answer at all. */
 export function getStatus(error: unknown): number | undefined {
   return error instanceof ApiException ? error.code : undefined
 }
 
-/** Runs a call; what fails comes out as a CniError that says what was tried and where. */
+/** Runs a call. A failure becomes a CniError that names the attempt and the server. */
 export async function callApi<T>(server: string, what: string, call: () => Promise<T>): Promise<T> {
   try {
     return await call()
@@ -44,7 +44,7 @@ const REFUSALS: Readonly<Record<number, string>> = {
   422: 'finds it invalid',
 }
 
-/** What the API itself says; the body of a refusal is a Status object, as text. */
+/** The API's own message. The body of a refusal is a Status object, as text. */
 export function readMessage(error: ApiException<unknown>): string {
   const body: unknown = typeof error.body === 'string' ? parse(error.body) : error.body
   if (isRecord(body) && typeof body['message'] === 'string') return body['message']

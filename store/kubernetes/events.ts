@@ -1,18 +1,17 @@
-// Events on pods and virtual machines, for what their users must know. The same word about the same
+// Events on pods and virtual machines, for facts that their users must know. The same message about the same
 // object is one Event with a count, as kubectl shows it.
 import type { CoreV1Event } from '@kubernetes/client-node'
 
 import { sha256Hex } from '../../core/hash.ts'
-import type { ObjectRef } from '../../core/holder.ts'
-import type { Notice } from '../../core/notice.ts'
+import type { ObjectRef } from '../../core/wire/holder.ts'
+import type { Notice } from '../../core/wire/notice.ts'
+import { toMessage } from '../../core/printable.ts'
 import type { KubeClient } from './client.ts'
 import { callApi, getStatus } from './errors.ts'
 
 export type TellSubjects = (subjects: readonly ObjectRef[], notice: Notice) => Promise<void>
 
 const COMPONENT = 'l2wire-agent'
-/** Kubernetes keeps 1024 bytes of a message. */
-const MESSAGE_BYTES = 1024
 
 export function newEventTeller(client: KubeClient, node: string): TellSubjects {
   return async (subjects, notice) => {
@@ -28,9 +27,9 @@ async function tell(
 ): Promise<void> {
   const now = new Date()
   const { namespace } = subject
-  const text = message.slice(0, MESSAGE_BYTES)
+  const text = toMessage(message)
   const digest = sha256Hex(`${subject.uid} ${node} ${reason} ${text}`, 16)
-  // A name holds 253 bytes.
+  // A name has at most 253 bytes.
   const name = `${subject.name.slice(0, 200)}.${digest}`
   const body: CoreV1Event = {
     metadata: { name, namespace },

@@ -1,11 +1,17 @@
-// A cluster as a node's agent uses it. Loaded on demand, by import(): the client library costs half a
+// A cluster as a node's agent uses it. Loaded on demand by import(), because the client library costs half a
 // second and 60 MB.
 import type { WireStore } from '../wire-store.ts'
 import { newKubeClient, type KubeAccess } from './client.ts'
 import { newEventTeller, type TellSubjects } from './events.ts'
 import { newLauncherReader, type ReadLauncher } from './launchers.ts'
+import {
+  newMigrationReader,
+  newSourcePodReader,
+  type ReadMigration,
+  type ReadSourcePod,
+} from './migrations.ts'
 import { newNodeLister, type ListNodes } from './nodes.ts'
-import { newPodFinder, type FindPod } from './pods.ts'
+import { newPodFinder, newPodOwnerFinder, type FindPod, type FindPodOwner } from './pods.ts'
 import { newGuestFinder, type FindGuest } from './vms.ts'
 import { newKubernetesStore } from './wires.ts'
 
@@ -15,10 +21,13 @@ export interface NodeCluster {
   /** All wires of the cluster. */
   readonly list: WireStore['list']
   readonly findPod: FindPod
+  readonly findPodOwner: FindPodOwner
   readonly readLauncher: ReadLauncher
   /** The names of all nodes of the cluster. */
   readonly listNodes: ListNodes
   readonly tell: TellSubjects
+  readonly readMigration: ReadMigration
+  readonly readSourcePod: ReadSourcePod
   readonly findGuest: FindGuest
 }
 
@@ -29,9 +38,12 @@ export function openNodeCluster(access: KubeAccess, node: string): NodeCluster {
     store: newKubernetesStore(client, { node }),
     list: async (onUnreadable) => newKubernetesStore(client).list(onUnreadable),
     findPod: newPodFinder(client),
+    findPodOwner: newPodOwnerFinder(client),
     readLauncher: newLauncherReader(client),
     listNodes: newNodeLister(client),
     tell: newEventTeller(client, node),
+    readMigration: newMigrationReader(client),
+    readSourcePod: newSourcePodReader(client),
     findGuest: newGuestFinder(client),
   }
 }

@@ -1,5 +1,5 @@
-// A token in a file, as a pod has it, is replaced long before it expires. It is read for each request: the
-// client library by itself would use an old one for a minute.
+// A token in a pod's file is replaced long before it expires. We read it for each request; the client library
+// alone would use an old one for a minute.
 import { readFile } from 'node:fs/promises'
 
 import type { KubeConfig } from '@kubernetes/client-node'

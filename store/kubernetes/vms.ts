@@ -1,15 +1,16 @@
-// Telling a VM's guest about its cable: the interface's "state" in the VirtualMachine, whose controller
-// sets the link of the running guest. The VirtualMachineInstance itself is closed to everybody but
-// KubeVirt (its admission says "update of VMI object is restricted").
+// Shows a VM's guest its cable's carrier through the interface's "state" in the VirtualMachine, whose
+// controller sets the link of the running guest. Only KubeVirt may change the VirtualMachineInstance itself
+// (its admission answers "update of VMI object is restricted").
 import { ApiException } from '@kubernetes/client-node'
 
 import { isRecord } from '../../core/record.ts'
-import { findOwningVm, planCarrier, type GuestRef } from '../../core/guest-carrier.ts'
-import type { CarrierShown } from '../../core/wire.ts'
+import { findOwningVm, planCarrier, type GuestRef } from '../../core/guest/carrier.ts'
+import { listsPod } from '../../core/wire/holder.ts'
+import type { CarrierShown } from '../../core/wire/wire.ts'
 import type { KubeClient } from './client.ts'
 import { explainApiError, getStatus, readMessage } from './errors.ts'
 
-/** Writes to the VM only what it does not say yet. Throws CniError 11 for what may go better later. */
+/** Writes to the VM only if it differs. Throws CniError 11 if a later try may succeed. */
 export type ShowCarrier = (hasCarrier: boolean) => Promise<CarrierShown>
 export type FindGuest = (guest: GuestRef) => ShowCarrier
 
@@ -17,7 +18,10 @@ const KIND = { group: 'kubevirt.io', version: 'v1' }
 const VMS = { ...KIND, plural: 'virtualmachines' }
 const INSTANCES = { ...KIND, plural: 'virtualmachineinstances' }
 const FIELD_MANAGER = 'l2wire-agent'
-/** A test of ours that failed has the status of a change that admission refuses: both are tried again. */
+/**
+ * If one of our JSON patch tests fails, the status is the same as for a change that admission refuses. Both are
+ * tried again.
+ */
 const TRIES = 5
 
 interface VmRef {
@@ -63,13 +67,18 @@ export function newGuestFinder({ custom, server }: KubeClient): FindGuest {
   }
 
   return (guest) => {
-    const { namespace, instance } = guest
+    const { namespace, instance, podUid } = guest
     const what = `show its carrier to the guest of VM "${namespace}/${instance}"`
     // An instance keeps its owner as long as it lives.
     let vm: VmRef | undefined
     return async (hasCarrier) => {
       try {
-        vm ??= findOwningVm(await fetchObject(INSTANCES, namespace, instance))
+        if (vm === undefined) {
+          const object = await fetchObject(INSTANCES, namespace, instance)
+          // 0.3.0 recorded the owner that the pod itself named.
+          if (object !== undefined && !listsPod(object, podUid)) return toStranger(instance)
+          vm = findOwningVm(object)
+        }
         return vm === undefined ? toOrphan(instance) : await show(guest, vm, hasCarrier)
       } catch (error) {
         const refusal = toRefusal(error)
@@ -80,12 +89,17 @@ export function newGuestFinder({ custom, server }: KubeClient): FindGuest {
   }
 }
 
+function toStranger(instance: string): CarrierShown {
+  const message = `VirtualMachineInstance ${instance} does not have the pod in "status.activePods"`
+  return { reason: 'Refused', message }
+}
+
 function toOrphan(instance: string): CarrierShown {
   const message = `no VirtualMachine owns VirtualMachineInstance ${instance}, and nobody may change that one itself`
   return { reason: 'NoVirtualMachine', message }
 }
 
-// What somebody must mend; anything else passes by itself.
+// Somebody must fix these. Anything else passes by itself.
 function toRefusal(error: unknown): CarrierShown | undefined {
   if (!(error instanceof ApiException)) return undefined
   const message = readMessage(error)

@@ -1,23 +1,25 @@
-// The wires of this node as last seen, by watching or by our own writes. So most that is read costs
-// no request, and the echo of our own write is told from somebody else's.
+// The wires of this node as last observed, by the watch or by our own writes. So most reads cost no request,
+// and we recognize the echo of our own write.
 import { isRecord } from '../../core/record.ts'
-import type { WireObject } from '../../core/wire-object.ts'
+import type { WireObject } from '../../core/wire/object.ts'
 
 export interface WireCache {
   get(namespace: string, name: string): WireObject | undefined
-  /** Runs a write of ours; events about that object wait, since they may be faster than its answer. */
+  /** Runs a write of ours. Events about that object wait, because they may arrive before its answer. */
   writing<T>(namespace: string, name: string, write: () => Promise<T>): Promise<T>
-  /** Handles an event: now, or when the write under way has its answer. */
+  /** Handles an event: now, or once the write under way has its answer. */
   arrived(object: WireObject, handle: () => void): void
-  /** What the API answered to a write of ours; false when the object is no longer of this node. */
+  /** The API's answer to a write of ours; false if the object no longer belongs to this node. */
   wrote(object: WireObject, isOurs: boolean): void
-  /** A write of ours had no answer: what the object is now only the API knows. */
+  /** A write of ours got no answer, so only the API knows the object's state. */
   forget(namespace: string, name: string): void
   /** We deleted this object. */
   deleted(object: WireObject): void
-  /** A watch event; returns whether somebody else changed what matters. */
+  /** A watch event. Returns whether somebody else made a change that matters. */
   saw(object: WireObject): boolean
-  /** A watch event: gone, or no longer of this node. Returns whether somebody else did it. */
+  /**
+   * A watch event: the object is gone, or no longer belongs to this node. Returns whether somebody else did it.
+   */
   lost(object: WireObject): boolean
 }
 
@@ -38,7 +40,7 @@ export function newWireCache(): WireCache {
     get: (namespace, name) => objects.get(`${namespace}/${name}`),
     writing: async (namespace, name, write) => {
       const key = `${namespace}/${name}`
-      // Two writes to one object at once share the events that wait: the first to end handles them.
+      // Two writes to one object at once share the waiting events. The first to end handles them.
       const waiting = late.get(key) ?? []
       late.set(key, waiting)
       try {
@@ -71,7 +73,7 @@ export function newWireCache(): WireCache {
       if (known !== undefined && getVersion(known.metadata) >= getVersion(object.metadata))
         return false
       objects.set(toKey(object), object)
-      // The generation counts changes of the spec: a node's report concerns nobody here.
+      // The generation counts changes of the spec. A node's report matters to nobody here.
       const { generation, uid } = object.metadata
       return known?.metadata['generation'] !== generation || known?.metadata.uid !== uid
     },
@@ -89,13 +91,13 @@ function toKey({ metadata }: WireObject): string {
   return `${metadata.namespace ?? ''}/${metadata.name}`
 }
 
-// Kubernetes API concepts, "Resource versions": decimal, comparable within one kind (since 1.35 by
-// promise, before by etcd's nature).
+// Kubernetes API concepts, "Resource versions": decimal and comparable within one kind. Kubernetes promises
+// this since 1.35; before, it follows from etcd.
 function getVersion(metadata: WireObject['metadata']): bigint {
   return BigInt(metadata.resourceVersion ?? 0)
 }
 
-/** Whether a value from the API has what every object has. */
+/** Whether a value from the API has the fields of every object. */
 export function isWireObject(value: unknown): value is WireObject {
   return isRecord(value) && isRecord(value['metadata']) && isRecord(value['spec'])
 }

@@ -1,6 +1,6 @@
-// The watch on the wires of a node: events become changes that somebody else made.
-import type { WireId } from '../../core/wire.ts'
-import { fromWireObject, GROUP, VERSION, WIRES, type WireObject } from '../../core/wire-object.ts'
+// Watches the wires of a node and turns events into changes that somebody else made.
+import type { WireId } from '../../core/wire/wire.ts'
+import { fromWireObject, GROUP, VERSION, WIRES, type WireObject } from '../../core/wire/object.ts'
 import type { KubeClient } from './client.ts'
 import { watchObjects } from './object-watch.ts'
 import type { WireCache } from './wire-cache.ts'
@@ -14,14 +14,14 @@ export interface WireWatch {
   readonly onError: (error: unknown) => void
 }
 
-/** Resolves once the first list is in, or has failed: then it is tried again and again. */
+/** Resolves once the first list has succeeded or failed. After a failure it is tried again and again. */
 export async function watchWires(watch: WireWatch): Promise<Disposable> {
   const { client, labelSelector, list, cache, onChange, onError } = watch
   const tell = (object: WireObject): void => {
     try {
       onChange(fromWireObject(object))
     } catch (error) {
-      // Edited into nonsense: whoever uses it next is told again.
+      // Somebody made the object invalid. The next reader gets the error.
       onError(error)
     }
   }

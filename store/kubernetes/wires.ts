@@ -1,12 +1,13 @@
-// WireStore in the Kubernetes API: a Wire object per wire, changed by optimistic concurrency
+// WireStore in the Kubernetes API: a Wire object per wire, changed with optimistic concurrency
 // (resourceVersion), watched by the label of one node.
 import { isRecord } from '../../core/record.ts'
 import { CNI_CODE, CniError } from '../../core/errors.ts'
-import { listNodes, toWireKey, type Wire, type WireId } from '../../core/wire.ts'
+import { listNodes, toWireKey, type Wire, type WireId } from '../../core/wire/wire.ts'
 import {
   fromWireObject,
   GROUP,
   hasSameClaims,
+  hasSameSpec,
   hasSameStatus,
   toNodeLabel,
   toObjectName,
@@ -14,23 +15,22 @@ import {
   VERSION,
   WIRES,
   type WireObject,
-} from '../../core/wire-object.ts'
+} from '../../core/wire/object.ts'
 import type { Change, WireStore } from '../wire-store.ts'
 import type { KubeClient } from './client.ts'
 import { callApi, getStatus } from './errors.ts'
-import { newNodeLeases } from './node-leases.ts'
 import { newVniClaims } from './vni-claims.ts'
 import { isWireObject, newWireCache, type WireCache } from './wire-cache.ts'
 import { watchWires } from './wire-watch.ts'
 
 const KIND = { group: GROUP, version: VERSION, plural: WIRES }
-/** Of that many writers at once one wins each round; two ends and their nodes are four at most. */
+/** With that many writers at once, one wins each round. Two ends and their nodes are four at most. */
 const TRIES = 20
 
 export interface KubernetesStoreOptions {
-  /** Only wires with an end or a tunnel on this node are listed and watched; default: all. */
+  /** List and watch only wires with an end or a tunnel on this node; default: all. */
   readonly node?: string
-  /** Only this namespace is listed; default: all. */
+  /** List only this namespace; default: all. */
   readonly namespace?: string | undefined
 }
 
@@ -41,7 +41,7 @@ export function newKubernetesStore(
   const { custom, server } = client
   const { node, namespace } = options
   const labelSelector = node === undefined ? undefined : toNodeLabel(node)
-  // Only while a watch keeps it fresh.
+  // Set only while a watch keeps it fresh.
   let cache: WireCache | undefined
   let tellChange: ((id: WireId) => void) | undefined
 
@@ -60,6 +60,12 @@ export function newKubernetesStore(
     })
   }
 
+  const probe = async (): Promise<void> => {
+    await callApi(server, 'reach the wires', async () =>
+      custom.listNamespacedCustomObject({ ...KIND, namespace: namespace ?? 'default', limit: 1 }),
+    )
+  }
+
   const read = async (id: WireId): Promise<Wire | undefined> => {
     const object = cache?.get(id.namespace, toObjectName(id.name)) ?? (await fetchObject(id))
     return object === undefined ? undefined : fromWireObject(object)
@@ -74,7 +80,7 @@ export function newKubernetesStore(
       try {
         changed = change(object === undefined ? undefined : fromWireObject(object))
       } catch (error) {
-        // What was remembered may be out of date: ask before saying no.
+        // The cache may be out of date, so ask the API before refusing.
         if (cached === undefined) throw error
         continue
       }
@@ -88,14 +94,14 @@ export function newKubernetesStore(
     )
   }
 
-  // Somebody else's change that we fetch and write over is not told by the watch any more: both versions
-  // then count as ours.
+  // The watch no longer reports a change of somebody else's that we fetch and overwrite. Both versions then
+  // count as ours.
   const learn = (id: WireId, object: WireObject | undefined): void => {
     const isOurs = labelSelector !== undefined && object?.metadata.labels?.[labelSelector] === ''
     if (isOurs && (cache?.saw(object) ?? false)) tellChange?.(id)
   }
 
-  // False when somebody else was quicker.
+  // False if another writer was faster.
   const write = async (
     id: WireId,
     object: WireObject | undefined,
@@ -105,11 +111,14 @@ export function newKubernetesStore(
     const wanted = toWireObject(wire, object, new Date())
     const place = { ...KIND, namespace: id.namespace }
     const named = { ...place, name: wanted.metadata.name, body: wanted }
-    if (object !== undefined && hasSameClaims(object, wanted) && hasSameStatus(object, wanted))
-      return true
+    if (object !== undefined && hasSameSpec(object, wanted)) {
+      if (hasSameClaims(object, wanted) && hasSameStatus(object, wanted)) return true
+      // Only a node that has a part of the wire may write its status or correct its labels.
+      if (node !== undefined && !listNodes(wire).includes(node)) return true
+    }
     return callApi(server, `write wire "${toWireKey(id)}"`, async () => {
       try {
-        // A status is not taken here: it follows with the next report, which every claim brings.
+        // This call does not accept a status. It follows with the next report, which every claim causes.
         const answer: unknown =
           object === undefined
             ? await custom.createNamespacedCustomObject({ ...place, body: wanted })
@@ -121,7 +130,7 @@ export function newKubernetesStore(
         return true
       } catch (error) {
         if (isConflict(error, object !== undefined)) return false
-        // It may have been done all the same.
+        // The write may have succeeded all the same.
         cache?.forget(id.namespace, wanted.metadata.name)
         throw error
       }
@@ -194,17 +203,14 @@ export function newKubernetesStore(
         },
       }
     },
-    probe: async () => {
-      await callApi(server, 'reach the wires', async () =>
-        custom.listNamespacedCustomObject({ ...KIND, namespace: namespace ?? 'default', limit: 1 }),
-      )
-    },
-    ...newVniClaims(client),
-    ...newNodeLeases(client),
+    probe,
+    // The API server reports a lack of room when it is asked to store something.
+    prove: probe,
+    ...newVniClaims(client, node),
   }
 }
 
-// AlreadyExists and Conflict; and a PUT finds nothing where it was deleted meanwhile.
+// AlreadyExists and Conflict. A PUT also gets "not found" if the object was deleted meanwhile.
 function isConflict(error: unknown, existed: boolean): boolean {
   const status = getStatus(error)
   return status === 409 || (status === 404 && existed)

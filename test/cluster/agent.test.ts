@@ -5,29 +5,34 @@ import { expect } from 'chai'
 import { before, beforeEach, describe, it } from 'mocha'
 
 import { FRAME_ROWS } from '../../core/tester/frames.ts'
-import { newNetnsStation } from '../../kernel/netns-station.ts'
+import { newNetnsStation } from '../../kernel/tester/netns-station.ts'
 import { run } from '../../kernel/run.ts'
-import type { Station } from '../../kernel/station.ts'
+import type { Station } from '../../kernel/tester/station.ts'
 import type { LabApiServer } from '../../lab/api-server.ts'
 import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
 import type { CniAnswer } from '../../lab/cni.ts'
+import { runCommand, type Ended } from '../../lab/command.ts'
 import { getMapping, type Manifest } from '../../lab/manifests.ts'
 import type { LabNetns } from '../../lab/netns.ts'
 import { getApi } from './fixture-api.ts'
+import { newReplicaSet, newVmi, noteLauncher } from './fixture-owners.ts'
 import { callForPod, mustCallForPod, newPod as newApiPod } from './fixture-pod.ts'
+import { expectLogged } from '../expect-logged.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { expectTransparent } from '../expect-transparent.ts'
 import { leavesNothing } from '../nothing-left.ts'
 
 const CONFIG = { cniVersion: '1.1.0', name: 'r1-h1', type: 'l2wire' }
-const ACCOUNT = { namespace: 'l2wire', name: 'l2wire-agent' }
+const ACCOUNT = 'l2wire-agent'
 /** What the agents may do, and may not do without. */
 const ALL = {
   wires: ['get', 'list', 'watch', 'create', 'update', 'delete'],
   'wires/status': ['update'],
-  vniclaims: ['get', 'list', 'create', 'delete'],
+  vniclaims: ['get', 'list', 'create', 'patch', 'delete'],
   pods: ['get'],
+  replicasets: ['get'],
   virtualmachineinstances: ['get'],
+  virtualmachineinstancemigrations: ['get'],
   nodes: ['list'],
   events: ['create', 'get', 'update'],
 }
@@ -35,13 +40,14 @@ const API_GROUPS: Readonly<Record<string, string>> = {
   pods: '',
   nodes: '',
   events: '',
+  replicasets: 'apps',
   virtualmachineinstances: 'kubevirt.io',
+  virtualmachineinstancemigrations: 'kubevirt.io',
 }
 
 describe('agents with the Kubernetes API as their store', function () {
   this.timeout(120_000)
   let api: LabApiServer
-  let kubeconfig: string
   let cluster: LabCluster
   let n1: ClusterNode
   let n2: ClusterNode
@@ -51,9 +57,7 @@ describe('agents with the Kubernetes API as their store', function () {
     api = await getApi()
   })
   leavesNothing(async (made) => {
-    await api.kubectl(['apply', '-f', 'deploy/base/namespace.yaml', '-f', 'deploy/base/rbac.yaml'])
-    kubeconfig = await api.newServiceAccountKubeconfig(ACCOUNT.namespace, ACCOUNT.name)
-    cluster = made.use(await newLabCluster({ api, kubeconfig, prefix: 'agent-test-' }))
+    cluster = made.use(await newLabCluster({ api, prefix: 'agent-test-' }))
     ;[n1, n2] = cluster.nodes as [ClusterNode, ClusterNode]
   })
   beforeEach(async () => {
@@ -77,6 +81,10 @@ describe('agents with the Kubernetes API as their store', function () {
     netns: LabNetns,
     config: Manifest = CONFIG,
   ): Promise<void> => mustCallForPod({ command, on, namespace, pod, netns, config })
+
+  /** As the kubelet asks n1's agent. */
+  const probe = async (command: string): Promise<Ended> =>
+    runCommand('l2wire-node', [command, '--socket', n1.node.socket])
 
   const getColumns = async (): Promise<string> => {
     const columns =
@@ -152,18 +160,13 @@ describe('agents with the Kubernetes API as their store', function () {
   })
 
   it("an end belongs to the launcher's VM, or the pod's Deployment; a third one is refused", async () => {
-    const vmi = { apiVersion: 'kubevirt.io/v1', kind: 'VirtualMachineInstance', name: 'r1' }
+    const place = { api, namespace }
     await using launcher = await newPod('virt-launcher-r1-x', {
       labels: { 'vm.kubevirt.io/name': 'a-hostname' },
-      ownerReferences: [{ ...vmi, uid: 'c0ffee00-0000-4000-8000-000000000001', controller: true }],
+      ownerReferences: [await newVmi(place, 'r1')],
     })
-    const replicaSet = { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'web-5d9c' }
-    await using replica = await newPod('web-5d9c-k2x', {
-      labels: { 'pod-template-hash': '5d9c' },
-      ownerReferences: [
-        { ...replicaSet, uid: 'c0ffee00-0000-4000-8000-000000000002', controller: true },
-      ],
-    })
+    await noteLauncher(place, 'r1', 'virt-launcher-r1-x')
+    await using replica = await newPod('web-5d9c-k2x', await newReplicaSet(place, 'web', '5d9c'))
     await using third = await newPod('h3')
     await must('ADD', n1, 'virt-launcher-r1-x', launcher)
     await must('ADD', n2, 'web-5d9c-k2x', replica)
@@ -191,6 +194,31 @@ describe('agents with the Kubernetes API as their store', function () {
     await must('DEL', n1, 'virt-launcher-r1-x', launcher)
     await must('DEL', n2, 'web-5d9c-k2x', replica)
     await must('DEL', n2, 'h3', third)
+    await expectNothingLeft()
+  })
+
+  it('an end that a failed ADD took from the other node is put back', async () => {
+    await using a = await newPod('h1')
+    await using b = await newPod('h2')
+    await using newer = await newPod('h1')
+    await must('ADD', n1, 'h1', a)
+    await must('ADD', n2, 'h2', b)
+    await expectSoon('connected', async () => (await getColumns()).includes('Connected'))
+    // An agent that runs reads at once that it was displaced, and takes the note out.
+    await n1.node.stopAgent('SIGKILL')
+    // No other interface may have what is lo's.
+    const asked = { ...CONFIG, runtimeConfig: { ips: ['::1/128'] } }
+    expect((await call('ADD', n2, 'h1', newer, asked)).output).to.include({ code: 100 })
+    expect(n2.node.readLog()).to.not.include('is not put back')
+    const wire = await api.getObject('wire', CONFIG.name, namespace)
+    expect(getMapping(wire, 'spec')).to.not.have.property('displaced')
+    await n1.node.startAgent()
+    await expectSoon('connected again', async () =>
+      /^pod\/h2 eth1, pod\/h1 eth1 .* Connected /.test(await getColumns()),
+    )
+    await expectTransparent(toStation(a), toStation(b), FRAME_ROWS.slice(0, 5))
+    await must('DEL', n1, 'h1', a)
+    await must('DEL', n2, 'h2', b)
     await expectNothingLeft()
   })
 
@@ -226,7 +254,7 @@ describe('agents with the Kubernetes API as their store', function () {
   })
 
   it('the role of deploy/base has what this test needs, and nothing else', async () => {
-    const { rules } = await api.getObject('clusterrole', ACCOUNT.name)
+    const { rules } = await api.getObject('clusterrole', ACCOUNT)
     const granted = (rules as readonly Record<string, readonly string[]>[]).flatMap(
       ({ resources = [], verbs = [] }) => resources.map((name) => [name, [...verbs]] as const),
     )
@@ -297,6 +325,61 @@ describe('agents with the Kubernetes API as their store', function () {
     await expectNothingLeft()
   })
 
+  const starts = [
+    ...absences,
+    {
+      name: 'refusing',
+      go: async () => {
+        await api.apply(newRole({}))
+        await expectSoon('the role counts', async () => {
+          const { output } = await n2.node.call(CONFIG, { command: 'STATUS' })
+          return output?.['code'] === 50
+        })
+      },
+      back: async () => api.kubectl(['apply', '-f', 'deploy/base/rbac.yaml']),
+    },
+  ]
+  for (const { name, go, back } of starts)
+    it(`an agent that starts while the API is ${name} is alive and unplugs, and plugs in afterwards`, async () => {
+      await using a = await newPod('h1')
+      await using b = await newPod('h2')
+      await using c = await newPod('h3')
+      const other = { ...CONFIG, name: 'other' }
+      await must('ADD', n1, 'h1', a)
+      await must('ADD', n2, 'h2', b)
+      await expectSoon('connected', async () => (await getColumns()).includes('Connected'))
+      await n1.node.stopAgent('SIGKILL')
+      await go()
+      const from = n1.node.readLog().length
+      // How soon it is ready is the API's business.
+      n1.node.startAgent().catch(() => undefined)
+      let isBack = false
+      try {
+        await expectLogged(n1.node, 'the store is not available', from)
+        expect((await probe('alive')).exitCode).to.equal(0)
+        const { exitCode, stderr } = await probe('ready')
+        expect(exitCode).to.equal(1)
+        expect(stderr).to.include('is starting').and.include(api.url)
+        const refused = await call('ADD', n1, 'h3', c, other)
+        expect(refused.output).to.include({ code: 11 })
+        expect(refused.output?.['msg']).to.include(api.url)
+        await expectTransparent(toStation(a), toStation(b), FRAME_ROWS.slice(0, 5))
+        await must('DEL', n1, 'h1', a)
+        expect(await a.run(['ip', '-br', 'link', 'show'])).to.not.include('eth1')
+        expect((await probe('alive')).exitCode).to.equal(0)
+        await back()
+        isBack = true
+      } finally {
+        if (!isBack) await back()
+      }
+      await expectSoon('ready', async () => (await probe('ready')).exitCode === 0)
+      await expectSoon('the far end is told', async () => !(await getColumns()).includes('pod/h1 '))
+      await must('ADD', n1, 'h3', c, other)
+      await must('DEL', n1, 'h3', c, other)
+      await must('DEL', n2, 'h2', b)
+      await expectNothingLeft()
+    }).timeout(300_000)
+
   it('an agent that is ended while it asks for its watches does not stay for them', async () => {
     const { node, netns } = n1
     const from = node.readLog().length
@@ -325,7 +408,7 @@ function newRole(verbs: Readonly<Record<string, readonly string[]>>): Manifest {
   return {
     apiVersion: 'rbac.authorization.k8s.io/v1',
     kind: 'ClusterRole',
-    metadata: { name: ACCOUNT.name },
+    metadata: { name: ACCOUNT },
     rules: granted.map(([resource, words]) => ({
       apiGroups: [API_GROUPS[resource] ?? 'l2wire.dev'],
       resources: [resource],

@@ -3,9 +3,9 @@
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
-import { newNetnsStation } from '../../kernel/netns-station.ts'
+import { newNetnsStation } from '../../kernel/tester/netns-station.ts'
 import { run } from '../../kernel/run.ts'
-import type { Station } from '../../kernel/station.ts'
+import type { Station } from '../../kernel/tester/station.ts'
 import { ensureDhcpServers } from '../../lab/cluster-hooks.ts'
 import { startDaemon, type Daemon } from '../../lab/daemon.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
@@ -100,7 +100,7 @@ describe("a NIC of ours beside one of KubeVirt's masquerade", function () {
 
   it('each is answered by its own DHCP server, whichever of them began first', async () => {
     await using network = await newPodNetwork(node, { plugin: 'bridge', families: [4, 6] })
-    await using guest = await newLabNetns('masqueraded', { ipv6: true })
+    await using guest = await newLabNetns('masqueraded')
     await guest.run(['sysctl', '-qw', 'net.ipv6.conf.default.accept_dad=0'])
     const { pod } = network
     await joinMasqueraded(pod, guest)

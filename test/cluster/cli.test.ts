@@ -1,5 +1,5 @@
-// kubectl-l2wire in a cluster: a real API server, the real kubectl. No kubelet is there, so commands on
-// a node go through cli-exec.test.ts's stand-in; here it is what is said where they cannot go.
+// kubectl-l2wire in a cluster: a real API server, the real kubectl. No kubelet is there: it is
+// what is said where no command reaches a node. test/kubevirt/commands.test.ts has those that do.
 import { mkdtemp, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,7 +8,8 @@ import { expect } from 'chai'
 import { after, before, describe, it } from 'mocha'
 
 import type { WireDescription } from '../../core/view/description.ts'
-import { claimEnd, reportWire } from '../../core/wire.ts'
+import { claimEnd } from '../../core/wire/ends.ts'
+import { reportWire } from '../../core/wire/wire.ts'
 import { newLabApiServer, type LabApiServer } from '../../lab/api-server.ts'
 import { runCommand, type Ended } from '../../lab/command.ts'
 import { ROOT, type Manifest } from '../../lab/manifests.ts'
@@ -62,9 +63,7 @@ describe('kubectl-l2wire in a cluster', function () {
     return JSON.parse(stdout) as WireDescription
   }
 
-  const readFault = async (): Promise<string> => (await describeWire()).nodes[0]?.fault ?? ''
-  const complete = async (...words: readonly string[]): Promise<string> =>
-    (await cli('__complete', ...words)).stdout
+  const readReason = async (): Promise<string> => (await describeWire()).nodes[0]?.reason ?? ''
   /** A PATH on which there is nothing but what the wrapper itself needs. */
   const newBarePath = async (): Promise<string> => {
     const bare = await mkdtemp(join(folder, 'bare-'))
@@ -142,12 +141,12 @@ describe('kubectl-l2wire in a cluster', function () {
       { apiVersion: 'v1', kind: 'Event', metadata, ...words },
       newPod(namespace, 'h1'),
     )
-    const { troubles, events, nodes } = await describeWire()
-    expect(troubles.map(({ kind }) => kind)).to.deep.equal(['pod-gone', 'third-end'])
-    expect(troubles[0]?.what).to.include('pod h2')
+    const { findings, events, nodes } = await describeWire()
+    expect(findings.map(({ kind }) => kind)).to.deep.equal(['pod-gone', 'third-end'])
+    expect(findings[0]?.what).to.include('pod h2')
     expect(events.map((event) => event.message)).to.deep.equal([message])
-    expect(nodes.map(({ fault }) => fault)).to.satisfy((faults: (string | null)[]) =>
-      faults.every((fault) => fault?.includes('l2wire-agent') ?? false),
+    expect(nodes.map(({ reason }) => reason)).to.satisfy((reasons: (string | null)[]) =>
+      reasons.every((reason) => reason?.includes('l2wire-agent') ?? false),
     )
     const { stdout } = await cli('describe', 'r1-h1', '-n', namespace)
     expect(stdout).to.match(/\d+s ago Warning WireRefused Pod\/h3/)
@@ -155,9 +154,9 @@ describe('kubectl-l2wire in a cluster', function () {
 
   it('says of an agent that it is not ready, and of one that cannot be reached', async () => {
     await using agent = await newAgentPod(api, 'n1')
-    expect(await readFault()).to.include(`"${agent.name}" is not ready`)
+    expect(await readReason()).to.include(`"${agent.name}" is not ready`)
     await agent.becomeReady()
-    expect(await readFault()).to.match(/n1|host/)
+    expect(await readReason()).to.match(/n1|host/)
     for (const command of ['capture', 'test']) {
       const { exitCode, stderr } = await cli(command, 'r1-h1', '-n', namespace)
       expect(exitCode).to.equal(1)
@@ -185,7 +184,7 @@ describe('kubectl-l2wire in a cluster', function () {
       expect(unknown.join('\n'))
         .to.match(/Events .*forbidden/)
         .and.match(/Pods .*forbidden/)
-      expect(nodes[0]?.fault).to.include('forbidden')
+      expect(nodes[0]?.reason).to.include('forbidden')
     })
   })
 
@@ -242,12 +241,6 @@ describe('kubectl-l2wire in a cluster', function () {
       const ask = ['__complete', 'l2wire', 'describe', '-n', namespace, 'r1']
       const { stdout } = await runShell(`kubectl ${ask.join(' ')} 2>/dev/null`, env)
       expect(stdout.trim().split('\n')).to.deep.equal(['r1-h1', 'r1-r2', ':4'])
-    })
-
-    it('namespaces and contexts', async () => {
-      expect(await complete('get', '-n', namespace.slice(0, -1))).to.include(namespace)
-      const contexts = await api.kubectl(['config', 'get-contexts', '-o', 'name'])
-      expect(await complete('get', '--context', '')).to.equal(`${contexts.trim()}\n:4\n`)
     })
 
     it('nothing, and quietly, where nobody answers', async () => {

@@ -9,6 +9,7 @@ import { before, describe, it } from 'mocha'
 import { parseAllDocuments } from 'yaml'
 
 import { CommandError } from '../../core/errors.ts'
+import { run } from '../../kernel/run.ts'
 import type { LabApiServer } from '../../lab/api-server.ts'
 import { getMapping, ROOT, type Manifest } from '../../lab/manifests.ts'
 import { expectSoon } from '../expect-soon.ts'
@@ -21,6 +22,7 @@ const FOLDERS = [
   'overlays/k3s',
   'overlays/rke2',
   'overlays/k0s',
+  'overlays/macvtap',
   'uninstall',
   'uninstall-force',
   'overlays/k3s-uninstall',
@@ -61,8 +63,10 @@ describe('deploy', function () {
       expect(names).to.have.length((await render(path)).length)
     })
 
-  /** The DaemonSet of base with these components, once the API has taken it. */
-  const renderComponents = async (...components: readonly string[]): Promise<Manifest> => {
+  /** All of base with these components, once the API has taken it. */
+  const renderComponents = async (
+    ...components: readonly string[]
+  ): Promise<readonly Manifest[]> => {
     const folder = await mkdtemp(join(tmpdir(), 'l2w-kustomize-'))
     try {
       const kustomization = {
@@ -72,18 +76,58 @@ describe('deploy', function () {
       }
       await writeFile(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization))
       await api.kubectl(['apply', '-k', folder, '--dry-run=server', '--validate=strict'])
-      const [daemonSet] = (await render(folder)).filter(({ kind }) => kind === 'DaemonSet')
-      return daemonSet ?? {}
+      return await render(folder)
     } finally {
       await rm(folder, { recursive: true })
     }
   }
 
   it('takes the component for nodes that keep taps from unprivileged containers', async () => {
-    const daemonSet = await renderComponents('privileged')
-    const { containers } = getMapping(daemonSet, 'spec', 'template', 'spec')
-    const [agent] = containers as readonly Manifest[]
-    expect(agent?.['securityContext']).to.deep.equal({ privileged: true })
+    const { agent } = readAgent(await renderComponents('privileged'))
+    expect(agent['securityContext']).to.deep.equal({ privileged: true })
+  })
+
+  it("shows the agents nothing of the kubelet's", async () => {
+    for (const folder of FOLDERS.filter((one) => one !== 'overlays/macvtap')) {
+      const text = JSON.stringify(await render(join(DEPLOY, folder)))
+      for (const word of ['device-plugins', 'pod-resources', '/kubelet', 'l2wire-bind-macvtap'])
+        expect(text, folder).to.not.include(word)
+    }
+  })
+
+  for (const { components, root } of [
+    { components: ['macvtap'], root: '/var/lib/kubelet' },
+    { components: ['macvtap-k0s'], root: '/var/lib/k0s/kubelet' },
+    { components: ['privileged', 'networkd', 'macvtap'], root: '/var/lib/kubelet' },
+    { components: ['macvtap', 'networkd', 'privileged'], root: '/var/lib/kubelet' },
+  ])
+    it(`takes the components ${components.join(', ')}: the agents are device plugins of the kubelet in ${root}`, async () => {
+      const objects = await renderComponents(...components)
+      const { agent, volumes } = readAgent(objects)
+      const before = readAgent(await render(join(DEPLOY, 'base'))).agent
+      const [earlier, later] = [before, agent].map(({ args }) => args as readonly string[])
+      expect(later).to.deep.equal([
+        ...(earlier ?? []),
+        '--device-plugins=/var/lib/kubelet/device-plugins',
+      ])
+      for (const name of ['device-plugins', 'pod-resources']) {
+        const mounts = (agent['volumeMounts'] as readonly Manifest[]).filter(
+          (mount) => mount['name'] === name,
+        )
+        expect(mounts).to.deep.equal([{ name, mountPath: `/var/lib/kubelet/${name}` }])
+        const found = volumes.filter((volume) => volume['name'] === name)
+        const hostPath = { path: `${root}/${name}`, type: 'DirectoryOrCreate' }
+        expect(found).to.deep.equal([{ name, hostPath }])
+      }
+      const nads = objects.filter(({ kind }) => kind === 'NetworkAttachmentDefinition')
+      expect(nads.map((nad) => getMapping(nad, 'metadata')['name'])).to.include(
+        'l2wire-bind-macvtap',
+      )
+    })
+
+  it('takes the uninstaller behind the component for macvtaps', async () => {
+    const { agent } = readAgent(await renderComponents('macvtap', 'uninstall', 'uninstall-force'))
+    expect(agent).to.include({ name: 'done' }).and.not.have.property('volumeMounts')
   })
 
   // An uninstaller has to find what the installer wrote, whichever component comes first.
@@ -92,8 +136,8 @@ describe('deploy', function () {
     ['uninstall', 'uninstall-force', 'networkd', 'network-manager'],
   ])
     it(`takes the components ${order.join(', ')}, and gives all of them to the uninstaller`, async () => {
-      const daemonSet = await renderComponents(...order)
-      const { initContainers, volumes } = getMapping(daemonSet, 'spec', 'template', 'spec')
+      const { daemonSet, volumes } = readAgent(await renderComponents(...order))
+      const { initContainers } = getMapping(daemonSet, 'spec', 'template', 'spec')
       const [init] = initContainers as readonly [Manifest]
       const [program, command, ...options] = init['command'] as readonly string[]
       expect([program, command]).to.deep.equal(['l2wire-node', 'uninstall'])
@@ -105,7 +149,7 @@ describe('deploy', function () {
         '--force',
       ])
       const mounted = (init['volumeMounts'] as readonly Manifest[]).map(({ name }) => name)
-      const names = (volumes as readonly Manifest[]).map(({ name }) => name)
+      const names = volumes.map(({ name }) => name)
       expect(mounted).to.include.members(['plugins', 'state', 'networkd', 'network-manager'])
       expect(names).to.include.members(mounted)
       expect(getMapping(daemonSet, 'spec', 'updateStrategy', 'rollingUpdate')).to.deep.equal({
@@ -135,6 +179,22 @@ describe('deploy', function () {
     const said = await api.kubectl(['apply', '-k', DEPLOY])
     expect(said).to.include('daemonset.apps/l2wire-agent unchanged')
     expect(said).to.not.include('configured')
+  })
+
+  it('names the agent by digest in a release, whatever is made of its manifests', async () => {
+    const parent = await mkdtemp(join(tmpdir(), 'l2w-release-'))
+    try {
+      const release = join(parent, 'l2wire')
+      const [agent, sidecar] = ['a1', 'b2'].map((byte) => `sha256:${byte.repeat(32)}`)
+      await run([join(ROOT, 'setup/pin-images.sh'), release, agent ?? '', sidecar ?? ''])
+      for (const folder of FOLDERS) {
+        const text = await api.kubectl(['kustomize', join(release, 'deploy', folder)])
+        const images = [...text.matchAll(/^ *image: (.*)$/gm)].map(([, image]) => image)
+        expect([...new Set(images)], folder).to.deep.equal([`ghcr.io/l2wire/agent@${agent}`])
+      }
+    } finally {
+      await rm(parent, { recursive: true })
+    }
   })
 
   it('puts the plugins where each distribution looks for them', async () => {
@@ -182,13 +242,15 @@ describe('deploy', function () {
     const rows = [
       { resource: 'wires.l2wire.dev', may: ['get', 'list', 'watch', 'create', 'update', 'delete'] },
       { resource: 'wires.l2wire.dev', subresource: 'status', may: ['update'] },
-      { resource: 'vniclaims.l2wire.dev', may: ['get', 'list', 'create', 'delete'] },
+      { resource: 'vniclaims.l2wire.dev', may: ['get', 'list', 'create', 'patch', 'delete'] },
       { resource: 'pods', may: ['get'] },
+      { resource: 'replicasets.apps', may: ['get'] },
       { resource: 'events', may: ['get', 'create', 'update'] },
       { resource: 'secrets', may: [] },
       { resource: 'nodes', may: ['list'] },
       { resource: 'network-attachment-definitions.k8s.cni.cncf.io', may: [] },
       { resource: 'virtualmachineinstances.kubevirt.io', may: ['get'] },
+      { resource: 'virtualmachineinstancemigrations.kubevirt.io', may: ['get'] },
     ]
     for (const { resource, subresource, may } of rows)
       it(`may ${may.join(', ') || 'do nothing with'} ${resource}${subresource === undefined ? '' : `/${subresource}`}`, async () => {
@@ -200,6 +262,18 @@ describe('deploy', function () {
       })
   })
 })
+
+/** What the DaemonSet among these runs on nodes. */
+function readAgent(objects: readonly Manifest[]): {
+  readonly daemonSet: Manifest
+  readonly agent: Manifest
+  readonly volumes: readonly Manifest[]
+} {
+  const daemonSet = objects.find(({ kind }) => kind === 'DaemonSet') ?? {}
+  const { containers, volumes } = getMapping(daemonSet, 'spec', 'template', 'spec')
+  const [agent = {}] = containers as readonly Manifest[]
+  return { daemonSet, agent, volumes: volumes as readonly Manifest[] }
+}
 
 describe('a user of a namespace', () => {
   it('who may view it may see its wires, and write none', async () => {

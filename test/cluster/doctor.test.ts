@@ -1,13 +1,16 @@
 // kubectl-l2wire doctor on two nodes with real agents, a real API server and an underlay between them: what
-// is well it leaves alone, what is amiss it finds, and its cures are cures.
+// is well it leaves alone, what is amiss it finds, and its remedies are remedies.
+import { setTimeout as sleep } from 'node:timers/promises'
+
 import { expect } from 'chai'
 import { after, afterEach, before, describe, it } from 'mocha'
 
-import { toHostDeviceName, toTunnelDeviceName } from '../../core/name.ts'
+import { toHostEndName, toTunnelDeviceName } from '../../core/name.ts'
 import type { Checkup } from '../../core/view/checkup.ts'
 import type { LabApiServer } from '../../lab/api-server.ts'
 import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
 import { runCommand, type Ended } from '../../lab/command.ts'
+import { signalHearing } from '../../lab/hearing.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { leavesNothing } from '../nothing-left.ts'
@@ -21,6 +24,9 @@ const [N1, N2] = [`${PREFIX}1`, `${PREFIX}2`]
 
 const BRIDGE =
   'add table bridge l2wtest; add chain bridge l2wtest f { type filter hook forward priority 0; }'
+
+/** What an agent has heard of its own doing it looks at within a second. */
+const SETTLED_MS = 1_500
 
 describe('kubectl-l2wire doctor', function () {
   this.timeout(120_000)
@@ -38,6 +44,8 @@ describe('kubectl-l2wire doctor', function () {
     if (stdout === '') throw new Error(stderr)
     return JSON.parse(stdout) as Checkup
   }
+  const listFindings = async (): Promise<Checkup['findings']> =>
+    (await examine('--measure=false')).findings
   const inNode = async (script: string): Promise<string> => at(0).netns.run(['sh', '-ec', script])
   const drop = async (rule: string): Promise<void> => {
     await cluster.fabric.run(['nft', `${BRIDGE}; add rule bridge l2wtest f ${rule}`])
@@ -52,13 +60,13 @@ describe('kubectl-l2wire doctor', function () {
       (await pods[1]?.run(['ip', '-s', '-j', 'link', 'show', 'dev', 'eth1'])) ?? '',
     )?.[0] ?? 'none'
 
-  /** Does what a cure says: a command on a node, or kubectl. */
-  const follow = async (cure: string): Promise<void> => {
-    const [, there] = /on doc1: ([^;]+)/.exec(cure) ?? []
-    const [, here] = /: kubectl ([^;]+)/.exec(cure) ?? []
+  /** Does what a remedy says: a command on a node, or kubectl. */
+  const follow = async (remedy: string): Promise<void> => {
+    const [, there] = /on doc1: ([^;]+)/.exec(remedy) ?? []
+    const [, here] = /: kubectl ([^;]+)/.exec(remedy) ?? []
     if (there !== undefined) await inNode(there)
     else if (here !== undefined) await api.kubectl(here.split(' '))
-    else throw new Error(`No command: ${cure}`)
+    else throw new Error(`No command: ${remedy}`)
   }
 
   const plug = async (command: 'ADD' | 'DEL', index: number, wire = 'a-b'): Promise<void> => {
@@ -83,7 +91,7 @@ describe('kubectl-l2wire doctor', function () {
     for (const name of [N1, N2])
       await api.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name } })
     for (const index of [0, 1]) {
-      pods.push(made.use(await newLabNetns(`p${index}`)))
+      pods.push(made.use(await newLabNetns(`p${index}`, { ipv6: false })))
       await plug('ADD', index)
     }
     await expectSoon('it is connected', async () => {
@@ -109,30 +117,32 @@ describe('kubectl-l2wire doctor', function () {
     expect(findings).to.deep.equal([])
   })
 
-  it('leaves no table of its own behind', async () => {
+  it('leaves no table behind: none of its own, none of a doctor that was killed', async () => {
+    // No process has that pid: it is one more than there may be.
+    await inNode('nft add table inet l2wire_doctor_4194305')
+    expect((await examine()).isClean).to.equal(true)
     for (const index of [0, 1])
       expect(await at(index).netns.run(['nft', 'list', 'tables'])).to.equal('table inet l2wire\n')
   })
 
-  describe('with its agent away', () => {
-    before(async () => {
-      await at(0).node.stopAgent('SIGKILL')
-    })
-    // What an agent mends it mends when it starts again.
+  describe('with an agent that does not hear of it', () => {
+    before(async () => signalHearing(at(0).node, 'STOP'))
+    // What an agent mends it mends when it hears again.
     afterEach(async () => {
-      await at(0).node.startAgent()
+      await signalHearing(at(0).node, 'CONT')
       await expectSoon('all is well again', async () => (await examine('--measure=false')).isClean)
-      await at(0).node.stopAgent('SIGKILL')
+      await sleep(SETTLED_MS)
+      await signalHearing(at(0).node, 'STOP')
     })
-    after(async () => at(0).node.startAgent())
+    after(async () => signalHearing(at(0).node, 'CONT'))
 
-    const hostEnd = toHostDeviceName('c0', 'eth1')
+    const hostEnd = toHostEndName('c0', 'eth1')
     const spare = 'lw0123456789abc'
     const rows: readonly {
       name: string
       spoil: () => Promise<unknown>
       kinds: readonly string[]
-      /** Whether the cure is a command that can be copied. */
+      /** Whether the remedy is a command that can be copied. */
       isCommand?: boolean
     }[] = [
       {
@@ -141,7 +151,7 @@ describe('kubectl-l2wire doctor', function () {
           inNode(
             `ip link add ${spare} type veth peer name l2wpeer; ip link set ${spare} alias 'l2wire ${namespace}/x pod/x eth1'`,
           ),
-        kinds: ['host-end-stray'],
+        kinds: ['device-stray'],
         isCommand: true,
       },
       {
@@ -162,7 +172,7 @@ describe('kubectl-l2wire doctor', function () {
           inNode(
             `ip link add ${STRAY} type vxlan id 9 local 192.0.2.1 remote 192.0.2.2 dstport 14789; ip link set ${STRAY} alias 'l2wire lab/x vni 9'; nft add element inet l2wire peers4 '{ 192.0.2.2 . 9 }'`,
           ),
-        kinds: ['tunnel-stray'],
+        kinds: ['device-stray'],
         isCommand: true,
       },
       {
@@ -190,22 +200,21 @@ describe('kubectl-l2wire doctor', function () {
       {
         name: 'a tunnel that is gone',
         spoil: async () => inNode(`ip link del ${toTunnelDeviceName(`${namespace}/a-b`)}`),
-        kinds: ['redirect', 'no-tunnel', 'peer-stray'],
+        kinds: ['device-gone', 'redirect'],
       },
     ]
     for (const { name, spoil, kinds, isCommand = false } of rows)
       it(`finds ${name}`, async () => {
         await spoil()
-        const { findings, isClean } = await examine('--measure=false')
-        expect(isClean).to.equal(false)
+        const findings = await listFindings()
         expect(findings.map(({ kind }) => kind)).to.deep.equal(kinds)
         if (!isCommand) return
-        for (const { cure } of findings) await follow(cure)
-        const left = (await examine('--measure=false')).findings
-        // A tunnel that was removed by hand leaves its permission, whose cure is a command, too.
-        const [more] = kinds.includes('tunnel-stray') ? ['peer-stray'] : []
+        for (const { remedy } of findings) await follow(remedy)
+        const left = await listFindings()
+        // A tunnel that was removed by hand leaves its permission, whose remedy is a command, too.
+        const [more] = name === 'a tunnel of no wire' ? ['peer-stray'] : []
         expect(left.map(({ kind }) => kind)).to.deep.equal(more === undefined ? [] : [more])
-        for (const { cure } of left) await follow(cure)
+        for (const { remedy } of left) await follow(remedy)
       })
   })
 
@@ -219,6 +228,37 @@ describe('kubectl-l2wire doctor', function () {
       expect(findings.map(({ kind, node }) => [kind, node])).to.deep.equal([['no-agent', N2]])
       expect(unknown.join('\n')).to.include(`from ${N1} to ${N2}`)
       await standIn.pods[1]?.becomeReady()
+    })
+
+    it('that does not answer, and says so of the process, ready as its pod may be', async () => {
+      const pid = at(1).node.readPid()
+      process.kill(pid, 'SIGSTOP')
+      try {
+        const { findings } = await examine('--measure=false')
+        expect(findings.map(({ kind, node }) => [kind, node])).to.deep.equal([['agent-unable', N2]])
+        expect(findings[0]?.what).to.include('no answer')
+      } finally {
+        process.kill(pid, 'SIGCONT')
+      }
+    })
+
+    it('that is not ready, and why', async () => {
+      const status = { conditions: [{ type: 'Ready', status: 'False' }] }
+      const pod = ['pod', standIn.pods[1]?.name ?? '', '--namespace', 'l2wire']
+      const patch = ['--subresource=status', '--type=merge', '-p', JSON.stringify({ status })]
+      await api.kubectl(['patch', ...pod, ...patch])
+      await at(1).node.stopAgent('SIGKILL')
+      try {
+        const { findings } = await examine('--measure=false')
+        const kinds = findings.map(({ kind, node }) => [kind, node])
+        expect(kinds).to.deep.include.members([
+          ['no-agent', N2],
+          ['agent-unable', N2],
+        ])
+      } finally {
+        await at(1).node.startAgent()
+        await standIn.pods[1]?.becomeReady()
+      }
     })
 
     it('whose node was removed from the cluster', async () => {
@@ -292,7 +332,7 @@ describe('kubectl-l2wire doctor', function () {
         for (const { pathMtuBytes } of paths) expect(pathMtuBytes).to.be.within(1437, 1441)
         const shorter = findings.filter(({ kind }) => kind === 'path-mtu')
         expect(shorter.map(({ node }) => node)).to.deep.equal([N2, N1])
-        expect(shorter[0]?.cure).to.include('"mtu": 13')
+        expect(shorter[0]?.remedy).to.include('"mtu": 13')
       } finally {
         await cluster.fabric.run(['ip', 'link', 'set', 'dev', 'port2', 'mtu', '1500'])
       }

@@ -1,4 +1,5 @@
 // An agent's pod as an object: no kubelet runs it.
+import { sha256Hex } from '../../core/hash.ts'
 import type { LabApiServer } from '../../lab/api-server.ts'
 
 const NAMESPACE = 'l2wire'
@@ -9,8 +10,14 @@ export interface AgentPod extends AsyncDisposable {
   readonly becomeReady: () => Promise<void>
 }
 
+/** A node's name may be as long as a pod's. */
+export function toAgentPodName(nodeName: string): string {
+  const isShort = nodeName.length < 200
+  return `l2wire-agent-${isShort ? nodeName : sha256Hex(nodeName, 16)}`
+}
+
 export async function newAgentPod(api: LabApiServer, nodeName: string): Promise<AgentPod> {
-  const name = `l2wire-agent-${nodeName}`
+  const name = toAgentPodName(nodeName)
   // Applied, it would lose what deploy/ gives it.
   const found = await api.kubectl([
     'get',

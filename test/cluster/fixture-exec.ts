@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import type { LabApiServer } from '../../lab/api-server.ts'
 import type { LabCluster } from '../../lab/cluster.ts'
 import { ROOT } from '../../lab/manifests.ts'
-import { newAgentPod, type AgentPod } from './fixture-agent-pod.ts'
+import { newAgentPod, toAgentPodName, type AgentPod } from './fixture-agent-pod.ts'
 
 export interface ExecStandIn extends AsyncDisposable {
   readonly folder: string
@@ -48,7 +48,7 @@ export async function newExecStandIn(
 function renderStandIn(kubectl: string, cluster: LabCluster, prefix: string): string {
   const cases = cluster.nodes.map(
     ({ netns, node }, at) =>
-      `l2wire-agent-${prefix}${at + 1}) netns=${netns.name} state=${node.stateDir} ;;`,
+      `${toAgentPodName(`${prefix}${at + 1}`)}) netns=${netns.name} state=${node.stateDir} ;;`,
   )
   return `#!/bin/bash
 case " $* " in *" exec "*) ;; *) exec ${kubectl} "$@" ;; esac

@@ -5,21 +5,33 @@ import { join } from 'node:path'
 import { after, afterEach, before, beforeEach } from 'mocha'
 import { pino } from 'pino'
 
-import { forgetGuest } from '../../agent/guest-carrier.ts'
-import { newKeyQueue } from '../../agent/key-queue.ts'
-import type { Cluster, Node } from '../../agent/node.ts'
-import { report, toReport } from '../../agent/report.ts'
+import { forgetGuest } from '../../agent/guest/carrier.ts'
+import { newTurns } from '../../agent/turns.ts'
+import type { AgentContext } from '../../agent/context.ts'
+import { report, toReport } from '../../agent/wire/report.ts'
 import { newAttachmentState } from '../../agent/state.ts'
-import { toClaim, toWireAttachment, type WireAttachment } from '../../core/attachment.ts'
+import { toClaim, toWireAttachment, type WireAttachment } from '../../core/attach/attachment.ts'
 import { decodePluginConfig, type WireConfig } from '../../core/cni/config.ts'
 import { CommandError } from '../../core/errors.ts'
 import { toPodLinkName } from '../../core/name.ts'
-import { claimEnd } from '../../core/wire.ts'
+import { claimEnd } from '../../core/wire/ends.ts'
 import type { LabApiServer } from '../../lab/api-server.ts'
 import { getMapping, type Manifest } from '../../lab/manifests.ts'
 import { newTemporaryFolder, type TemporaryFolder } from '../../lab/temporary-folder.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { getApi } from './fixture-api.ts'
+
+/** What telling a guest goes by. */
+type Needed =
+  | 'name'
+  | 'store'
+  | 'cluster'
+  | 'state'
+  | 'turns'
+  | 'unwritten'
+  | 'tellings'
+  | 'carrierShown'
+  | 'log'
 
 const { openNodeCluster } = await import('../../store/kubernetes/open-cluster.ts')
 
@@ -30,7 +42,7 @@ export const CONFIG = { cniVersion: '1.1.0', name: 'r1-h1', type: 'l2wire', carr
 
 /** The agent and its end of the VM. */
 interface Plugged {
-  readonly node: Node
+  readonly node: AgentContext
   readonly attachment: WireAttachment
 }
 
@@ -56,6 +68,10 @@ export interface Guests {
   readonly plug: (config?: Manifest, nodeName?: string) => Promise<Plugged>
 }
 
+function toPodUid(node: string): string {
+  return `launcher-on-${node}`
+}
+
 /** For a suite; each of its tests has a namespace of its own. */
 export function useGuests(): Guests {
   let api: LabApiServer
@@ -66,8 +82,7 @@ export function useGuests(): Guests {
 
   before(async () => {
     api = await getApi()
-    await api.kubectl(['apply', '-f', 'deploy/base/namespace.yaml', '-f', 'deploy/base/rbac.yaml'])
-    kubeconfig = await api.newServiceAccountKubeconfig('l2wire', 'l2wire-agent')
+    kubeconfig = await api.newAgentKubeconfig('n1')
   })
   const grant = async (): Promise<void> => {
     await api.kubectl(['apply', '-f', COMPONENT])
@@ -134,6 +149,7 @@ export function useGuests(): Guests {
       kind: 'VirtualMachineInstance',
       metadata: { name: 'r1', namespace, ownerReferences },
       spec: { domain: { devices: {} } },
+      status: { activePods: Object.fromEntries(['n1', 'n2'].map((on) => [toPodUid(on), on])) },
     })
   }
   const newVm = async (nic: Manifest = {}): Promise<void> => {
@@ -188,19 +204,23 @@ export function useGuests(): Guests {
   }
 
   const plug = async (config: Manifest = CONFIG, nodeName = 'n1'): Promise<Plugged> => {
-    const { store, ...cluster } = openNodeCluster({ kubeconfig }, nodeName)
-    const findPodOwner: Cluster['findPodOwner'] = async (place, name) =>
-      (await cluster.findPod(place, name))?.owner
-    const needed: Pick<Node, 'name' | 'store' | 'cluster' | 'state' | 'queue' | 'log'> = {
+    const { store, ...cluster } = openNodeCluster(
+      { kubeconfig: await api.newAgentKubeconfig(nodeName) },
+      nodeName,
+    )
+    const needed: Pick<AgentContext, Needed> = {
       name: nodeName,
       store,
-      cluster: { ...cluster, findPodOwner },
+      cluster,
       state: newAttachmentState(join(folder.path, nodeName)),
-      queue: newKeyQueue(),
+      turns: newTurns(),
+      unwritten: new Map(),
+      tellings: new Map(),
+      carrierShown: new Map(),
       log: pino({ level: 'silent' }),
     }
     // The rest of a node is for devices, of which there are none here.
-    const node = needed as Node
+    const node = needed as AgentContext
     const args = {
       command: 'ADD' as const,
       containerID: `c-${nodeName}`,
@@ -211,9 +231,10 @@ export function useGuests(): Guests {
     }
     const instance = { apiVersion: 'kubevirt.io/v1', kind: 'VirtualMachineInstance' }
     const subject = { ...instance, namespace, name: 'r1', uid: 'any' }
+    const self = { apiVersion: 'v1', kind: 'Pod', namespace, name: 'any', uid: toPodUid(nodeName) }
     const netns = { path: args.netns, inode: 1, bootId: 'b' }
     const wireConfig = decodePluginConfig(config, args) as WireConfig
-    const owner = { holder: 'vm/r1', subjects: [subject] }
+    const owner = { holder: 'vm/r1', subjects: [self, subject], isTarget: false }
     const attachment: WireAttachment = {
       ...toWireAttachment(args, wireConfig, netns, { name: nodeName, mtuBytes: 1500 }, owner),
       phase: 'ready',

@@ -1,6 +1,6 @@
 // Nodes with Multus, their pods and cables in the shared API server: what the Multus tests start from.
 import type { LabApiServer } from '../../lab/api-server.ts'
-import { toNodeLabel } from '../../core/wire-object.ts'
+import { toNodeLabel } from '../../core/wire/object.ts'
 import { newLabCluster } from '../../lab/cluster.ts'
 import type { Manifest } from '../../lab/manifests.ts'
 import { newLabMultus, newLabPod, type LabMultus, type LabPod } from '../../lab/multus.ts'
@@ -10,6 +10,7 @@ import type { LabNode } from '../../lab/node.ts'
 const PREFIX = 'multus-test-'
 
 export interface MultusNode {
+  readonly name: string
   readonly multus: LabMultus
   readonly node: LabNode
   readonly netns: LabNetns
@@ -21,14 +22,24 @@ export interface MultusNodes extends AsyncDisposable {
   readonly listWires: () => Promise<readonly string[]>
 }
 
-/** Nodes that share an underlay, whose agents keep wires in the API. */
-export async function newMultusNodes(api: LabApiServer, count: number): Promise<MultusNodes> {
+/**
+ * Nodes that share an underlay, whose agents keep wires in the API. Of a node with an address of its own in the list
+ * every pod has that one.
+ */
+export async function newMultusNodes(
+  api: LabApiServer,
+  count: number,
+  onlyAddresses: readonly string[] = [],
+): Promise<MultusNodes> {
   await using made = new AsyncDisposableStack()
   const cluster = made.use(await newLabCluster({ count, api, prefix: PREFIX }))
   const list: MultusNode[] = []
-  for (const { node, netns } of cluster.nodes)
-    list.push({ node, netns, multus: made.use(await newLabMultus(api, netns)) })
-  const labels = list.map((_, at) => toNodeLabel(`${PREFIX}${at + 1}`))
+  for (const [at, { node, netns }] of cluster.nodes.entries()) {
+    const only = { onlyAddress: onlyAddresses[at] }
+    const multus = made.use(await newLabMultus(api, netns, node.socket, only))
+    list.push({ name: `${PREFIX}${at + 1}`, node, netns, multus })
+  }
+  const labels = list.map(({ name }) => toNodeLabel(name))
   const resources = made.move()
   return {
     list,
@@ -42,7 +53,7 @@ export async function newMultusNodes(api: LabApiServer, count: number): Promise<
   }
 }
 
-/** A cable, or a binding. The socket is the node's: tests have more than one agent on a machine. */
+/** A cable, or a binding. */
 export function newNad(namespace: string, config: Manifest): Manifest {
   return {
     apiVersion: 'k8s.cni.cncf.io/v1',
@@ -56,6 +67,7 @@ export interface PluggedPodOptions {
   readonly namespace: string
   readonly name: string
   readonly networks: readonly Manifest[]
+  readonly isLauncher?: boolean
 }
 
 /** A pod that Multus has plugged in, unplugged when it is disposed of. */

@@ -19,7 +19,7 @@ export async function newPod(
     metadata: { ...metadata, name, namespace },
     spec: { containers: [{ name: 'shell', image: 'busybox' }] },
   })
-  return newLabNetns('pod')
+  return newLabNetns('pod', { ipv6: false })
 }
 
 /** The runtime's call for a pod's interface eth1. */

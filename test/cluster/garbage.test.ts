@@ -15,7 +15,6 @@ import { newApi } from './fixture-api.ts'
 import { callForPod, mustCallForPod, newPod as newApiPod } from './fixture-pod.ts'
 
 const CONFIG = { cniVersion: '1.1.0', name: 'w', type: 'l2wire' }
-const ACCOUNT = { namespace: 'l2wire', name: 'l2wire-agent' }
 const PREFIX = 'garbage-'
 
 async function expectCarrier(netns: LabNetns, is: boolean): Promise<void> {
@@ -34,12 +33,8 @@ describe('what goes without a word', function () {
   leavesNothing(async (made) => {
     // Of its own: its agents sweep all there is.
     api = made.use(await newApi())
-    await api.kubectl(['apply', '-f', 'deploy/base/namespace.yaml', '-f', 'deploy/base/rbac.yaml'])
-    const kubeconfig = await api.newServiceAccountKubeconfig(ACCOUNT.namespace, ACCOUNT.name)
-    for (const at of [1, 2, 3])
-      await api.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: `${PREFIX}${at}` } })
     const more = ['--check-seconds', '1']
-    cluster = made.use(await newLabCluster({ api, kubeconfig, prefix: PREFIX, count: 3, more }))
+    cluster = made.use(await newLabCluster({ api, prefix: PREFIX, count: 3, more }))
     ;[n1, n2, n3] = cluster.nodes as [ClusterNode, ClusterNode, ClusterNode]
   })
   beforeEach(async () => {

@@ -10,12 +10,13 @@ import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { leavesNothing } from '../nothing-left.ts'
 import { getApi } from './fixture-api.ts'
+import { noteLauncher } from './fixture-owners.ts'
 
-const RIGHTS = ['namespace.yaml', 'rbac.yaml'].flatMap((file) => ['-f', `deploy/base/${file}`])
 const COMPONENT = 'deploy/components/carrier-vm/rbac.yaml'
 const CONFIG = { cniVersion: '1.1.0', name: 'r1-h1', type: 'l2wire', carrier: 'vm' }
 const LAUNCHER = { pod: 'virt-launcher-r1-x', ifname: toPodLinkName('ge0') }
 const FAR = { pod: 'h1', ifname: 'eth1' }
+const PREFIX = 'guest-test-'
 const KUBEVIRT = { apiVersion: 'kubevirt.io/v1', controller: true, name: 'r1' }
 
 describe("a VM's guest and the far end of its cable, on two nodes", function () {
@@ -33,9 +34,8 @@ describe("a VM's guest and the far end of its cable, on two nodes", function () 
     made.defer(
       async () => void (await api.kubectl(['delete', '--ignore-not-found', '-f', COMPONENT])),
     )
-    await api.kubectl(['apply', ...RIGHTS, '-f', COMPONENT])
-    const kubeconfig = await api.newServiceAccountKubeconfig('l2wire', 'l2wire-agent')
-    cluster = made.use(await newLabCluster({ api, kubeconfig, prefix: 'guest-test-' }))
+    await api.kubectl(['apply', '-f', COMPONENT])
+    cluster = made.use(await newLabCluster({ api, prefix: PREFIX }))
     ;[n1, n2] = cluster.nodes as [ClusterNode, ClusterNode]
     namespace = await api.newNamespace('guest-agents')
   })
@@ -66,6 +66,8 @@ describe("a VM's guest and the far end of its cable, on two nodes", function () 
     await create('Pod', FAR.pod, containers)
   }
 
+  const note = async (node: string): Promise<void> =>
+    noteLauncher({ api, namespace }, 'r1', LAUNCHER.pod, node)
   const call = async (
     command: 'ADD' | 'DEL',
     { node }: ClusterNode,
@@ -97,6 +99,7 @@ describe("a VM's guest and the far end of its cable, on two nodes", function () 
     await newVm()
     const setFar = async (state: 'up' | 'down'): Promise<unknown> =>
       pod.run(['ip', 'link', 'set', 'dev', FAR.ifname, state])
+    await note(`${PREFIX}1`)
     await call('ADD', n1, launcher, LAUNCHER)
     await expectLink('down', 'nobody is at the far end')
     await call('ADD', n2, pod, FAR)
@@ -123,6 +126,7 @@ describe("a VM's guest and the far end of its cable, on two nodes", function () 
     await call('DEL', n1, launcher, LAUNCHER)
     await using next = await newLabNetns('launcher')
     await call('ADD', n2, pod, FAR)
+    await note(`${PREFIX}2`)
     await call('ADD', n2, next, LAUNCHER)
     await expectLink('up', 'it was started again, on the node of the far end')
     await call('DEL', n2, next, LAUNCHER)

@@ -6,7 +6,8 @@ import { expect } from 'chai'
 import { afterEach, before, beforeEach, describe, it } from 'mocha'
 
 import { CniError, DecodeError } from '../../core/errors.ts'
-import { claimEnd, releaseEnd, type EndClaim, type WireId } from '../../core/wire.ts'
+import { claimEnd, releaseEnd } from '../../core/wire/ends.ts'
+import type { EndClaim, WireId } from '../../core/wire/wire.ts'
 import type { LabApiServer } from '../../lab/api-server.ts'
 import type { WireStore } from '../../store/wire-store.ts'
 import { expectSoon } from '../expect-soon.ts'
@@ -138,17 +139,6 @@ describe('the Kubernetes store, when the way to the API fails', function () {
     ear.heard.clear()
     await unplug(theirs, 'new', far())
     await expectHeard(ear, 'new')
-  })
-
-  it("a node's name that is taken while the way is cut is heard of afterwards", async () => {
-    await api.kubectl(['apply', '-f', 'deploy/base/namespace.yaml'])
-    const lost: string[] = []
-    made.use(await mine.holdNode(node, 'one', (holder) => lost.push(holder)))
-    proxy.refuse()
-    made.use(await theirs.holdNode(node, 'other', (holder) => lost.push(`other to ${holder}`)))
-    proxy.accept()
-    await expectSoon('told', () => lost.length > 0)
-    expect(lost).to.deep.equal(['other'])
   })
 
   it('while the API refuses, it comes back ever less often', async () => {

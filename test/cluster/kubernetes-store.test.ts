@@ -5,7 +5,8 @@ import { expect } from 'chai'
 import { before, beforeEach, describe, it } from 'mocha'
 
 import { CniError, DecodeError } from '../../core/errors.ts'
-import { claimEnd, openTunnel, releaseEnd, reportWire, type WireId } from '../../core/wire.ts'
+import { claimEnd, releaseEnd } from '../../core/wire/ends.ts'
+import { openTunnel, reportWire, type WireId } from '../../core/wire/wire.ts'
 import type { LabApiServer } from '../../lab/api-server.ts'
 import type { WireStore } from '../../store/wire-store.ts'
 import { describeWireStore, newClaim } from '../process/wire-store-suite.ts'
@@ -39,6 +40,8 @@ describeWireStore('the Kubernetes store', async () => {
     },
   }
 })
+
+const long = (length: number): string => 'x'.repeat(length)
 
 describe('the Kubernetes store, as Kubernetes sees it', () => {
   let api: LabApiServer
@@ -111,7 +114,6 @@ describe('the Kubernetes store, as Kubernetes sees it', () => {
       want: 'node',
     },
     { name: 'another name', spec: { name: 'w2' }, want: 'cannot be changed' },
-    { name: 'another VNI', spec: { vni: 5 }, want: 'cannot be changed' },
     { name: 'no list of ends', spec: { ends: 'r1' }, want: 'ends' },
     { name: 'a VNI that has no 24 bits', spec: { vni: 16777216 }, want: '16777215' },
   ]
@@ -121,6 +123,83 @@ describe('the Kubernetes store, as Kubernetes sees it', () => {
     for (const { name, spec, want } of nonsense)
       expect(await patch({ spec }), name).to.include(want)
     expect(await store.read(id)).to.deep.equal(before)
+  })
+
+  const HOSTILE = ['\u001B[31m', 'a\nb', 'a\u202Eb', 'a"b', 'x'.repeat(300)]
+  const REPORT = { node: 'n1', state: 'failed', ends: ['c1@eth1'], message: 'x' }
+  const words: Readonly<Record<string, (text: string) => object>> = {
+    'spec.ends[0].holder': (holder) => ({ spec: { ends: [{ ...toEndField('a'), holder }] } }),
+    'spec.ends[0].ifname': (ifname) => ({ spec: { ends: [{ ...toEndField('a'), ifname }] } }),
+    'spec.ends[0].node': (node) => ({ spec: { ends: [{ ...toEndField('a'), node }] } }),
+    'spec.ends[0].pod': (pod) => ({ spec: { ends: [{ ...toEndField('a'), pod }] } }),
+    'spec.displaced[0].containerID': (containerID) => ({
+      spec: { displaced: [{ containerID, ifname: 'eth1', node: 'n1' }] },
+    }),
+    'spec.displaced[0].ifname': (ifname) => ({
+      spec: { displaced: [{ containerID: 'c', ifname, node: 'n1' }] },
+    }),
+    'spec.displaced[0].node': (node) => ({
+      spec: { displaced: [{ containerID: 'c', ifname: 'eth1', node }] },
+    }),
+    'spec.tunnelNodes[0]': (node) => ({ spec: { tunnelNodes: [node] } }),
+    'status.ends': (ends) => ({ status: { ends: ends.repeat(3) } }),
+    'status.nodes': (nodes) => ({ status: { nodes: nodes.repeat(3) } }),
+    'status.mtu': (mtu) => ({ status: { mtu } }),
+    'status.reports[0].node': (node) => ({ status: { reports: [{ ...REPORT, node }] } }),
+    'status.reports[0].ends[0]': (end) => ({ status: { reports: [{ ...REPORT, ends: [end] }] } }),
+    'status.reports[0].guests[0].end': (end) => ({
+      status: { reports: [{ ...REPORT, guests: [{ end, reason: 'Shown' }] }] },
+    }),
+    'status.reports[0].guests[0].reason': (reason) => ({
+      status: { reports: [{ ...REPORT, guests: [{ end: 'c1@eth1', reason }] }] },
+    }),
+  }
+  const patchStatus = async (body: object): Promise<string> => {
+    const where = ['wire', id.name, '-n', id.namespace, '--subresource=status', '--type', 'merge']
+    return api.kubectl(['patch', ...where, '-p', JSON.stringify(body)]).catch(String)
+  }
+
+  it('lets nobody write a name that a terminal or a shell takes for more', async () => {
+    await plug()
+    for (const [path, toBody] of Object.entries(words))
+      for (const text of HOSTILE) {
+        // Words for people, not names.
+        if (/^status\.(ends|nodes|mtu)$/.test(path) && text === 'a"b') continue
+        const body = toBody(text)
+        const said = 'status' in body ? await patchStatus(body) : await patch(body)
+        expect(said, `${path} ${JSON.stringify(text)}`)
+          .to.include(path)
+          .and.include('invalid')
+      }
+    const long = 'x'.repeat(8193)
+    expect(await patchStatus({ status: { reports: [{ ...REPORT, message: long }] } })).to.include(
+      '8192',
+    )
+  })
+
+  it('takes all that agents write, and have written: the longest names, and whatever a tool said', async () => {
+    const ifname = '!$&()*+,.0;<=>?'
+    const end = newClaim(`deployment/${long(253)}`, {
+      containerID: long(200),
+      ifname,
+      node: long(253),
+      pod: long(253),
+      address: 'fd00::1',
+    })
+    const far = newClaim('R_1.a-B', { ifname: '@A[]^_`a{|}~-Z9', node: `${long(252)}y` })
+    await store.update(id, (wire) => claimEnd(claimEnd(wire, id, end), id, far))
+    for (const { node } of [end, far])
+      await store.update(id, (wire) => openTunnel(wire, node, 4711))
+    const ends = [end, far].map((one) => `${one.containerID}@${one.ifname}`).sort()
+    const message = `Cannot run "ip": \u001B[31m\nRTNETLINK answers: ${long(8000)}`
+    const report = { node: end.node, state: 'failed', ends, message } as const
+    expect(await patchStatus({ status: { reports: [report] } })).to.include('patched')
+    expect((await store.read(id))?.reports[0]?.message).to.equal(message)
+    // Whoever writes next to it cuts it.
+    await store.update(id, (wire) => reportWire(wire, { node: far.node, state: 'joined', ends }))
+    const kept = (await store.read(id))?.reports.map((one) => one.message ?? '') ?? []
+    expect(kept[0]).to.match(/^Cannot run "ip": \\x1b\[31m RTNETLINK answers: x+…$/)
+    expect(Buffer.byteLength(kept[0] ?? '')).to.be.at.most(1024)
   })
 
   it('says which field is at fault where the schema lets it through, and loses nothing', async () => {
@@ -184,7 +263,6 @@ describe('the Kubernetes store, as Kubernetes sees it', () => {
     await api.apply({ apiVersion: 'v1', kind: 'Pod', metadata, spec })
     const pod = await findPod(id.namespace, 'h1')
     expect(pod).to.deep.include({ node: 'n7', isLeaving: false })
-    expect(pod?.owner.holder).to.equal('pod/h1')
     expect(pod?.uid).to.match(/^[0-9a-f-]{36}$/)
     await api.kubectl(['delete', 'pod', 'h1', '-n', id.namespace, '--wait=false'])
     expect(await findPod(id.namespace, 'h1')).to.deep.include({ isLeaving: true, uid: pod?.uid })

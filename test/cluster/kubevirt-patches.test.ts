@@ -51,6 +51,12 @@ const TWINS: Readonly<Record<string, string>> = {
   'isolated/register-binding-macvtap.yaml': 'unregister-binding-macvtap.yaml',
 }
 
+/** What registers on top of a binding, and what takes it back. */
+const MIGRATABLE = {
+  register: 'register-migratable.yaml',
+  unregister: 'unregister-migratable.yaml',
+}
+
 interface Subject {
   readonly namespace: string
   readonly patch: (file: string) => Promise<void>
@@ -95,7 +101,7 @@ describe('kubevirt-patches', function () {
   it('are all in the table of this test', async () => {
     const files = await readdir(FOLDER, { recursive: true, encoding: 'utf8' })
     const registering = files.filter((file) => /(^|\/)register-.*\.yaml$/.test(file))
-    expect(registering.sort()).to.deep.equal(Object.keys(TWINS).sort())
+    expect(registering.sort()).to.deep.equal([...Object.keys(TWINS), MIGRATABLE.register].sort())
   })
 
   for (const [file, twin] of Object.entries(TWINS))
@@ -177,6 +183,25 @@ describe('kubevirt-patches', function () {
     }
   })
 
+  for (const file of Object.keys(TWINS).filter((one) => !one.includes('macvtap')))
+    it(`register-migratable.yaml adds one key to what ${file} registers, twice, and comes off`, async () => {
+      const subject = await newSubject(api, OTHERS)
+      const readBinding = async (): Promise<Manifest> =>
+        getMapping(await subject.readSpec(), 'configuration', 'network', 'binding', 'l2wire')
+      await subject.patch(file)
+      const before = await subject.read()
+      const registered = await readBinding()
+      for (const _ of ['once', 'twice']) {
+        await subject.patch(MIGRATABLE.register)
+        expect(await readBinding()).to.deep.equal({ ...registered, migration: {} })
+      }
+      for (const takeBack of [MIGRATABLE.unregister, file]) {
+        await subject.patch(MIGRATABLE.register)
+        await subject.patch(takeBack)
+        expect(await subject.read()).to.equal(before)
+      }
+    })
+
   it('both bindings stand side by side', async () => {
     const subject = await newSubject(api, OTHERS)
     await subject.patch('register-binding.yaml')
@@ -223,6 +248,19 @@ describe('kubevirt-patches', function () {
       expect(await readGates(subject)).to.deep.equal(['A', `${GATE}V2`, 'B', GATE])
     })
 
+    it('adds a gate that somebody has switched off by name', async () => {
+      const developerConfiguration = { disabledFeatureGates: ['A', GATE, 'B'] }
+      const subject = await newSubject(api, { configuration: { developerConfiguration } })
+      expect(await subject.gate('enable')).to.include('disabledFeatureGates')
+      expect(await readGates(subject)).to.deep.equal([GATE])
+      const { disabledFeatureGates } = getMapping(
+        await subject.readSpec(),
+        'configuration',
+        'developerConfiguration',
+      )
+      expect(disabledFeatureGates).to.deep.equal(['A', 'B'])
+    })
+
     it('refuses in words without a command, a gate that is none, and without a KubeVirt', async () => {
       const subject = await newSubject(api, {})
       for (const [argv, words] of [
@@ -255,9 +293,13 @@ async function readGates(subject: Subject): Promise<unknown> {
 
 /** The networks that deploy/ and isolated/nads.yaml bring, as namespace/name. */
 async function listNads(): Promise<readonly string[]> {
-  const base = join(ROOT, 'deploy/base')
-  const files = (await readdir(base)).filter((file) => file.startsWith('binding-nad'))
-  const paths = [...files.map((file) => join(base, file)), join(FOLDER, 'isolated/nads.yaml')]
+  const folders = ['base', 'components/macvtap'].map((folder) => join(ROOT, 'deploy', folder))
+  const listed = folders.map(async (folder) =>
+    (await readdir(folder))
+      .filter((file) => file.startsWith('binding-nad'))
+      .map((file) => join(folder, file)),
+  )
+  const paths = [...(await Promise.all(listed)).flat(), join(FOLDER, 'isolated/nads.yaml')]
   const texts = await Promise.all(paths.map(async (path) => readFile(path, 'utf8')))
   return texts
     .flatMap((text) => text.split(/^---$/m))

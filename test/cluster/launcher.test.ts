@@ -6,19 +6,20 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { before, beforeEach, describe, it } from 'mocha'
 
-import { NETWORK_DATA_ANNOTATION } from '../../core/domain/network-data-vmi.ts'
-import { NETWORK_DATA_MARK } from '../../core/domain/tap-alias.ts'
 import { toPodLinkName, toTapName } from '../../core/name.ts'
 import { newLabApiServer, type LabApiServer } from '../../lab/api-server.ts'
 import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
 import type { CniAnswer } from '../../lab/cni.ts'
+import { newLabKubelet, type LabKubelet } from '../../lab/kubelet.ts'
 import { getMapping, getNadConfig, readManifest, type Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newTemporaryFolder } from '../../lab/temporary-folder.ts'
+import { expectLogged } from '../expect-logged.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { hasQueues } from '../has-queues.ts'
 import { leavesNothing } from '../nothing-left.ts'
 import { getApi } from './fixture-api.ts'
+import { noteLauncher } from './fixture-owners.ts'
 
 const { newKubeClient } = await import('../../store/kubernetes/client.ts')
 const { newLauncherReader } = await import('../../store/kubernetes/launchers.ts')
@@ -32,12 +33,17 @@ const RESOLV_CONF =
   'search l2wire.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.96.0.10\noptions ndots:5\n'
 const ROLE = 'deploy/base/rbac.yaml'
 
+function toVolumes(hotpluggable: boolean): readonly Manifest[] {
+  return [{ name: 'data', persistentVolumeClaim: { claimName: 'c', hotpluggable } }]
+}
+
 describe('the launcher of a VM, as an agent sees it', function () {
   this.timeout(90_000)
   let api: LabApiServer
   let cluster: LabCluster
   let on: ClusterNode
   let folder: string
+  let kubelet: LabKubelet
   let namespace: string
   let bind: Manifest
 
@@ -45,15 +51,19 @@ describe('the launcher of a VM, as an agent sees it', function () {
     api = await getApi()
   })
   leavesNothing(async (made) => {
-    await api.kubectl(['apply', '-f', 'deploy/base/namespace.yaml', '-f', ROLE])
-    const kubeconfig = await api.newServiceAccountKubeconfig('l2wire', 'l2wire-agent')
     folder = made.use(await newTemporaryFolder('launcher')).path
     const resolvConf = join(folder, 'resolv.conf')
     await writeFile(resolvConf, RESOLV_CONF)
-    const more = ['--resolv-conf', resolvConf]
-    cluster = made.use(
-      await newLabCluster({ api, kubeconfig, count: 1, prefix: 'launcher-test-', more }),
-    )
+    kubelet = made.use(await newLabKubelet(folder))
+    const more = [
+      '--resolv-conf',
+      resolvConf,
+      '--device-plugins',
+      kubelet.folder,
+      '--pod-resources',
+      kubelet.podResources,
+    ]
+    cluster = made.use(await newLabCluster({ api, count: 1, prefix: 'launcher-test-', more }))
     ;[on] = cluster.nodes as [ClusterNode]
     bind = {
       ...getNadConfig(await readManifest('deploy/base/binding-nad.yaml')),
@@ -84,8 +94,8 @@ describe('the launcher of a VM, as an agent sees it', function () {
     })
     return getMapping(await api.getObject('vmi', 'r1', namespace), 'metadata')['uid']
   }
-  const newLauncher = async (uid: unknown, to = api, spec: Manifest = {}): Promise<void> =>
-    to.apply({
+  const newLauncher = async (uid: unknown, to = api, spec: Manifest = {}): Promise<void> => {
+    await to.apply({
       apiVersion: 'v1',
       kind: 'Pod',
       metadata: {
@@ -103,6 +113,8 @@ describe('the launcher of a VM, as an agent sees it', function () {
       },
       spec: { hostname: 'r1', containers: [{ name: 'compute', image: 'none' }], ...spec },
     })
+    if (to === api) await noteLauncher({ api, namespace }, 'r1', POD)
+  }
   const call = async (command: string, netns: LabNetns, config = bind): Promise<CniAnswer> =>
     on.node.call(config, {
       command,
@@ -143,22 +155,42 @@ describe('the launcher of a VM, as an agent sees it', function () {
       '-p',
       JSON.stringify(patch),
     ])
-  const attachAndReadAlias = async (): Promise<unknown> => {
+
+  const attach = async (more: Manifest): Promise<void> => {
     await using netns = await newSandbox()
-    expect((await call('ADD', netns)).exitCode).to.equal(0)
-    const [tap] = JSON.parse(
-      await netns.run(['ip', '-j', 'link', 'show', 'dev', TAP]),
-    ) as Manifest[]
+    const added = await call('ADD', netns, { ...bind, ...more })
+    expect(added.exitCode, added.stdout).to.equal(0)
     expect((await call('DEL', netns)).exitCode).to.equal(0)
-    return tap?.['ifalias']
   }
-  it('marks the tap of a VM that wants network data from cloud-init, and no other', async () => {
+  const readWarnings = async (): Promise<readonly string[]> => {
+    const items = '{range .items[?(@.reason=="MacvtapHotplugVolume")]}'
+    const path = `${items}{.involvedObject.kind} {.message}{"\\n"}{end}`
+    const said = await api.kubectl(['get', 'events', '-n', namespace, '-o', `jsonpath=${path}`])
+    return said.split('\n').filter(Boolean).toSorted()
+  }
+  it('tells pod and VM that a volume to hot-plug takes the device of a macvtap from QEMU', async () => {
     await newLauncher(await newVmi())
-    await patchVmi({ metadata: { annotations: { [NETWORK_DATA_ANNOTATION]: 'true' } } })
-    expect(await attachAndReadAlias(), 'without a disk').to.equal(`l2wire tap of ${POD_LINK}`)
-    const volumes = [{ name: 'init', cloudInitNoCloud: { userData: '#cloud-config' } }]
-    await patchVmi({ spec: { volumes } })
-    expect(await attachAndReadAlias(), 'with a disk').to.equal(NETWORK_DATA_MARK)
+    await expectSoon('a registration', () => kubelet.devices().length > 0)
+    await kubelet.admit(`${namespace}/${POD}`, 1)
+    await attach({ attach: 'macvtap' })
+    await patchVmi({ spec: { volumes: toVolumes(false) } })
+    await attach({ attach: 'macvtap' })
+    await patchVmi({ spec: { volumes: toVolumes(true) } })
+    await attach({})
+    await attach({ attach: 'macvtap' })
+    await expectSoon('both are told', async () => (await readWarnings()).length === 2)
+    const [pod, vmi] = await readWarnings()
+    for (const [text, kind] of [
+      [pod, 'Pod'],
+      [vmi, 'VirtualMachineInstance'],
+    ] as const)
+      expect(text)
+        .to.match(new RegExp(`^${kind} `))
+        .and.include('volume "data"')
+        .and.include('the binding "l2wire"')
+    const count = '{.items[?(@.reason=="MacvtapHotplugVolume")].count}'
+    const told = await api.kubectl(['get', 'events', '-n', namespace, '-o', `jsonpath=${count}`])
+    expect(told, 'none of the ADDs before').to.equal('1 1')
   })
 
   it('goes by the queues that the VM runs with: a NIC keeps them when it migrates', async () => {
@@ -295,7 +327,7 @@ describe('the launcher of a VM, as an agent sees it', function () {
         expect((await call('DEL', netns)).exitCode).to.equal(0)
         return isMultiQueue === false
       })
-      expect(on.node.readLog()).to.match(/cannot get resource .*virtualmachineinstances/)
+      await expectLogged(on.node, /cannot get resource .*virtualmachineinstances/)
     } finally {
       await api.kubectl(['apply', '-f', ROLE])
     }

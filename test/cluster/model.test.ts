@@ -1,25 +1,23 @@
 // The random sequences of test/model with the Kubernetes API as the store: agents that have the rights
-// of deploy/base, and nodes that lose the API for a while.
+// and the limits of deploy/base, and nodes that lose the API for a while.
 import { before, describe, it } from 'mocha'
 
 import { newLabCluster } from '../../lab/cluster.ts'
 import { leavesNothing } from '../nothing-left.ts'
 import { checkSequences, readSequences } from '../model/check-sequences.ts'
 import { newModelLab, type ModelLab } from '../model/lab.ts'
+import { play } from '../model/play.ts'
 import { newSequences } from '../model/sequence.ts'
 import { NODES, PODS } from '../model/world.ts'
 import { getApi } from './fixture-api.ts'
 import { openStore } from './fixture-store.ts'
 
 const SEQUENCES = readSequences(12)
-const ACCOUNT = { namespace: 'l2wire', name: 'l2wire-agent' }
 /** An agent that lost the API asks again after up to twelve seconds; a busy machine takes its time. */
 const REST_MS = 90_000
 
 async function newKubernetesLab(): Promise<ModelLab> {
   const api = await getApi()
-  await api.kubectl(['apply', '-f', 'deploy/base/namespace.yaml', '-f', 'deploy/base/rbac.yaml'])
-  const kubeconfig = await api.newServiceAccountKubeconfig(ACCOUNT.namespace, ACCOUNT.name)
   const namespace = await api.newNamespace('model')
   // Only holders that exist keep a third one out.
   const spec = { containers: [{ name: 'shell', image: 'busybox' }] }
@@ -27,9 +25,7 @@ async function newKubernetesLab(): Promise<ModelLab> {
   await api.apply(...pods.map((pod) => ({ apiVersion: 'v1', kind: 'Pod', ...pod })))
   await using made = new AsyncDisposableStack()
   const count = NODES.length
-  const cluster = made.use(
-    await newLabCluster({ count, api, kubeconfig, prefix: `${namespace}-n` }),
-  )
+  const cluster = made.use(await newLabCluster({ count, api, prefix: `${namespace}-n` }))
   const store = openStore(api.kubeconfig, namespace)
   const lab = made.use(newModelLab({ cluster, store, namespace, restMs: REST_MS }))
   const resources = made.move()
@@ -43,6 +39,7 @@ describe('model and cluster', function () {
   leavesNothing()
 
   it(`agree after each step of ${SEQUENCES.count} random sequences (L2W_SEED=${SEQUENCES.seed})`, async () => {
-    await checkSequences({ make: newKubernetesLab, anySequence: newSequences(true) }, SEQUENCES)
+    const anySequence = newSequences({ canBeCutOff: true, canMigrate: false })
+    await checkSequences({ make: newKubernetesLab, anySequence, play }, SEQUENCES)
   })
 })

@@ -43,22 +43,25 @@ describe('Multus and devices of macvtaps', function () {
   let at: ClusterNode
   let kubelet: LabKubelet
   let multus: LabMultus
-  let root: string
   let bind: Manifest
 
   before(async () => {
     api = await getApi()
   })
   leavesNothing(async (made) => {
-    root = made.use(await newTemporaryFolder('kubelet')).path
+    const root = made.use(await newTemporaryFolder('kubelet')).path
     kubelet = made.use(await newLabKubelet(root))
     cluster = made.use(await newLabCluster({ count: 1, api, prefix: PREFIX }))
     const [first] = cluster.nodes
     if (first === undefined) throw new Error('A node was asked for')
     at = first
-    multus = made.use(await newLabMultus(api, at.netns, dirname(kubelet.podResources)))
-    const nad = await readManifest('deploy/base/binding-nad-macvtap.yaml')
-    bind = { ...getNadConfig(nad), socket: at.node.socket }
+    multus = made.use(
+      await newLabMultus(api, at.netns, at.node.socket, {
+        podResources: dirname(kubelet.podResources),
+      }),
+    )
+    const nad = await readManifest('deploy/components/macvtap/binding-nad-macvtap.yaml')
+    bind = getNadConfig(nad)
   })
 
   const startAgent = async (podResources: string): Promise<void> => {
@@ -74,13 +77,13 @@ describe('Multus and devices of macvtaps', function () {
       { name: 'r1-h1', interface: POD_LINK },
       { name: bind['name'], 'cni-args': { logicNetworkName: NETWORK } },
     ]
-    return newPluggedPod(api, multus, { namespace, name: 'vm', networks })
+    return newPluggedPod(api, multus, { namespace, name: 'vm', networks, isLauncher: true })
   }
 
   for (const { name, count } of [
-    { name: 'macvtap', count: 2 },
+    { name: 'macvtap', count: 1 },
     { name: 'pod-network', count: 1 },
-    { name: 'configuration', count: 2 },
+    { name: 'configuration', count: 1 },
   ])
     it(`the manifests of docs/${name}.md are accepted`, async () => {
       const text = await readFile(join(ROOT, `docs/${name}.md`), 'utf8')
@@ -97,23 +100,21 @@ describe('Multus and devices of macvtaps', function () {
       }
     })
 
-  for (const { name, isOnBinding, podResources } of [
+  for (const { name, isOnBinding } of [
     {
       name: 'to the cable, and its VM gets it from the kubelet',
       isOnBinding: false,
-      podResources: () => kubelet.podResources,
     },
     {
-      // Nobody else could have told the agent.
+      // The kubelet is asked all the same: an author may write the key, too.
       name: 'to the binding, as "deviceID"',
       isOnBinding: true,
-      podResources: () => join(root, 'nobody.sock'),
     },
   ])
     it(`hands one on ${name}`, async () => {
-      await startAgent(podResources())
+      await startAgent(kubelet.podResources)
       const namespace = await api.newNamespace('devices')
-      const cable = newNad(namespace, { name: 'r1-h1', type: 'l2wire', socket: at.node.socket })
+      const cable = newNad(namespace, { name: 'r1-h1', type: 'l2wire' })
       const binding = newNad(namespace, bind)
       await api.apply(
         isOnBinding ? cable : annotate(cable),
@@ -127,4 +128,33 @@ describe('Multus and devices of macvtaps', function () {
       }
       expect(await at.node.listDocuments()).to.deep.equal([])
     })
+
+  it("hands none on that another pod's network names, though the real Multus passes the key through", async () => {
+    await startAgent(kubelet.podResources)
+    const [victims, attackers] = [
+      await api.newNamespace('victim'),
+      await api.newNamespace('attacker'),
+    ]
+    for (const namespace of [victims, attackers])
+      await api.apply(newNad(namespace, { name: 'r1-h1', type: 'l2wire' }))
+    const [given] = await kubelet.admit(`${victims}/vm`, 1)
+    const deviceID = given?.container_path.replace('/dev/tap', '')
+    await api.apply(newNad(victims, bind), newNad(attackers, { ...bind, deviceID }))
+    await using victim = await plugVm(victims)
+    const index = await readIndex(victim)
+    const refusal: unknown = await plugVm(attackers).catch((error: unknown) => error)
+    expect(String(refusal)).to.include('the kubelet did not give it to this pod')
+    expect(await readIndex(victim)).to.equal(index)
+    await multus.mustCall('CHECK', victim)
+  })
+
+  it('hands none on where the agent is no device plugin', async () => {
+    await at.node.stopAgent('SIGTERM')
+    await at.node.startAgent()
+    const namespace = await api.newNamespace('devices')
+    await api.apply(newNad(namespace, { name: 'r1-h1', type: 'l2wire' }), newNad(namespace, bind))
+    const refusal: unknown = await plugVm(namespace).catch((error: unknown) => error)
+    expect(String(refusal)).to.include('component "macvtap"')
+    expect(await at.node.listDocuments()).to.deep.equal([])
+  })
 })

@@ -13,9 +13,9 @@ import { newLauncher } from '../../lab/launcher.ts'
 import { getNadConfig, readManifest, type Manifest } from '../../lab/manifests.ts'
 import { newLabPod, readNetworkStatus, type LabPod } from '../../lab/multus.ts'
 import type { LabNetns } from '../../lab/netns.ts'
-import { newNetnsStation } from '../../kernel/netns-station.ts'
+import { newNetnsStation } from '../../kernel/tester/netns-station.ts'
 import { run } from '../../kernel/run.ts'
-import type { Station } from '../../kernel/station.ts'
+import type { Station } from '../../kernel/tester/station.ts'
 import { getApi } from './fixture-api.ts'
 import { expectTransparent } from '../expect-transparent.ts'
 import { startListening } from '../listening.ts'
@@ -27,6 +27,7 @@ import {
   type MultusNode,
   type MultusNodes,
 } from './fixture-multus.ts'
+import { expectLogged } from '../expect-logged.ts'
 import { expectSoon } from '../expect-soon.ts'
 
 /** Room for the tester's longest frame at a container's end. */
@@ -82,10 +83,9 @@ describe('Multus', function () {
   })
 
   /** A cable of a test's own namespace, which a pod on either node can be plugged into. */
-  const newCable = async (at: MultusNode, config: Manifest = {}): Promise<void> => {
-    const { socket } = at.node
+  const newCable = async (config: Manifest = {}): Promise<void> => {
     const defaults = { name: 'r1-h1', type: 'l2wire', mtu: MTU, capabilities: { mac: true } }
-    await api.apply(newNad(namespace, { ...defaults, socket, ...config }))
+    await api.apply(newNad(namespace, { ...defaults, ...config }))
   }
   const plug = async (
     at: MultusNode,
@@ -99,7 +99,7 @@ describe('Multus', function () {
 
   it('plugs two pods into a cable, and tells what they got', async () => {
     namespace = await api.newNamespace('pods')
-    await newCable(node)
+    await newCable()
     const mac = '02:00:5e:00:53:01'
     await using a = await plug(node, 'a', { mac })
     await using b = await plug(node, 'b')
@@ -121,16 +121,15 @@ describe('Multus', function () {
 
   it('plugs pods on two nodes into a cable', async () => {
     namespace = await api.newNamespace('nodes')
-    await newCable(node)
+    await newCable()
     await using a = await plug(node, 'a')
-    await newCable(far)
     await using b = await plug(far, 'b')
     await expectTransparent(toStation(a), toStation(b))
   })
 
   it('gives pods the addresses that their annotation asks for', async () => {
     namespace = await api.newNamespace('ips')
-    await newCable(node, { capabilities: { ips: true, mac: true } })
+    await newCable({ capabilities: { ips: true, mac: true } })
     await using a = await plug(node, 'a', { ips: ['10.0.0.1/24', 'fd00::1/64'] })
     await using b = await plug(node, 'b', { ips: ['10.0.0.2/24', 'fd00::2/64'] })
     const [, cable] = await readNetworkStatus(api, a)
@@ -145,7 +144,7 @@ describe('Multus', function () {
     const cables: (readonly [LabPod, LabPod])[] = []
     for (const label of ['one', 'two']) {
       namespace = await api.newNamespace(label)
-      await newCable(node)
+      await newCable()
       const [a, b] = [pods.use(await plug(node, 'a')), pods.use(await plug(node, 'b'))]
       cables.push([a, b])
     }
@@ -161,7 +160,7 @@ describe('Multus', function () {
 
   it('unplugs in any order, twice, and when the pod or its sandbox is gone', async () => {
     namespace = await api.newNamespace('del')
-    await newCable(node)
+    await newCable()
     const networks = [{ name: 'r1-h1', interface: 'eth1' }]
     for (const order of ['first', 'last']) {
       await using a = await newLabPod(api, { namespace, name: `a-${order}`, networks })
@@ -182,8 +181,8 @@ describe('Multus', function () {
 
   it('passes on who holds an end', async () => {
     namespace = await api.newNamespace('end')
-    await newCable(node)
-    const end = { 'cni-args': { end: 'vm/r1' } }
+    await newCable()
+    const end = { 'cni-args': { end: 'r1' } }
     await using old = await plug(node, 'launcher-1', end)
     await using b = await plug(node, 'b')
     await using young = await plug(node, 'launcher-2', end)
@@ -201,12 +200,17 @@ describe('Multus', function () {
     { name: 'an mtu that is no number', config: { mtu: 'big' }, want: /"mtu".*big/ },
     { name: 'a wire that is a list', config: { wire: ['a'] }, want: /"wire"/ },
     { name: 'a VNI out of range', config: { vni: 2 ** 24 }, want: /"vni".*16777216/ },
+    {
+      name: 'an end that is a VM',
+      config: { args: { cni: { end: 'vm/r1' } } },
+      want: /"args.cni.end".*vm\/r1.*pod\/a/,
+    },
     { name: 'a version nobody knows', config: { cniVersion: '9.9.9' }, want: /9\.9\.9/ },
   ]
   for (const { name, config, want } of refused)
     it(`says what is wrong with ${name}`, async () => {
       namespace = await api.newNamespace('bad')
-      await newCable(node, config)
+      await newCable(config)
       await using pod = await newLabPod(api, {
         namespace,
         name: 'a',
@@ -221,18 +225,18 @@ describe('Multus', function () {
 
   it('ignores keys nobody knows, with a line in the log', async () => {
     namespace = await api.newNamespace('unknown')
-    await newCable(node, { colour: 'blue' })
+    await newCable({ colour: 'blue' })
     await using pod = await plug(node, 'a')
     expect(await listLinks(pod)).to.include('eth1')
-    expect(node.node.readLog()).to.include('colour')
+    await expectLogged(node.node, 'colour')
   })
 
   it('plugs a VM in by the annotation KubeVirt 1.9 writes', async () => {
     namespace = await api.newNamespace('vm')
-    await newCable(node)
+    await newCable()
     const bind = getNadConfig(await readManifest('deploy/base/binding-nad.yaml'))
     const bindNamespace = await api.newNamespace('bind')
-    await api.apply(newNad(bindNamespace, { ...bind, socket: node.node.socket }))
+    await api.apply(newNad(bindNamespace, bind))
     const podLink = toPodLinkName('ge0')
     // pkg/network/multus/annotation.go, v1.9.0.
     const networks = [
@@ -244,7 +248,12 @@ describe('Multus', function () {
       },
     ]
     const name = 'virt-launcher-r1-x7f2k'
-    await using launcherPod = await newPluggedPod(api, node.multus, { namespace, name, networks })
+    await using launcherPod = await newPluggedPod(api, node.multus, {
+      namespace,
+      name,
+      networks,
+      isLauncher: true,
+    })
     await using h1 = await plug(node, 'h1')
     const tap = toTapName(podLink)
     expect(await listLinks(launcherPod)).to.deep.equal(['eth0', 'lo', podLink, tap].sort())

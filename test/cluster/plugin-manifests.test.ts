@@ -220,8 +220,8 @@ describe('kubevirt-patches/plugin', function () {
   })
 })
 
-async function readPlugin(): Promise<Manifest> {
-  return readManifest(`${FOLDER}/plugin.yaml`)
+async function readPlugin(file = 'plugin.yaml'): Promise<Manifest> {
+  return readManifest(`${FOLDER}/${file}`)
 }
 
 /** The plugin, its hook's sidecar changed so. */
@@ -237,6 +237,18 @@ async function readSocketPath(): Promise<unknown> {
   const [hook] = getMapping(await readPlugin(), 'spec')['domainHooks'] as readonly Manifest[]
   return getMapping(hook ?? {}, 'sidecar')['socketPath']
 }
+
+describe('the Plugin of KubeVirt 1.10', () => {
+  it('is that of 1.9 by the new names', async () => {
+    const old = await readPlugin()
+    const { domainHooks, ...spec } = getMapping(old, 'spec')
+    const [hook] = domainHooks as readonly Manifest[]
+    const sidecar = { ...(hook?.['sidecar'] as Manifest), permittedHooks: ['GuestDefinition'] }
+    const launcherHooks = [{ ...hook, sidecar }]
+    const wanted = { ...old, spec: { ...spec, launcherHooks } }
+    expect(await readPlugin('plugin-1.10.yaml')).to.eql(wanted)
+  })
+})
 
 describe("the Plugin's condition, evaluated by KubeVirt", function () {
   this.timeout(90_000)

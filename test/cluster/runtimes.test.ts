@@ -9,14 +9,15 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { after, afterEach, before, describe, it } from 'mocha'
 
+import { SOCKET_VARIABLE } from '../../core/cni/socket.ts'
 import { ensureClusterBinary } from '../../lab/cluster-binaries.ts'
 import { newLabContainerd } from '../../lab/containerd.ts'
 import { ROOT, type Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
-import { newNetnsStation } from '../../kernel/netns-station.ts'
+import { newNetnsStation } from '../../kernel/tester/netns-station.ts'
 import { run } from '../../kernel/run.ts'
-import type { Station } from '../../kernel/station.ts'
+import type { Station } from '../../kernel/tester/station.ts'
 import { expectTransparent } from '../expect-transparent.ts'
 import { leavesNothing } from '../nothing-left.ts'
 
@@ -28,6 +29,10 @@ function toStation(netns: string, ifname: string): Station {
   return newNetnsStation(run, { label: netns, netns, ifname })
 }
 
+function toList(cniVersion: string, ...behind: readonly Manifest[]): Manifest {
+  return { cniVersion, name: 'w', plugins: [{ type: 'l2wire', mtu: MTU }, ...behind] }
+}
+
 describe('without Multus', function () {
   this.timeout(90_000)
   let node: LabNode
@@ -37,12 +42,6 @@ describe('without Multus', function () {
   })
   afterEach('leaves nothing', async () => {
     expect(await node.listDocuments()).to.deep.equal([])
-  })
-
-  const toList = (cniVersion: string, ...behind: readonly Manifest[]): Manifest => ({
-    cniVersion,
-    name: 'w',
-    plugins: [{ type: 'l2wire', mtu: MTU, socket: node.socket }, ...behind],
   })
 
   describe('cnitool', () => {
@@ -59,8 +58,8 @@ describe('without Multus', function () {
       const tuning = { type: 'tuning', sysctl: { 'net.ipv4.conf.eth1.log_martians': '1' } }
       const list = toList('1.1.0', tuning, { type: 'bandwidth', ...RATES })
       await writeFile(join(folder, 'net/w.conflist'), JSON.stringify(list))
-      a = await newLabNetns('a')
-      b = await newLabNetns('b')
+      a = await newLabNetns('a', { ipv6: false })
+      b = await newLabNetns('b', { ipv6: false })
     })
     after(async () => {
       await a[Symbol.asyncDispose]()
@@ -80,6 +79,7 @@ describe('without Multus', function () {
           NETCONFPATH: join(folder, 'net'),
           CNI_PATH: join(folder, 'bin'),
           CNI_IFNAME: 'eth1',
+          [SOCKET_VARIABLE]: node.socket,
         },
         stdio: ['ignore', 'ignore', 'pipe'],
       })
@@ -141,7 +141,7 @@ describe('without Multus', function () {
     // A container's own stack is to be quiet, as the cable tester wants it.
     const sysctl = { 'net.ipv6.conf.eth0.disable_ipv6': '1' }
     const list = toList('1.0.0', { type: 'tuning', sysctl }, { type: 'bandwidth', ...RATES })
-    await using containerd = await newLabContainerd(list)
+    await using containerd = await newLabContainerd(list, node.socket)
     // LOWER_UP goes at once, and NO-CARRIER comes when the kernel finds the time.
     const hasCarrier = async (name: string): Promise<boolean> => {
       const shown = await containerd.exec(name, ['/bin/ip', 'link', 'show', 'dev', 'eth0'])

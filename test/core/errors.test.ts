@@ -9,6 +9,11 @@ import {
   renderValue,
 } from '../../core/errors.ts'
 
+function tellSuppressed(first: string, then: string): string {
+  const disposed = new Error(then, { cause: 'x' })
+  return renderCauses(new SuppressedError(disposed, new Error(first, { cause: 'x' })))
+}
+
 describe('errors', () => {
   it('DecodeError names path, value and expectation', () => {
     const error = new DecodeError('mtu', 'x', 'a number')
@@ -33,8 +38,14 @@ describe('errors', () => {
     expect(renderCauses(error)).to.equal('a: b: c')
   })
 
+  it('renderCauses() tells what came first, and what the clearing up made of it', () => {
+    expect(tellSuppressed('a', 'b')).to.equal('a: x; and behind it: b: x')
+    expect(tellSuppressed('a', 'a')).to.equal('a: x')
+  })
+
   it('renderValue() escapes and cuts', () => {
     expect(renderValue('a\n')).to.equal(String.raw`"a\n"`)
+    expect(renderValue('\u009b\u202e\u2028')).to.equal(String.raw`"\u009b\u202e\u2028"`)
     expect(renderValue('x'.repeat(500))).to.have.length(120)
   })
 })

@@ -4,7 +4,7 @@ import { describe, it } from 'mocha'
 import {
   isDeviceName,
   toFoundTapName,
-  toHostDeviceName,
+  toHostEndName,
   toPodLinkName,
   toServerNames,
   toTapName,
@@ -51,17 +51,17 @@ describe('toTapName()', () => {
     })
 })
 
-describe('toHostDeviceName()', () => {
+describe('toHostEndName()', () => {
   it('is a device name, stable, and different for every attachment', () => {
     const names = [
-      toHostDeviceName('c1', 'eth1'),
-      toHostDeviceName('c1', 'eth2'),
-      toHostDeviceName('c2', 'eth1'),
+      toHostEndName('c1', 'eth1'),
+      toHostEndName('c1', 'eth2'),
+      toHostEndName('c2', 'eth1'),
     ]
     expect(new Set(names).size).to.equal(3)
     for (const name of names) expect(isDeviceName(name), name).to.equal(true)
     expect(names[0])
-      .to.equal(toHostDeviceName('c1', 'eth1'))
+      .to.equal(toHostEndName('c1', 'eth1'))
       .and.match(/^lw[0-9a-f]{13}$/)
   })
 })

@@ -1,9 +1,12 @@
 // What an agent remembers and what the store keeps, whole: tests change what they are about.
-import type { TapAttachment, WireAttachment } from '../../core/attachment.ts'
+import type { TapAttachment, WireAttachment } from '../../core/attach/attachment.ts'
 import type { BindConfig } from '../../core/cni/bind-config.ts'
 import { CniError } from '../../core/errors.ts'
-import { toHostDeviceName } from '../../core/name.ts'
-import type { EndClaim, Wire } from '../../core/wire.ts'
+import { toHostEndName } from '../../core/name.ts'
+import type { ObservedLink, ObservedLinks } from '../../core/observe/links.ts'
+import { toHookKey, type Observation } from '../../core/observe/observation.ts'
+import { toFilter, type Filter } from '../../core/steps/filter.ts'
+import type { EndClaim, Wire } from '../../core/wire/wire.ts'
 
 export const BIND_CONFIG: BindConfig = {
   cniVersion: '1.1.0',
@@ -18,6 +21,7 @@ export const BIND_CONFIG: BindConfig = {
   dns: undefined,
   isMultiQueue: undefined,
   deviceID: undefined,
+  standby: undefined,
 }
 
 export function newTap(more: Partial<TapAttachment> = {}): TapAttachment {
@@ -55,7 +59,7 @@ export function newWireAttachment(
     mac: '02:00:00:00:00:01',
     mtuBytes: 1500,
     maxFrameBytes: 9216,
-    hostDevice: toHostDeviceName(containerID, 'eth1'),
+    hostDevice: toHostEndName(containerID, 'eth1'),
     ...more,
   }
 }
@@ -66,12 +70,62 @@ export function newWire(ends: readonly EndClaim[], more: Partial<Wire> = {}): Wi
     name: 'w',
     ends,
     isUnplugged: false,
+    standbys: [],
     displaced: [],
     vni: undefined,
     tunnelNodes: [],
     reports: [],
     ...more,
   }
+}
+
+/** A device of ours as it is to be: up and silent. */
+export function newLink(name: string, more: Partial<ObservedLink> = {}): ObservedLink {
+  return {
+    name,
+    ifindex: 1,
+    mac: '02:00:00:00:00:01',
+    mtuBytes: 9216,
+    isUp: true,
+    hasCarrier: true,
+    flags: new Set(['UP', 'NOARP']),
+    alias: '',
+    kind: 'veth',
+    isMultiQueue: false,
+    qdisc: 'noqueue',
+    genMode: 'none',
+    vxlan: null,
+    ...more,
+  }
+}
+
+export interface SampleLink extends Partial<ObservedLink> {
+  readonly name: string
+  /** Where it leads: one device, or none; undefined where nobody looked. */
+  readonly targets?: readonly string[] | undefined
+}
+
+/** The devices, and where they lead. */
+export function newObservation(
+  links: readonly SampleLink[],
+  more: Partial<Observation> = {},
+): Observation {
+  const all: ObservedLinks = new Map(links.map(({ name, ...link }) => [name, newLink(name, link)]))
+  return {
+    links: all,
+    filters: new Map(
+      links.flatMap(({ name, targets }) => (targets === undefined ? [] : [toHook(name, targets)])),
+    ),
+    ...more,
+  }
+}
+
+function toHook(dev: string, targets: readonly string[]): [string, readonly Filter[]] {
+  const filters = targets.flatMap(
+    (target) =>
+      toFilter({ op: 'add-redirect', netns: undefined, dev, target }, 'bpf')?.filter ?? [],
+  )
+  return [toHookKey({ dev, hook: 'ingress' }), filters]
 }
 
 /** What a refusal says. */

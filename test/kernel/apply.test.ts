@@ -2,8 +2,8 @@
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
+import { parseFilters, parseTargets } from '../../core/steps/filter.ts'
 import { applySteps } from '../../kernel/apply.ts'
-import { readRedirects } from '../../kernel/links.ts'
 import { run } from '../../kernel/run.ts'
 import { newLabNetns } from '../../lab/netns.ts'
 
@@ -18,10 +18,14 @@ describe('applySteps()', () => {
     await applySteps(run, 'bpf', [
       { ...redirect, dev: 'l2wb', target: 'l2wa' },
       { ...redirect, dev: 'l2wa', target: 'lo' },
-      { op: 'pick', netns: lab.path, dev: 'l2wa', hook: 'egress', place: 1, ...TO_LO },
+      { op: 'steer', netns: lab.path, dev: 'l2wa', hook: 'egress', place: 1, ...TO_LO },
     ])
-    expect(await readRedirects(run, lab.path, 'l2wb')).to.deep.equal(['l2wa'])
-    expect(await readRedirects(run, lab.path, 'l2wa')).to.deep.equal(['lo'])
+    const readTargets = async (dev: string): Promise<readonly string[]> =>
+      parseTargets(
+        parseFilters(await lab.run(['tc', '-j', 'filter', 'show', 'dev', dev, 'ingress'])),
+      )
+    expect(await readTargets('l2wb')).to.deep.equal(['l2wa'])
+    expect(await readTargets('l2wa')).to.deep.equal(['lo'])
     const egress = await lab.run(['tc', 'filter', 'show', 'dev', 'l2wa', 'egress'])
     expect(egress).to.include('Redirect to device lo')
   })

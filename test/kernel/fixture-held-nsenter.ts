@@ -8,7 +8,7 @@ import { newTemporaryFolder } from '../../lab/temporary-folder.ts'
 export interface HeldNsenter extends AsyncDisposable {
   /** The folder to have before others in PATH. */
   readonly path: string
-  /** From now on whatever has this in its arguments waits. */
+  /** From now on whatever has this in its arguments waits, and nothing else does. */
   readonly hold: (words?: string) => Promise<void>
   /** Lets go of what waits. */
   readonly release: () => Promise<void>
@@ -21,12 +21,13 @@ export async function newHeldNsenter(): Promise<HeldNsenter> {
   const hold = join(folder.path, 'hold')
   const held = join(folder.path, 'held')
   const script = `#!/bin/sh
-if words=$(cat ${hold} 2>/dev/null); then
-  case "$*" in
-    *"$words"*)
-      echo $$ >>${held}
-      while [ -e ${hold} ]; do sleep 0.05; done;;
-  esac
+isHeld() {
+  words=$(cat ${hold} 2>/dev/null) || return
+  case "$*" in *"$words"*) ;; *) return 1 ;; esac
+}
+if isHeld "$@"; then
+  echo $$ >>${held}
+  while isHeld "$@"; do sleep 0.05; done
 fi
 exec /usr/bin/nsenter "$@"
 `

@@ -36,7 +36,7 @@ export async function newMacvtapLauncher(): Promise<MacvtapLauncher> {
   await using made = new AsyncDisposableStack()
   const node = made.use(await newLabNode())
   const pod = made.use(await newLabNetns('launcher'))
-  const nad = getNadConfig(await readManifest('deploy/base/binding-nad-macvtap.yaml'))
+  const nad = getNadConfig(await readManifest('deploy/components/macvtap/binding-nad-macvtap.yaml'))
   const bindTo = (network: string): Manifest => ({
     ...nad,
     args: { cni: { logicNetworkName: network } },

@@ -9,10 +9,11 @@ import { getNadConfig, readManifest, type Manifest } from '../../lab/manifests.t
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import type { LabNode } from '../../lab/node.ts'
 import { GUEST_NIC, openTap } from '../../lab/tap-opener.ts'
-import { newNetnsStation } from '../../kernel/netns-station.ts'
+import { newNetnsStation } from '../../kernel/tester/netns-station.ts'
 import { run } from '../../kernel/run.ts'
-import type { Station } from '../../kernel/station.ts'
+import type { Station } from '../../kernel/tester/station.ts'
 import { startListening, type Listening } from '../listening.ts'
+import { expectSoon } from '../expect-soon.ts'
 
 export const BRIDGE = 'l2wpn0'
 export const CONTAINER = 'c1'
@@ -93,7 +94,7 @@ export async function newPodNetwork(
   const { plugin, families, more = {}, routes = [], link = 'eth0', isQuiet = false } = options
   const { podName = 'r1-launcher' } = options
   await using made = new AsyncDisposableStack()
-  const pod = made.use(await newLabNetns('launcher', { ipv6: true }))
+  const pod = made.use(await newLabNetns('launcher'))
   const guest = made.use(await newLabNetns('guest', { ipv6: !isQuiet }))
   // dhclient gives up where the NIC's own address is not ready.
   await guest.run(['sysctl', '-qw', 'net.ipv6.conf.default.accept_dad=0'])
@@ -182,7 +183,7 @@ export interface Parent extends AsyncDisposable {
 /** The device that links of macvlan are made on, and the network behind it. */
 export async function newParent(): Promise<Parent> {
   await using made = new AsyncDisposableStack()
-  const outside = made.use(await newLabNetns('outside', { ipv6: true }))
+  const outside = made.use(await newLabNetns('outside'))
   await run(`ip link add ${PARENT} type veth peer name up0 netns ${outside.name}`.split(' '))
   made.defer(async () => void (await run(['ip', 'link', 'del', 'dev', PARENT])))
   for (const words of [
@@ -289,6 +290,13 @@ export async function askIpv6(
   guest: LabNetns,
   duid: 'LL' | 'LLT',
 ): Promise<ReadonlyMap<string, string>> {
+  // Without DAD the kernel makes an address ready a moment later, too, and dhclient cannot bind to it before.
+  await expectSoon('the NIC has an address of its own', async () => {
+    const shown = await guest.run(
+      `ip -6 -o address show dev ${GUEST_NIC} scope link -tentative`.split(' '),
+    )
+    return shown !== ''
+  })
   return ask(guest, DHCLIENT, duid)
 }
 

@@ -46,8 +46,8 @@ export function usePods(makeOptions: MakeOptions = async () => Promise.resolve({
   }
   leavesNothing(async (made) => {
     const node = made.use(await newLabNode(await makeOptions(made)))
-    const a = made.use(await newLabNetns('a'))
-    const b = made.use(await newLabNetns('b'))
+    const a = made.use(await newLabNetns('a', { ipv6: false }))
+    const b = made.use(await newLabNetns('b', { ipv6: false }))
     const check: Pods['check'] = async (netns, id) =>
       node.call({ ...CONFIG, prevResult: {} }, toCall('CHECK', netns, id))
     pods = {

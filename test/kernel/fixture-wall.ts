@@ -4,10 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { afterEach } from 'mocha'
 
-import { toHostDeviceName, toTunnelDeviceName } from '../../core/name.ts'
-import { newNetnsStation } from '../../kernel/netns-station.ts'
+import { toHostEndName, toTunnelDeviceName } from '../../core/name.ts'
+import { newNetnsStation } from '../../kernel/tester/netns-station.ts'
 import { run } from '../../kernel/run.ts'
-import type { Station } from '../../kernel/station.ts'
+import type { Station } from '../../kernel/tester/station.ts'
 import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
 import type { CniCall } from '../../lab/cni.ts'
 import { newCountedFrames } from '../../lab/counted-frames.ts'
@@ -38,7 +38,7 @@ function toCall(command: string, { netns, pod }: End): CniCall {
 }
 
 export function toHostEnd({ netns, pod }: End): string {
-  return toHostDeviceName(`${pod}-${netns.name}`, 'eth1')
+  return toHostEndName(`${pod}-${netns.name}`, 'eth1')
 }
 
 export async function plug(end: End, more: object = {}): Promise<void> {
@@ -107,7 +107,10 @@ export function useWall(): () => Wall {
     const cluster = made.use(await newLabCluster({ more: ['--check-seconds', '3600'] }))
     const [n1, n2] = cluster.nodes as [ClusterNode, ClusterNode]
     const store = newFileStore(cluster.storeFolder)
-    const spaces = [made.use(await newLabNetns('a')), made.use(await newLabNetns('b'))] as const
+    const spaces = [
+      made.use(await newLabNetns('a', { ipv6: false })),
+      made.use(await newLabNetns('b', { ipv6: false })),
+    ] as const
     wall = { cluster, store, n1, n2, spaces }
   })
   afterEach('leaves nothing', async () => {

@@ -7,7 +7,9 @@ const print = (what: string, value: unknown): void => {
 
 const watching = await watchKernel({
   onLink: (event) => print('link', event),
-  onFilterLoss: (dev) => print('filter', dev),
+  onFilter: (event) => print('filter', event),
+  onTableLoss: () => print('table', undefined),
+  onHops: () => print('hops', undefined),
   onGap: (reason) => print('gap', reason),
 })
 print('ready', process.pid)

@@ -7,9 +7,9 @@ import { expect } from 'chai'
 
 import { FRAME_ROWS } from '../../core/tester/frames.ts'
 import { renderVerdicts } from '../../core/tester/table.ts'
-import { testCable } from '../../kernel/cable-test.ts'
+import { testCable } from '../../kernel/tester/cable-test.ts'
 import { run } from '../../kernel/run.ts'
-import type { Station } from '../../kernel/station.ts'
+import type { Station } from '../../kernel/tester/station.ts'
 import { plugContainer, readWireConfig } from '../../lab/demo-scene.ts'
 import { toDomainName } from '../../lab/domain.ts'
 import { element, renderElement } from '../../lab/domain-element.ts'
@@ -64,7 +64,7 @@ export async function newBoundVm(
   }
   const vm = { kind: 'VirtualMachine', metadata: { name: 'r9' }, spec: { template: { spec } } }
   const pod = started.use(await newVmPod({ node, vm, networks, bindings: DEFAULT_BINDINGS }))
-  const netns = started.use(await newLabNetns('h9'))
+  const netns = started.use(await newLabNetns('h9', { ipv6: false }))
   const far = new Map<string, Station>()
   for (const [index, { name }] of bound.entries()) {
     const config = networks[`wire-${name}`] ?? {}

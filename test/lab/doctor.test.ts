@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
-import { toHostDeviceName } from '../../core/name.ts'
 import type { Checkup } from '../../core/view/checkup.ts'
 import { run } from '../../kernel/run.ts'
 import { runCommand, type Ended } from '../../lab/command.ts'
@@ -14,8 +13,6 @@ import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { leavesNothing } from '../nothing-left.ts'
 import { hasCarrier } from '../kernel/fixture-links.ts'
-
-const hostOf = (name: string): string => toHostDeviceName(`c-${name}`, 'eth1')
 
 describe('kubectl-l2wire doctor on a machine', function () {
   this.timeout(180_000)
@@ -98,7 +95,7 @@ describe('kubectl-l2wire doctor on a machine', function () {
     await expectClean()
   })
 
-  it('finds a VNI that nobody uses, and its cure is one', async () => {
+  it('finds a VNI that nobody uses, and its remedy is one', async () => {
     const vni = join(node.storeUrl.replace('file://', ''), 'vni')
     await run(['mkdir', '-p', vni])
     await writeFile(join(vni, '77'), 'lab/gone')
@@ -116,7 +113,7 @@ describe('kubectl-l2wire doctor on a machine', function () {
       await call('ADD', pod, 'h3', 'c-d')
       await node.stopAgent('SIGKILL')
     }
-    expect(await listKinds()).to.deep.equal(['sandbox-gone'])
+    expect(await listKinds()).to.deep.equal(['agent-unable', 'sandbox-gone'])
     await node.startAgent()
     await expectSoon('it is forgotten', async () => (await examine()).isClean)
   })
@@ -127,8 +124,8 @@ describe('kubectl-l2wire doctor on a machine', function () {
     const [file = ''] = (await readdir(folder)).filter((name) => name.includes('c-h1'))
     await rm(join(folder, file))
     const { findings } = await examine()
-    expect(findings.map(({ kind }) => kind)).to.deep.equal(['claim-stray', 'host-end-stray'])
-    expect(findings[1]?.what).to.include(hostOf('h1'))
+    expect(findings.map(({ kind }) => kind)).to.deep.equal(['agent-unable', 'claim-stray'])
+    expect(findings[1]?.what).to.include('pod/h1 eth1')
     await node.startAgent()
   })
 

@@ -7,13 +7,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { after, before, describe, it } from 'mocha'
 
-import { toHostDeviceName, toTunnelDeviceName } from '../../core/name.ts'
+import { toHostEndName, toTunnelDeviceName } from '../../core/name.ts'
 import { decodePcap } from '../../core/tester/pcap.ts'
 import type { WireDescription } from '../../core/view/description.ts'
-import { newNetnsStation } from '../../kernel/netns-station.ts'
+import { newNetnsStation } from '../../kernel/tester/netns-station.ts'
 import { run } from '../../kernel/run.ts'
 import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
 import { runCommand, startCommand, type Ended, type RunningCommand } from '../../lab/command.ts'
+import { signalHearing } from '../../lab/hearing.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { expectSoon } from '../expect-soon.ts'
@@ -27,7 +28,7 @@ async function plug(node: LabNode, pod: LabNetns, name: string): Promise<void> {
   await node.mustCall(CONFIG, call)
 }
 
-const hostOf = (name: string): string => toHostDeviceName(`c-${name}`, 'eth1')
+const hostOf = (name: string): string => toHostEndName(`c-${name}`, 'eth1')
 const TUNNEL = toTunnelDeviceName('lab/a-b')
 
 async function listTcpdumps(device: string): Promise<readonly string[]> {
@@ -79,12 +80,12 @@ describe('kubectl-l2wire on a node', function () {
     return JSON.parse(stdout) as WireDescription
   }
   const listKinds = async (): Promise<readonly string[]> =>
-    (await describeWire()).troubles.map(({ kind }) => kind)
+    (await describeWire()).findings.map(({ kind }) => kind)
 
   leavesNothing(async (made) => {
     node = made.use(await newLabNode())
-    a = made.use(await newLabNetns('a'))
-    b = made.use(await newLabNetns('b'))
+    a = made.use(await newLabNetns('a', { ipv6: false }))
+    b = made.use(await newLabNetns('b', { ipv6: false }))
     await plug(node, a, 'h1')
   })
 
@@ -123,7 +124,7 @@ describe('kubectl-l2wire on a node', function () {
 
     it('describes it, with what its devices counted', async () => {
       const before = await describeWire()
-      expect(before.troubles).to.deep.equal([])
+      expect(before.findings).to.deep.equal([])
       expect(before.path).to.deep.equal([
         `pod/h1 eth1 ── ${hostOf('h1')} ══ ${hostOf('h2')} ── pod/h2 eth1   (n1)`,
       ])
@@ -155,14 +156,14 @@ describe('kubectl-l2wire on a node', function () {
     ]
     for (const { name, spoil, mend, kind, inPod = false } of breaks)
       it(`says what is wrong: ${name}`, async () => {
-        // Which would mend it before anybody could look.
-        await node.stopAgent('SIGTERM')
+        // Which would mend it before anybody could look; what a pod's owner does it is to hear.
+        if (!inPod) await signalHearing(node, 'STOP')
         const inside = inPod ? a.run : run
         await inside(spoil)
-        expect(await listKinds()).to.deep.equal([kind])
+        await expectSoon(name, async () => (await listKinds()).join() === kind)
         await inside(mend)
-        expect(await listKinds()).to.deep.equal([])
-        await node.startAgent()
+        await expectSoon('all is well', async () => (await listKinds()).length === 0)
+        if (!inPod) await signalHearing(node, 'CONT')
       })
 
     it('tests it, and every row that the MTU has room for is delivered', async () => {
@@ -188,7 +189,7 @@ describe('kubectl-l2wire on a node', function () {
     })
 
     it('ends with 3 where frames are lost', async () => {
-      await node.stopAgent('SIGTERM')
+      await signalHearing(node, 'STOP')
       await run(['tc', 'filter', 'del', 'dev', hostOf('h2'), 'ingress', 'pref', '1'])
       expect(await listKinds()).to.deep.equal(['redirect'])
       const { exitCode, stdout } = await cli('test', 'a-b', '--idle', '0', '-o', 'json')
@@ -198,7 +199,7 @@ describe('kubectl-l2wire on a node', function () {
         columns[at]?.verdicts.filter(({ outcome }) => outcome === 'lost').length ?? -1
       expect(countLost(0)).to.equal(0)
       expect(countLost(1)).to.be.greaterThan(40)
-      await node.startAgent()
+      await signalHearing(node, 'CONT')
     })
 
     describe('listens', () => {
@@ -282,11 +283,17 @@ describe('kubectl-l2wire on a node', function () {
 
   describe('with a sandbox that is gone', () => {
     it('describes an end whose sandbox is gone', async () => {
-      await node.stopAgent('SIGTERM')
+      await signalHearing(node, 'STOP')
       await run(['ip', 'link', 'del', 'dev', hostOf('h1')])
-      const { troubles, path } = await describeWire()
-      expect(troubles.map(({ kind }) => kind)).to.deep.equal(['host-end-gone', 'redirect'])
+      const { findings, path } = await describeWire()
+      // The other end is to lose its carrier.
+      expect(findings.map(({ kind }) => kind)).to.deep.equal([
+        'device-gone',
+        'device-up',
+        'redirect',
+      ])
       expect(path[0]).to.include(`(${hostOf('h1')} is gone)`)
+      await signalHearing(node, 'CONT')
     })
   })
 })
@@ -332,7 +339,11 @@ describe('kubectl-l2wire across nodes', function () {
   before(async () => {
     cluster = made.use(await newLabCluster())
     for (const index of [0, 1])
-      await plug(at(index).node, made.use(await newLabNetns(`p${index}`)), `h${index}`)
+      await plug(
+        at(index).node,
+        made.use(await newLabNetns(`p${index}`, { ipv6: false })),
+        `h${index}`,
+      )
     await expectSoon(
       'both nodes joined it',
       async () => (await describeOn(0)).state === 'Connected',
@@ -342,8 +353,8 @@ describe('kubectl-l2wire across nodes', function () {
 
   it('draws each node’s part as its own kernel has it', async () => {
     for (const index of [0, 1]) {
-      const { path, troubles, vni } = await describeOn(index)
-      expect(troubles).to.deep.equal([])
+      const { path, findings, vni } = await describeOn(index)
+      expect(findings).to.deep.equal([])
       expect(vni).to.be.a('number')
       const joints = [path[0], path[2]].map((line) => /═.?═/u.exec(line ?? '')?.[0])
       expect(joints[index]).to.equal('══')
@@ -353,21 +364,27 @@ describe('kubectl-l2wire across nodes', function () {
   })
 
   it('says that the far end is not let in', async () => {
+    // It would mend that at once.
+    await signalHearing(at(0).node, 'STOP')
     await at(0).netns.run(['nft', 'flush', 'set', 'inet', 'l2wire', 'peers4'])
-    expect((await describeOn(0)).troubles.map(({ kind }) => kind)).to.deep.equal(['not-let-in'])
-    expect((await describeOn(1)).troubles).to.deep.equal([])
+    expect((await describeOn(0)).findings.map(({ kind }) => kind)).to.deep.equal(['not-let-in'])
+    expect((await describeOn(1)).findings).to.deep.equal([])
+    await signalHearing(at(0).node, 'CONT')
+    await expectSoon('it is let in again', async () => (await describeOn(0)).findings.length === 0)
   })
 
   it('says that a tunnel is gone', async () => {
-    await at(1).node.stopAgent('SIGTERM')
+    await signalHearing(at(1).node, 'STOP')
     await at(1).netns.run(['ip', 'link', 'del', 'dev', TUNNEL])
-    const { troubles, path } = await describeOn(1)
-    expect(troubles.map(({ kind }) => kind)).to.deep.equal(['redirect', 'no-tunnel'])
+    const { findings, path } = await describeOn(1)
+    expect(findings.map(({ kind }) => kind)).to.deep.equal(['device-gone', 'redirect'])
     expect(path[2]).to.include('═╳═')
+    await signalHearing(at(1).node, 'CONT')
+    await expectSoon('it is there again', async () => (await describeOn(1)).findings.length === 0)
   })
 
   it('says which node it cannot look at from here', async () => {
     const { nodes } = await describeOn(0)
-    expect(nodes.map(({ fault }) => fault === null)).to.deep.equal([true, false])
+    expect(nodes.map(({ reason }) => reason === null)).to.deep.equal([true, false])
   })
 })

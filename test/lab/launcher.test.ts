@@ -12,10 +12,10 @@ import { describe, it } from 'mocha'
 import { toPodLinkName, toTapName } from '../../core/name.ts'
 import { FRAME_ROWS } from '../../core/tester/frames.ts'
 import { renderVerdicts } from '../../core/tester/table.ts'
-import { testCable, testIdle } from '../../kernel/cable-test.ts'
-import { newNetnsStation } from '../../kernel/netns-station.ts'
+import { testCable, testIdle } from '../../kernel/tester/cable-test.ts'
+import { newNetnsStation } from '../../kernel/tester/netns-station.ts'
 import { run } from '../../kernel/run.ts'
-import type { Station } from '../../kernel/station.ts'
+import type { Station } from '../../kernel/tester/station.ts'
 import { toVmi, type Vmi } from '../../lab/domain-vmi.ts'
 import { newGuestStation } from '../../lab/guest-station.ts'
 import { newLauncher } from '../../lab/launcher.ts'
@@ -233,8 +233,9 @@ interface TapCable extends AsyncDisposable {
 /** A tap for user 107 in a pod's namespace, joined to a veth whose peer is the far station's. */
 async function newTapCable(): Promise<TapCable> {
   await using made = new AsyncDisposableStack()
-  const pod = made.use(await newLabNetns('pod'))
-  const far = made.use(await newLabNetns('far'))
+  // The cable is the lab's own, and nothing silences its pod link.
+  const pod = made.use(await newLabNetns('pod', { ipv6: false }))
+  const far = made.use(await newLabNetns('far', { ipv6: false }))
   const veth = ['type', 'veth', 'peer', 'name', 'eth1', 'netns', far.name]
   await pod.run(['ip', 'link', 'add', 'name', POD_LINK, ...veth])
   await pod.run(`ip tuntap add dev ${TAP} mode tap user 107 group 107`.split(' '))

@@ -8,8 +8,8 @@ import { describe, it } from 'mocha'
 import { toPodLinkName, toTapName } from '../../core/name.ts'
 import { FRAME_ROWS } from '../../core/tester/frames.ts'
 import { renderVerdicts, type VerdictColumn } from '../../core/tester/table.ts'
-import { appendRows, testCable, testIdle } from '../../kernel/cable-test.ts'
-import { newNetnsStation } from '../../kernel/netns-station.ts'
+import { appendRows, testCable, testIdle } from '../../kernel/tester/cable-test.ts'
+import { newNetnsStation } from '../../kernel/tester/netns-station.ts'
 import { run } from '../../kernel/run.ts'
 import { callPlugin } from '../../lab/cni.ts'
 import { plugContainer, readVm, readWireConfig } from '../../lab/demo-scene.ts'
@@ -104,7 +104,7 @@ describe('VMs by macvtap', function () {
     expect(r1.launcher.definedXml).to.match(new RegExp(target))
     const links = await r1.netns.run(['ip', '-d', 'link', 'show', 'dev', toTapName(podLink)])
     expect(links, 'no tap behind its back').to.include('macvtap mode passthru')
-    await using far = await newLabNetns('far')
+    await using far = await newLabNetns('far', { ipv6: false })
     const b = await plugContainer(node, far, 'h1', config)
     const cable = { a: await r1.getStation('ge0'), b }
     const active = await testCable(cable, FRAME_ROWS)
@@ -127,7 +127,7 @@ describe('VMs by macvtap', function () {
     expect(r2.launcher.definedXml).to.match(
       /ua-ge0[^]*?queues=["']2["']|queues=["']2["'][^]*?ua-ge0/,
     )
-    await using far = await newLabNetns('far')
+    await using far = await newLabNetns('far', { ipv6: false })
     const b = await plugContainer(node, far, 'h2', config)
     const columns = await testCable({ a: await r2.getStation('ge0'), b }, SHORT_ROWS)
     // Of two queues each keeps the order of its flows alone.
@@ -142,7 +142,7 @@ describe('VMs by macvtap', function () {
     try {
       const manifest = await readMacvtapVm('r3', { lan: 'other' })
       await using r3 = await newVm(manifest, { other: config })
-      await using far = await newLabNetns('far')
+      await using far = await newLabNetns('far', { ipv6: false })
       const call = { command: 'ADD', containerID: far.name, netns: far.path, ifname: 'eth1' }
       const added = await callPlugin('/usr/lib/cni/bridge', call, JSON.stringify(config))
       expect(added.exitCode, added.stdout).to.equal(0)

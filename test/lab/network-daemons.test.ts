@@ -7,10 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
-import { toHostDeviceName, toTunnelDeviceName } from '../../core/name.ts'
-import { newNetnsStation } from '../../kernel/netns-station.ts'
+import { toHostEndName, toTunnelDeviceName } from '../../core/name.ts'
+import { newNetnsStation } from '../../kernel/tester/netns-station.ts'
 import { run } from '../../kernel/run.ts'
-import type { Station } from '../../kernel/station.ts'
+import type { Station } from '../../kernel/tester/station.ts'
 import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
 import type { CniCall } from '../../lab/cni.ts'
 import { runCommand } from '../../lab/command.ts'
@@ -58,8 +58,8 @@ describe('network daemons of a node', function () {
     await mkdir(join(folder, 'plugins'))
     cluster = made.use(await newLabCluster())
     ;[n1] = cluster.nodes as [ClusterNode, ClusterNode]
-    a = made.use(await newLabNetns('a'))
-    b = made.use(await newLabNetns('b'))
+    a = made.use(await newLabNetns('a', { ipv6: false }))
+    b = made.use(await newLabNetns('b', { ipv6: false }))
   })
 
   const plug = async (): Promise<void> => {
@@ -81,7 +81,7 @@ describe('network daemons of a node', function () {
     ])
     expect(exitCode, stderr).to.equal(0)
   }
-  const HOST_END = toHostDeviceName('h1', 'eth1')
+  const HOST_END = toHostEndName('h1', 'eth1')
 
   for (const { name, start, takes } of [
     {
@@ -118,10 +118,10 @@ describe('network daemons of a node', function () {
       for (const device of [HOST_END, TUNNEL])
         await expectSoon(`${device} is left alone`, async () => isLeft(device))
       // A wire of a node that the daemon runs on already.
-      await using late = await newLabNetns('late')
+      await using late = await newLabNetns('late', { ipv6: false })
       await n1.node.mustCall({ ...CONFIG, name: 'late' }, toCall('ADD', late, 'h3'))
       await expectSoon('the late one is left alone', async () =>
-        isLeft(toHostDeviceName('h3', 'eth1')),
+        isLeft(toHostEndName('h3', 'eth1')),
       )
       await sleep(SILENCE_MS)
       expect(await heard.stop(), daemon.readLog()).to.deep.equal([])

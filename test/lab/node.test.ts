@@ -13,6 +13,7 @@ const POD_LINK = toPodLinkName('ge0')
 const PRELUDE = `cd ${ROOT}
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export CNI_PATH=/none
+export L2WIRE_SOCKET=/tmp/agent.sock
 # COMMAND POD INTERFACE: the configuration is read from standard input.
 call() {
   CNI_COMMAND=$1 CNI_CONTAINERID=$2 CNI_NETNS=/run/netns/$2 CNI_IFNAME=$3 "dist/bin/$4" && return
@@ -20,10 +21,10 @@ call() {
   cat /tmp/log
   exit 1
 } >&2
-wire='{"cniVersion":"1.1.0","name":"w","type":"l2wire","socket":"/tmp/agent.sock","prevResult":{}}'
+wire='{"cniVersion":"1.1.0","name":"w","type":"l2wire","prevResult":{}}'
 # The network that it is about.
 bind() {
-  echo '{"cniVersion":"1.1.0","name":"b","type":"l2wire-bind","socket":"/tmp/agent.sock","prevResult":{},'\
+  echo '{"cniVersion":"1.1.0","name":"b","type":"l2wire-bind","prevResult":{},'\
     '"args":{"cni":{"logicNetworkName":"'"$1"'"}}}'
 }
 `

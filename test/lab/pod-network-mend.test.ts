@@ -85,6 +85,11 @@ const DEEDS: readonly Deed[] = [
     isNew: [],
   },
   {
+    name: 'that the server sums up what it says',
+    words: 'ethtool -K lws0 tx on gso on tso on',
+    isNew: [],
+  },
+  {
     name: 'what the server may hear',
     words: 'nft flush ruleset',
     isNew: [],
@@ -132,7 +137,7 @@ const MACVTAP_DEEDS: readonly Deed[] = [
   },
 ]
 
-const MENDING = /it is mended|are set again/
+const MENDING = /(it is|they are) mended/
 
 interface Filter {
   readonly pref: number
@@ -179,7 +184,7 @@ function describeSource(frame: Uint8Array): string {
 }
 
 async function readRest({ pod, mac }: PodNetwork): Promise<string> {
-  const [addresses = '', neighbours = '', tables = '', switches = '', links = ''] =
+  const [addresses = '', neighbours = '', tables = '', switches = '', links = '', offloads = ''] =
     await Promise.all(
       [
         'ip -br -4 address show',
@@ -187,6 +192,7 @@ async function readRest({ pod, mac }: PodNetwork): Promise<string> {
         'nft list ruleset',
         'sysctl net.ipv4.conf.lws0 net.ipv6.conf.lws0.forwarding net.ipv6.conf.lws0.disable_ipv6',
         'ip -j link show',
+        'ethtool -k lws0',
       ].map(async (words) => pod.run(words.split(' '))),
     )
   const facts = (JSON.parse(links) as readonly Link[]).map(
@@ -206,9 +212,14 @@ async function readRest({ pod, mac }: PodNetwork): Promise<string> {
     .map((line) => line.replaceAll(/ [A-Z]+\b/g, ''))
     .join('\n')
   const states = /(UP|DOWN|UNKNOWN)/g
-  return [addresses.replaceAll(states, ''), known, tables, switches, JSON.stringify(facts)].join(
-    '\n',
-  )
+  return [
+    addresses.replaceAll(states, ''),
+    known,
+    tables,
+    switches,
+    JSON.stringify(facts),
+    offloads,
+  ].join('\n')
 }
 
 for (const [attach, deeds] of [

@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'mocha'
 
 import { concatBytes, fromHex } from '../../core/tester/bytes.ts'
 import { FRAME_ROWS } from '../../core/tester/frames.ts'
-import { testCable, type Ends } from '../../kernel/cable-test.ts'
+import { testCable, type Ends } from '../../kernel/tester/cable-test.ts'
 import { readVm, plugContainer, readWireConfig } from '../../lab/demo-scene.ts'
 import { getMapping, type Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
@@ -92,7 +92,7 @@ describe('VMs with several queues', function () {
 
     before(async () => {
       vm = await newVm('q4', { vcpus: 4, asks: true }, true)
-      far = await newLabNetns('far')
+      far = await newLabNetns('far', { ipv6: false })
       const config = { ...(await readWireConfig()), name: 'q4', mtu: 9216 }
       const b = await plugContainer(node, far, 'h1', config)
       ends = { a: await vm.getStation(NETWORK), b }

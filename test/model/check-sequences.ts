@@ -2,10 +2,6 @@
 // printed is enough to play it again.
 import fc from 'fast-check'
 
-import type { ModelLab } from './lab.ts'
-import { play } from './play.ts'
-import type { Round } from './sequence.ts'
-
 /** How long a shorter sequence is looked for. */
 const SHRINK_MS = 120_000
 
@@ -26,17 +22,19 @@ export function readSequences(defaultCount: number): Sequences {
   }
 }
 
-export interface Play {
-  readonly make: () => Promise<ModelLab>
+export interface Play<Lab, Round> {
+  readonly make: () => Promise<Lab>
   readonly anySequence: fc.Arbitrary<readonly Round[]>
+  /** Throws where the lab does not come to what is expected. */
+  readonly play: (lab: Lab, rounds: readonly Round[]) => Promise<void>
 }
 
 /** A lab is used again after each sequence that went well, and never after one that did not. */
-export async function checkSequences(
-  { make, anySequence }: Play,
+export async function checkSequences<Lab extends AsyncDisposable, Round>(
+  { make, anySequence, play }: Play<Lab, Round>,
   sequences: Sequences,
 ): Promise<void> {
-  let lab: ModelLab | undefined
+  let lab: Lab | undefined
   let failedAt: number | undefined
   let played = 0
   const dispose = async (): Promise<void> => {

@@ -1,15 +1,16 @@
 // What may happen to a lab, and what the model says comes of it.
 import {
+  claimEnd,
   findWire,
   getNode,
-  isSameEnd,
+  hasRoom,
   isSameNic,
   makeWire,
   NODES,
+  releaseClaim,
   removeLinks,
   removeTunnel,
   sweepWires,
-  type Document,
   type Nic,
   type NodeState,
   type Plug,
@@ -18,8 +19,10 @@ import {
 import { release, settle, toClaim } from './settle.ts'
 
 export type Deed =
-  /** A runtime's ADD; the sandbox is made where it is new. */
-  | { readonly kind: 'plug'; readonly plug: Plug }
+  /** A runtime's ADD; the sandbox is made where it is new. One of a migration waits for its guest. */
+  | { readonly kind: 'plug'; readonly plug: Plug; readonly isTarget?: boolean }
+  /** The guest of a migration has come: it sends its first frame. */
+  | { readonly kind: 'cut over'; readonly plug: Plug }
   /** A runtime's DEL; with its last interface the sandbox goes, where it is still there. */
   | { readonly kind: 'unplug'; readonly plug: Plug }
   /** A runtime has lost an interface, and has the garbage of its network collected. */
@@ -48,10 +51,38 @@ export type Deed =
   | { readonly kind: 'delete link'; readonly plug: Plug }
   | { readonly kind: 'delete claim'; readonly plug: Plug }
   | { readonly kind: 'delete wire'; readonly wire: string }
+  /** Of a host end or a tunnel; what the kernel tells nobody of is found when the agent starts, which it does then. */
+  | { readonly kind: 'change link'; readonly change: LinkChange; readonly plug: Plug }
+  | {
+      readonly kind: 'change tunnel'
+      readonly change: TunnelChange
+      readonly node: string
+      readonly wire: string
+    }
+
+export const LINK_CHANGES = [
+  'MTU',
+  'ARP',
+  'multicast',
+  'link-local address',
+  'alias',
+  'up or down',
+  'redirect',
+  'another filter',
+  'address',
+] as const
+export type LinkChange = (typeof LINK_CHANGES)[number]
+export const TUNNEL_CHANGES = [...LINK_CHANGES, 'remote', 'permission'] as const
+export type TunnelChange = (typeof TUNNEL_CHANGES)[number]
 
 export function describeDeed(deed: Deed): string {
   switch (deed.kind) {
     case 'plug':
+      return deed.isTarget === true
+        ? `begin a migration to ${describePlug(deed.plug)}`
+        : `plug ${describePlug(deed.plug)}`
+    case 'cut over':
+      return `the guest comes to ${describePlug(deed.plug)}`
     case 'unplug':
     case 'collect':
       return `${deed.kind} ${describePlug(deed.plug)}`
@@ -80,6 +111,10 @@ export function describeDeed(deed: Deed): string {
       return `${deed.kind.replace(' ', ' the ')} of ${describePlug(deed.plug)} by hand`
     case 'delete wire':
       return `delete the wire ${deed.wire} from the store by hand`
+    case 'change link':
+      return `change by hand: ${deed.change} of the host end of ${describePlug(deed.plug)}`
+    case 'change tunnel':
+      return `change by hand: ${deed.change} of the tunnel of ${deed.wire} on ${deed.node}`
   }
 }
 
@@ -104,7 +139,10 @@ export function tryDeed(given: World, deed: Deed): readonly Outcome[] {
   const done: readonly Outcome[] = [{ answer: undefined, world }]
   switch (deed.kind) {
     case 'plug':
-      return [plug(world, deed.plug)]
+      return [plug(world, deed.plug, deed.isTarget)]
+    case 'cut over':
+      cutOver(world, deed.plug)
+      return done
     case 'unplug':
     case 'collect':
       return [unplug(world, deed.plug)]
@@ -120,6 +158,8 @@ export function tryDeed(given: World, deed: Deed): readonly Outcome[] {
       getNode(world, deed.node).isRunning = true
       return done
     case 'bounce':
+    case 'change link':
+    case 'change tunnel':
       return done
     case 'cut off':
     case 'reconnect':
@@ -148,7 +188,7 @@ export function tryDeed(given: World, deed: Deed): readonly Outcome[] {
       return done
     case 'delete claim': {
       const wire = findWire(world, deed.plug.wire)
-      if (wire !== undefined) wire.ends = wire.ends.filter((end) => !isSameNic(end, deed.plug))
+      if (wire !== undefined) releaseClaim(wire, deed.plug)
       sweepWires(world)
       return done
     }
@@ -158,25 +198,21 @@ export function tryDeed(given: World, deed: Deed): readonly Outcome[] {
   }
 }
 
-function plug(world: World, asked: Plug): Outcome {
+function plug(world: World, asked: Plug, isTarget = false): Outcome {
   const node = getNode(world, asked.node)
   // The DEL that follows a failed ADD leaves a note where nobody is there to hear it.
   if (!node.isRunning) node.notes.push({ sandbox: asked.sandbox, ifname: asked.ifname })
   if (!node.isRunning || !node.isConnected) return { answer: TRY_AGAIN_LATER, world }
   const wire = makeWire(world, asked.wire)
-  const others = (): typeof wire.ends => wire.ends.filter((end) => !isSameEnd(end, asked))
-  if (others().length > 1)
+  if (!hasRoom(wire, asked))
     // An agent asks its own node whether those who hold the ends are still there.
     for (const document of node.documents)
       if (!world.sandboxes.some(({ name }) => name === document.sandbox))
         release(world, node, document)
-  if (others().length > 1) return { answer: WIRE_FULL, world }
-  const document: Document = { ...asked, phase: 'ready' }
-  for (const end of wire.ends.filter((one) => isSameEnd(one, asked)))
-    if (end.node === asked.node) releaseOlder(world, end)
-    else wire.displaced.push({ sandbox: end.sandbox, ifname: end.ifname, node: end.node })
-  wire.ends = [...others(), { ...toClaim(document), isUp: true }]
-  node.documents.push(document)
+  if (!hasRoom(wire, asked)) return { answer: WIRE_FULL, world }
+  if (isTarget) wire.standbys.push({ ...toClaim(asked), isTarget })
+  else claimEnd(wire, toClaim(asked))
+  node.documents.push({ ...asked, phase: 'ready', isTarget })
   node.links.push({ ...asked, isPodEndUp: true, isUp: false, target: undefined })
   world.plugs.push(asked)
   const { sandbox: name, pod } = asked
@@ -185,10 +221,14 @@ function plug(world: World, asked: Plug): Outcome {
   return { answer: 0, world }
 }
 
-// The older sandbox of an end keeps its interface and waits for its DEL.
-function releaseOlder(world: World, nic: Nic): void {
-  for (const node of world.nodes)
-    for (const document of node.documents) if (isSameNic(document, nic)) document.phase = 'released'
+/** The end is where the guest runs, and the sandbox that had it waits: for its DEL, or for the guest's return. */
+function cutOver(world: World, nic: Plug): void {
+  const wire = findWire(world, nic.wire)
+  const target = wire?.standbys.find((one) => one.isTarget && isSameNic(one, nic))
+  if (wire === undefined || target === undefined) return
+  claimEnd(wire, toClaim(nic))
+  for (const document of getNode(world, nic.node).documents)
+    if (isSameNic(document, nic)) document.isTarget = false
 }
 
 function unplug(world: World, asked: Plug): Outcome {
@@ -237,7 +277,7 @@ function interrupt(
     const { world } = unplug(structuredClone(given), deed.plug)
     return [{ answer: 0, world }]
   }
-  const whole = plug(structuredClone(given), deed.plug)
+  const whole = plug(structuredClone(given), deed.plug, deed.isTarget)
   if (whole.answer !== 0) return [whole, { answer: TRY_AGAIN_LATER, world: given }]
   const takenBack = [whole.world, settle(whole.world, NODES)].map((world) => ({
     answer: TRY_AGAIN_LATER,

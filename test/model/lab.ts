@@ -2,12 +2,17 @@
 // has them, and everything is written down in the same words.
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { releaseEnd, setUnplugged } from '../../core/wire.ts'
+import { concatBytes, fromHex } from '../../core/tester/bytes.ts'
+import { isTarget, releaseEnd } from '../../core/wire/ends.ts'
+import { setUnplugged } from '../../core/wire/wire.ts'
+import { run } from '../../kernel/run.ts'
+import { newNetnsStation } from '../../kernel/tester/netns-station.ts'
 import type { ClusterNode, LabCluster } from '../../lab/cluster.ts'
+import { newCountedFrames } from '../../lab/counted-frames.ts'
 import type { Manifest } from '../../lab/manifests.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import type { WireStore } from '../../store/wire-store.ts'
-import { deleteByHand, wipe } from './by-hand.ts'
+import { changeByHand, deleteByHand, wipe } from './by-hand.ts'
 import type { Answer, Deed } from './deed.ts'
 import { identify, look, type Identity, type IpLink } from './look.ts'
 import { NODES, toKey, type Nic, type Plug } from './world.ts'
@@ -25,6 +30,8 @@ export interface ModelLab extends AsyncDisposable {
   readonly restMs: number
   readonly perform: (deed: Deed) => Promise<Answer>
   readonly look: () => Promise<readonly string[]>
+  /** Sends a frame from a NIC and tells what each NIC has received since: once somebody has, or as late as nobody does. */
+  readonly send: (from: Nic, isHeard: boolean) => Promise<readonly string[]>
   /** The last lines of each agent's log. */
   readonly readLogs: () => string
 }
@@ -32,9 +39,26 @@ export interface ModelLab extends AsyncDisposable {
 const LOG_TAIL = 25
 const LOG_WIDTH = 300
 
-function toConfig({ wire: name }: Plug): Manifest {
-  return { cniVersion: '1.1.0', name, type: 'l2wire' }
+function toConfig({ wire: name }: Plug, isTarget = false): Manifest {
+  const args = isTarget ? { args: { cni: { standby: true } } } : {}
+  return { cniVersion: '1.1.0', name, type: 'l2wire', ...args }
 }
+
+/** As QEMU announces a guest that has come. */
+const RARP = fromHex('ffffffffffff 020000000001 8035 0001 0800 06 04 0003')
+const ANNOUNCEMENT = concatBytes(RARP, fromHex('020000000001 00000000 020000000001 00000000'))
+/** How long a frame may take that nobody is to hear. */
+const SILENCE_MS = 100
+const POLL_MS = 20
+
+/** The keys we read of `ip -j -s link show`. */
+interface CountedLink {
+  readonly ifname: string
+  readonly stats64: { readonly rx: { readonly packets: number } }
+}
+
+/** How soon the guest says again that it has come, until it has its cable: the agent may just be starting. */
+const AGAIN_MS = 300
 
 export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptions): ModelLab {
   const sandboxes = new Map<string, LabNetns>()
@@ -50,8 +74,8 @@ export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptio
     return found
   }
 
-  const call = async (command: string, plug: Plug): Promise<number> => {
-    const { exitCode, output } = await getNode(plug.node).node.call(toConfig(plug), {
+  const call = async (command: string, plug: Plug, isTarget = false): Promise<number> => {
+    const { exitCode, output } = await getNode(plug.node).node.call(toConfig(plug, isTarget), {
       command,
       containerID: plug.sandbox,
       ifname: plug.ifname,
@@ -62,9 +86,9 @@ export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptio
     return exitCode === 0 ? 0 : Number(output?.['code'] ?? -1)
   }
 
-  const plug = async (asked: Plug): Promise<number> => {
+  const plug = async (asked: Plug, isTarget = false): Promise<number> => {
     await ensureSandbox(asked)
-    const code = await call('ADD', asked)
+    const code = await call('ADD', asked, isTarget)
     // As a runtime does: what failed is deleted.
     if (code !== 0) {
       await call('DEL', asked)
@@ -86,6 +110,48 @@ export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptio
     const shown = await netns.run(['ip', '-j', 'address', 'show', 'dev', ifname])
     for (const link of JSON.parse(shown) as readonly IpLink[])
       if (link.ifname === ifname) identities.set(toKey({ sandbox, ifname }), identify(link))
+  }
+
+  const cutOver = async ({ sandbox: containerID, ifname, wire: name }: Plug): Promise<void> => {
+    const netns = sandboxes.get(containerID)
+    if (netns === undefined) throw new Error(`No sandbox "${containerID}"`)
+    const guest = newNetnsStation(run, { label: containerID, netns: netns.path, ifname })
+    const deadline = Date.now() + restMs
+    do {
+      await guest.send([ANNOUNCEMENT])
+      await sleep(AGAIN_MS)
+    } while (
+      isTarget(await store.read({ namespace, name }), { containerID, ifname }) &&
+      Date.now() < deadline
+    )
+  }
+
+  /** Of each NIC. */
+  const readReceived = async (): Promise<ReadonlyMap<string, number>> => {
+    const read = [...sandboxes].map(async ([sandbox, netns]) => {
+      const shown = await netns.run(['ip', '-j', '-s', 'link', 'show'])
+      return (JSON.parse(shown) as readonly CountedLink[])
+        .filter(({ ifname }) => ifname !== 'lo')
+        .map(({ ifname, stats64 }) => [toKey({ sandbox, ifname }), stats64.rx.packets] as const)
+    })
+    return new Map((await Promise.all(read)).flat())
+  }
+
+  const send = async ({ sandbox, ifname }: Nic, isHeard: boolean): Promise<readonly string[]> => {
+    const netns = sandboxes.get(sandbox)
+    if (netns === undefined) throw new Error(`No sandbox "${sandbox}"`)
+    const before = await readReceived()
+    const station = newNetnsStation(run, { label: sandbox, netns: netns.path, ifname })
+    await station.send(newCountedFrames(1))
+    const deadline = Date.now() + (isHeard ? restMs : SILENCE_MS)
+    for (;;) {
+      const now = await readReceived()
+      const heard = [...now].flatMap(([nic, count]) =>
+        Array.from({ length: count - (before.get(nic) ?? 0) }, () => nic),
+      )
+      if (heard.length > 0 || Date.now() > deadline) return heard
+      await sleep(POLL_MS)
+    }
   }
 
   const unplug = async (asked: Plug): Promise<number> => {
@@ -114,7 +180,8 @@ export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptio
 
   const ensureSandbox = async ({ sandbox, node }: Plug): Promise<void> => {
     if (sandboxes.has(sandbox)) return
-    sandboxes.set(sandbox, await newLabNetns(sandbox))
+    // Its link-local address comes with its first carrier: an end is told from another by what it was given.
+    sandboxes.set(sandbox, await newLabNetns(sandbox, { ipv6: false }))
     homes.set(sandbox, node)
   }
 
@@ -132,7 +199,7 @@ export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptio
     const { node } = getNode(deed.plug.node)
     const isPlug = deed.kind === 'plug'
     if (isPlug) await ensureSandbox(deed.plug)
-    const called = call(isPlug ? 'ADD' : 'DEL', deed.plug)
+    const called = isPlug ? call('ADD', deed.plug, deed.isTarget) : call('DEL', deed.plug)
     await sleep(afterMs)
     await node.stopAgent('SIGKILL')
     const [code] = await Promise.all([called, node.startAgent()])
@@ -162,7 +229,10 @@ export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptio
   const perform = async (deed: Deed): Promise<Answer> => {
     switch (deed.kind) {
       case 'plug':
-        return plug(deed.plug)
+        return plug(deed.plug, deed.isTarget)
+      case 'cut over':
+        await cutOver(deed.plug)
+        return undefined
       case 'unplug':
         return unplug(deed.plug)
       case 'collect':
@@ -206,6 +276,15 @@ export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptio
         if (deed.kind === 'delete link') forgetIndex(deed.plug)
         await deleteByHand(getNode('plug' in deed ? deed.plug.node : deed.node), deed, namespace)
         return undefined
+      case 'change link':
+      case 'change tunnel': {
+        const on = getNode('plug' in deed ? deed.plug.node : deed.node)
+        if (!(await changeByHand(on, deed, namespace))) {
+          await on.node.stopAgent('SIGTERM')
+          await on.node.startAgent()
+        }
+        return undefined
+      }
       case 'delete claim':
         await store.update({ namespace, name: deed.plug.wire }, (wire) =>
           releaseEnd(wire, { containerID: deed.plug.sandbox, ifname: deed.plug.ifname }),
@@ -220,6 +299,7 @@ export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptio
   return {
     restMs,
     perform,
+    send,
     look: async () => look({ cluster, store, namespace, sandboxes, identities }),
     readLogs: () =>
       cluster.nodes

@@ -1,10 +1,11 @@
-// Looks at everything there is: kernels of nodes and sandboxes, state directories, the store. What
-// nobody of the model knows is written down, too, and so never equal.
+// Observes everything: kernels of nodes and sandboxes, state directories, the store. It also records what the
+// model does not know, so that the comparison fails.
 import { join } from 'node:path'
 
-import { isNoteFile, toReleasedFolder } from '../../core/release-note.ts'
-import { toHostDeviceName, toTunnelDeviceName } from '../../core/name.ts'
-import { parseRedirects } from '../../core/pod-link.ts'
+import { readNoteFile, toReleasedFolder } from '../../core/attach/release-note.ts'
+import { toHostEndName, toTunnelDeviceName } from '../../core/name.ts'
+import { parseFilters, parseTargets } from '../../core/steps/filter.ts'
+import type { EndClaim } from '../../core/wire/wire.ts'
 import { run } from '../../kernel/run.ts'
 import type { ClusterNode, LabCluster } from '../../lab/cluster.ts'
 import type { LabNetns } from '../../lab/netns.ts'
@@ -21,7 +22,7 @@ import {
   sayVnis,
   sayWire,
 } from './picture.ts'
-import { NICS, NODES, toKey, toTunnelName, WIRES, type Nic } from './world.ts'
+import { NICS, NODES, toKey, toTunnelName, WIRES, type Claim, type Nic } from './world.ts'
 
 export interface Sight {
   readonly cluster: LabCluster
@@ -39,6 +40,8 @@ export interface IpLink {
   readonly address: string
   readonly flags: readonly string[]
   readonly ifalias?: string
+  readonly mtu: number
+  readonly inet6_addr_gen_mode?: string
   readonly linkinfo?: {
     readonly info_kind?: string
     readonly info_data?: { readonly id?: number; readonly remote?: string }
@@ -60,25 +63,18 @@ export async function look(sight: Sight): Promise<readonly string[]> {
     Promise.all([...sight.sandboxes].map(async ([name, netns]) => lookInside(sight, name, netns))),
     store.listVnis(),
   ])
-  const stored = wires.map(({ name, ends, displaced, isUnplugged, tunnelNodes, vni }) =>
-    sayWire({
-      name,
-      ends: ends.map((end) => ({
-        sandbox: end.containerID,
-        ifname: end.ifname,
-        pod: end.holder.replace(/^pod\//, ''),
-        node: toNodeName(end.node),
-        isUp: end.isUp,
-      })),
-      displaced: displaced.map((one) => ({
-        sandbox: one.containerID,
-        ifname: one.ifname,
-        node: toNodeName(one.node),
-      })),
-      isUnplugged,
-      tunnelNodes: tunnelNodes.map(toNodeName),
-      hasVni: vni !== undefined,
-    }),
+  const stored = wires.map(({ name, ends, standbys, displaced, isUnplugged, tunnelNodes, vni }) =>
+    sayWire(
+      {
+        name,
+        ends: ends.map(toModelClaim),
+        standbys: standbys.map((one) => ({ ...toModelClaim(one), isTarget: one.isTarget })),
+        isUnplugged,
+        tunnelNodes: tunnelNodes.map(toNodeName),
+        hasVni: vni !== undefined,
+      },
+      displaced.map(({ containerID: sandbox, ifname }) => ({ sandbox, ifname })),
+    ),
   )
   return [
     ...nodes.flat(),
@@ -88,14 +84,19 @@ export async function look(sight: Sight): Promise<readonly string[]> {
   ].sort()
 }
 
+function toModelClaim({ containerID: sandbox, ifname, holder, node, isUp }: EndClaim): Claim {
+  return { sandbox, ifname, pod: holder.replace(/^pod\//, ''), node: toNodeName(node), isUp }
+}
+
 /** Labs that share an API have nodes with a prefix. */
 function toNodeName(name: string): string {
   return NODES.find((node) => name.endsWith(node.slice(1))) ?? name
 }
 
-// One process for a node: links on the first line, peers on the second, then a device and its filters each.
+// One process for a node: links on the first line, addresses on the second, peers on the third, then a device and its filters each.
 const SCRIPT = `
 ip -j -d link show
+ip -j address show
 nft -j list table inet l2wire 2>/dev/null || echo '{}'
 for dev in $(ip -o link show | sed -n 's/^[0-9]*: \\(l[wx][0-9a-f]*\\).*/\\1/p'); do
   echo "$dev $(tc -j filter show dev "$dev" ingress 2>/dev/null | tr '\\n' ' ')"
@@ -109,23 +110,26 @@ async function lookAtNode(
 ): Promise<readonly string[]> {
   const me = NODES[at] ?? ''
   const documents = await lookAtState(me, node.stateDir)
-  const notes = (await listFolder(toReleasedFolder(node.socket))).filter(isNoteFile).map((file) => {
-    const [sandbox = '', ifname = ''] = file.replace(/\.json$/, '').split('@')
-    return sayNote(me, { sandbox, ifname })
+  const notes = (await listFolder(toReleasedFolder(node.socket))).flatMap((file) => {
+    const { containerID: sandbox, ifname = '' } = readNoteFile(file) ?? {}
+    return sandbox === undefined ? [] : [sayNote(me, { sandbox, ifname })]
   })
   const shown = await netns.run(['sh', '-c', SCRIPT])
-  const [links = '[]', table = '{}', ...filters] = shown.trim().split('\n')
+  const [links = '[]', addressed = '[]', table = '{}', ...filters] = shown.trim().split('\n')
   const names = listNames(sight.namespace, sight.sandboxes.keys(), documents.nics)
   const toName = (device: string): string => names.get(device) ?? device
   const redirects = new Map(
     filters.map((line) => {
       const space = line.indexOf(' ')
-      const targets = parseRedirects(line.slice(space + 1))
+      const targets = parseTargets(parseFilters(line.slice(space + 1)))
       const said = targets.map((target) => (target === '*' ? 'gone' : toName(target)))
       return [line.slice(0, space), said.join(' and ') || undefined] as const
     }),
   )
   const addresses = new Map(sight.cluster.nodes.map((one, i) => [one.address, NODES[i] ?? '']))
+  const infos = new Map(
+    (JSON.parse(addressed) as readonly IpLink[]).map((one) => [one.ifname, one.addr_info]),
+  )
   const lines = (JSON.parse(links) as readonly IpLink[]).flatMap((link): readonly string[] => {
     if (!/^l[wx][0-9a-f]/.test(link.ifname)) return []
     const isUp = link.flags.includes('UP')
@@ -136,17 +140,42 @@ async function lookAtNode(
       const wire = WIRES.find((one) => toTunnelName(one) === name) ?? name
       const remote = addresses.get(data?.remote ?? '') ?? String(data?.remote)
       const isVniOfWire = data?.id !== undefined && data.id === vnis.get(wire)
-      return [sayTunnel(me, { wire, remote, isVniOfWire, isUp, target })]
+      return [
+        sayTunnel(me, {
+          wire,
+          remote,
+          isVniOfWire,
+          isUp,
+          target,
+          oddities: listOddities(link, infos.get(link.ifname)),
+        }),
+      ]
     }
     const [sandbox = '', ifname = ''] = name.split(' ')
     // "l2wire NAMESPACE/WIRE HOLDER NIC": the device's own words about itself.
     const [, wire = '', holder = '', nic = ''] = (link.ifalias ?? '').split(' ')
     const pod = nic === ifname ? holder.replace(/^pod\//, '') : `${holder} ${nic}`
     const short = wire.replace(`${sight.namespace}/`, '')
-    return [sayLink(me, { sandbox, ifname, wire: short, pod, isUp, target })]
+    const oddities = listOddities(link, infos.get(link.ifname))
+    return [sayLink(me, { sandbox, ifname, wire: short, pod, isUp, target, oddities })]
   })
   return [...lines, ...listPeers(me, table, addresses, vnis), ...documents.lines, ...notes]
 }
+
+/** What none of our devices is to have. */
+function listOddities(link: IpLink, addresses: IpLink['addr_info'] = []): readonly string[] {
+  const { flags, mtu, inet6_addr_gen_mode: mode } = link
+  return [
+    ...(mtu === MAX_FRAME ? [] : [`MTU ${mtu}`]),
+    ...(flags.includes('NOARP') ? [] : ['ARP']),
+    ...(flags.includes('MULTICAST') ? ['multicast'] : []),
+    ...(mode === 'none' ? [] : [`address generation ${mode}`]),
+    ...addresses.map(({ local }) => `address ${local}`),
+    ...(link.ifalias?.startsWith('l2wire ') ? [] : [`alias ${link.ifalias}`]),
+  ]
+}
+
+const MAX_FRAME = 9216
 
 /** Devices' names in the model, by their names in the kernel. */
 function listNames(
@@ -157,7 +186,7 @@ function listNames(
   const living = [...sandboxes].flatMap((sandbox) => NICS.map((ifname) => ({ sandbox, ifname })))
   return new Map([
     ...[...living, ...nics].map(
-      (nic) => [toHostDeviceName(nic.sandbox, nic.ifname), toKey(nic)] as const,
+      (nic) => [toHostEndName(nic.sandbox, nic.ifname), toKey(nic)] as const,
     ),
     ...WIRES.map(
       (wire) => [toTunnelDeviceName(`${namespace}/${wire}`), toTunnelName(wire)] as const,

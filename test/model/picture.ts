@@ -7,12 +7,22 @@ export interface LinkFacts extends Nic {
   readonly wire: string
   readonly isUp: boolean
   readonly target: string | undefined
+  /** What a device of ours is not to have. */
+  readonly oddities?: readonly string[]
 }
 
 export function sayLink(node: string, link: LinkFacts): string {
   const { wire, pod, ifname } = link
-  const state = `${link.isUp ? 'up' : 'down'}, to ${link.target ?? 'nowhere'}`
+  const state = sayState(link)
   return `${node} link ${toKey(link)} (${wire} pod/${pod} ${ifname}): ${state}`
+}
+
+function sayState({
+  isUp,
+  target,
+  oddities = [],
+}: Omit<LinkFacts, keyof Nic | 'pod' | 'wire'>): string {
+  return [`${isUp ? 'up' : 'down'}, to ${target ?? 'nowhere'}`, ...oddities].join(', ')
 }
 
 export interface TunnelFacts {
@@ -22,11 +32,13 @@ export interface TunnelFacts {
   readonly isVniOfWire: boolean
   readonly isUp: boolean
   readonly target: string | undefined
+  /** What a device of ours is not to have. */
+  readonly oddities?: readonly string[]
 }
 
 export function sayTunnel(node: string, tunnel: TunnelFacts): string {
   const vni = tunnel.isVniOfWire ? "with the wire's VNI" : 'with a VNI of its own'
-  const state = `${tunnel.isUp ? 'up' : 'down'}, to ${tunnel.target ?? 'nowhere'}`
+  const state = sayState(tunnel)
   return `${node} tunnel ${tunnel.wire} to ${tunnel.remote} ${vni}: ${state}`
 }
 
@@ -53,15 +65,23 @@ export function sayPodEnd(
 /** An interface that is as its owner got it: index, MAC and addresses. */
 export const SAME = 'the same interface'
 
-export function sayWire(wire: StoredWire & { readonly hasVni: boolean }): string {
+export function sayWire(
+  wire: StoredWire & { readonly hasVni: boolean },
+  displaced: readonly Nic[] = [],
+): string {
   const ends = wire.ends.map(
     (end) => `pod/${end.pod} ${end.ifname} ${end.sandbox}@${end.node} ${end.isUp ? 'up' : 'down'}`,
   )
-  const displaced = wire.displaced.map((one) => `${toKey(one)}@${one.node}`)
+  const standbys = wire.standbys.map(
+    (one) =>
+      `pod/${one.pod} ${one.ifname} ${one.sandbox}@${one.node}${one.isTarget ? ' for its guest' : ''}`,
+  )
   return [
     `store ${wire.name}: ${ends.sort().join(', ') || 'no ends'}`,
     ...(wire.isUnplugged ? ['unplugged'] : []),
-    ...(displaced.length > 0 ? [`displaced ${displaced.sort().join(', ')}`] : []),
+    ...(standbys.length > 0 ? [`standing by ${standbys.sort().join(', ')}`] : []),
+    // Nobody frees the end of a sandbox that is there.
+    ...displaced.map((one) => `displaced ${toKey(one)}`),
     ...(wire.hasVni ? ['VNI'] : []),
     ...(wire.tunnelNodes.length > 0
       ? [`tunnels on ${[...wire.tunnelNodes].sort().join(', ')}`]

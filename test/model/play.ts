@@ -4,10 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { describeDeed, tryDeed, type Answer, type Deed } from './deed.ts'
 import type { ModelLab } from './lab.ts'
+import { listFlows } from './flow.ts'
 import { draw } from './picture.ts'
 import { toDeeds, type Round } from './sequence.ts'
 import { settle } from './settle.ts'
-import { newWorld, NODES, type World } from './world.ts'
+import { newWorld, NODES, toKey, type World } from './world.ts'
 
 const POLL_MS = 40
 
@@ -29,6 +30,11 @@ export async function play(lab: ModelLab, rounds: readonly Round[]): Promise<voi
     worlds = foresee(worlds, deeds, answers)
     if (worlds.length === 0) throw tell(lab, story, 'This answer is not as the model has it.')
     worlds = await waitForOne(lab, worlds, story)
+    for (const { from, to } of worlds.slice(0, 1).flatMap(listFlows)) {
+      const heard = (await lab.send(from, to !== 'nobody')).join(', ') || 'nobody'
+      if (heard !== to)
+        throw tell(lab, story, `A frame of ${toKey(from)} is heard by ${heard}, expected ${to}.`)
+    }
   }
   for (const round of rounds) {
     const [world] = worlds

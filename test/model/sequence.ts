@@ -2,18 +2,22 @@
 // become deeds by what the model has when their turn comes. A wish that fits nothing is passed over.
 import fc from 'fast-check'
 
-import type { Deed } from './deed.ts'
+import { LINK_CHANGES, TUNNEL_CHANGES, type Deed } from './deed.ts'
 import {
   findWire,
   getNode,
+  isSameEnd,
+  isSameNic,
   NICS,
   NODES,
   PODS,
   WIRES,
   toKey,
+  type Claim,
   type NodeState,
   type Plug,
   type Sandbox,
+  type StoredWire,
   type World,
 } from './world.ts'
 
@@ -34,15 +38,26 @@ type CallWish =
   /** A wire with an end to spare gets another pod. */
   | { readonly wish: 'complete'; readonly wire: string; readonly node: string }
   | { readonly wish: 'unplug'; readonly pick: number }
+  | MigrationWish
+
+/** A VM moves: its target is made, and goes again while the guest runs where it did, or after it has come. */
+type MigrationWish =
+  | { readonly wish: 'migrate'; readonly pick: number; readonly node: string }
+  | { readonly wish: 'cancel' | 'fail late' | 'finish'; readonly pick: number }
 
 type Wish =
   | CallWish
-  | { readonly wish: 'vanish' | 'collect' | 'set'; readonly pick: number }
+  | { readonly wish: 'vanish' | 'collect' | 'set' | 'cut over'; readonly pick: number }
   | { readonly wish: 'delete redirect' | 'delete link' | 'delete claim'; readonly pick: number }
   | { readonly wish: 'kill' | 'bounce' | 'reboot' | 'cut off'; readonly node: string }
   | { readonly wish: 'start' | 'reconnect' | 'cable in'; readonly pick: number }
   | { readonly wish: 'cable out' | 'delete wire'; readonly wire: string }
   | { readonly wish: 'delete tunnel'; readonly pick: number }
+  | {
+      readonly wish: 'change link' | 'change tunnel'
+      readonly pick: number
+      readonly change: number
+    }
   | {
       readonly wish: 'interrupt'
       readonly call: CallWish
@@ -73,22 +88,38 @@ const toNodeWish = <T extends string>(wish: T): fc.Arbitrary<{ wish: T; node: st
 const toWireWish = <T extends string>(wish: T): fc.Arbitrary<{ wish: T; wire: string }> =>
   fc.record({ wish: fc.constant(wish), wire: anyWire })
 
+const toChangeWish = <T extends string>(
+  wish: T,
+): fc.Arbitrary<{ wish: T; pick: number; change: number }> =>
+  fc.record({ wish: fc.constant(wish), pick: anyPick, change: anyPick })
+
+const migrateWish = fc.record({
+  wish: fc.constant('migrate' as const),
+  pick: anyPick,
+  node: anyNode,
+})
+const migrationWish: fc.Arbitrary<MigrationWish> = fc.oneof(
+  { weight: 4, arbitrary: migrateWish },
+  { weight: 1, arbitrary: toPickWish('cancel') },
+  { weight: 1, arbitrary: toPickWish('fail late') },
+  { weight: 2, arbitrary: toPickWish('finish') },
+)
+
 const completeWish = fc.record({
   wish: fc.constant('complete' as const),
   wire: anyWire,
   node: anyNode,
 })
-const callWish = fc.oneof(
+const callWish: fc.Arbitrary<CallWish> = fc.oneof(
   { weight: 4, arbitrary: completeWish },
   { weight: 3, arbitrary: plugWish },
   { weight: 2, arbitrary: moveWish },
   { weight: 3, arbitrary: toPickWish('unplug') },
 )
-const interruptWish = fc.record({
-  wish: fc.constant('interrupt' as const),
-  call: callWish,
-  afterMs: fc.nat(60),
-})
+const toInterruptWish = (
+  call: fc.Arbitrary<CallWish>,
+): fc.Arbitrary<Extract<Wish, { readonly wish: 'interrupt' }>> =>
+  fc.record({ wish: fc.constant('interrupt' as const), call, afterMs: fc.nat(60) })
 
 type Table = Readonly<Record<string, readonly [number, fc.Arbitrary<Wish>]>>
 
@@ -97,13 +128,13 @@ function choose(table: Table): fc.Arbitrary<Wish> {
 }
 
 /** What may happen at the same moment as another such thing. */
-const meetingWish = choose({
+const MEETING = {
   call: [8, callWish],
   vanish: [1, toPickWish('vanish')],
   set: [1, toPickWish('set')],
   'cable out': [1, toWireWish('cable out')],
-  interrupt: [1, interruptWish],
-})
+  interrupt: [1, toInterruptWish(callWish)],
+} satisfies Table
 const LONE = {
   call: [9, callWish],
   vanish: [2, toPickWish('vanish')],
@@ -115,12 +146,21 @@ const LONE = {
   start: [3, toPickWish('start')],
   bounce: [1, toNodeWish('bounce')],
   reboot: [1, toNodeWish('reboot')],
-  interrupt: [2, interruptWish],
+  interrupt: [2, toInterruptWish(callWish)],
   'delete tunnel': [2, toPickWish('delete tunnel')],
   'delete redirect': [1, toPickWish('delete redirect')],
   'delete link': [1, toPickWish('delete link')],
   'delete claim': [1, toPickWish('delete claim')],
   'delete wire': [1, toWireWish('delete wire')],
+  'change link': [3, toChangeWish('change link')],
+  'change tunnel': [4, toChangeWish('change tunnel')],
+} satisfies Table
+
+/** Where a runtime says of a sandbox that it is a migration's target. */
+const MIGRATIONS = {
+  migration: [9, migrationWish],
+  'cut over': [5, toPickWish('cut over')],
+  'interrupted migration': [1, toInterruptWish(migrationWish)],
 } satisfies Table
 
 /** Where nodes can lose their store. */
@@ -131,13 +171,44 @@ const CUT = {
 
 const ROUNDS_MAX = 15
 
-export function newSequences(canBeCutOff: boolean): fc.Arbitrary<readonly Round[]> {
-  const loneWish = choose(canBeCutOff ? { ...LONE, ...CUT } : LONE)
-  const anyRound: fc.Arbitrary<Round> = fc.oneof(
+export interface SequenceOptions {
+  readonly canBeCutOff: boolean
+  readonly canMigrate: boolean
+}
+
+function anyRound({ canBeCutOff, canMigrate }: SequenceOptions): fc.Arbitrary<Round> {
+  const migrations: Table = canMigrate ? MIGRATIONS : {}
+  const loneWish = choose({ ...LONE, ...migrations, ...(canBeCutOff ? CUT : {}) })
+  const meetingWish = choose({ ...MEETING, ...migrations })
+  return fc.oneof(
     { weight: 4, arbitrary: fc.tuple(loneWish) },
     { weight: 1, arbitrary: fc.array(meetingWish, { minLength: 2, maxLength: 3 }) },
   )
-  return fc.array(anyRound, { minLength: 1, maxLength: ROUNDS_MAX, size: 'max' })
+}
+
+export function newSequences(options: SequenceOptions): fc.Arbitrary<readonly Round[]> {
+  return fc.array(anyRound(options), { minLength: 1, maxLength: ROUNDS_MAX, size: 'max' })
+}
+
+/** How much may happen once a migration is under way. */
+const MIGRATING_ROUNDS_MAX = 10
+
+/** A wire has both its ends, and one of them, or each, begins to migrate; then anything happens. */
+export function newMigrations(): fc.Arbitrary<readonly Round[]> {
+  const complete = fc.record({
+    wish: fc.constant('complete' as const),
+    wire: fc.constant(WIRES[0]),
+    node: anyNode,
+  })
+  const rounds = anyRound({ canBeCutOff: false, canMigrate: true })
+  return fc
+    .tuple(
+      fc.tuple(complete),
+      fc.tuple(complete),
+      fc.array(migrateWish, { minLength: 1, maxLength: 2 }),
+      fc.array(rounds, { minLength: 1, maxLength: MIGRATING_ROUNDS_MAX, size: 'max' }),
+    )
+    .map(([first, second, migrating, others]) => [first, second, migrating, ...others])
 }
 
 /** Gives each sandbox a name; the lab and the model use the same. */
@@ -178,7 +249,23 @@ function toDeed(world: World, wish: Wish, newName: NewSandboxName): Deed | undef
     case 'complete':
     case 'move':
     case 'unplug':
+    case 'migrate':
+    case 'cancel':
+    case 'fail late':
+    case 'finish':
       return toCall(world, wish, newName)
+    case 'cut over': {
+      // A guest speaks once its NIC is up.
+      const targets = listClaims(world, ({ standbys }) => standbys.filter((one) => one.isTarget))
+      const links = world.nodes.filter(isWell).flatMap((node) => node.links)
+      const plug = pick(
+        targets.filter((target) =>
+          links.some((link) => link.isPodEndUp && isSameNic(link, target)),
+        ),
+        wish.pick,
+      )
+      return plug && { kind: 'cut over', plug }
+    }
     case 'vanish': {
       const sandbox = pick(world.sandboxes, wish.pick)
       return sandbox && { kind: 'vanish', sandbox: sandbox.name, node: sandbox.node }
@@ -238,6 +325,24 @@ function toDeed(world: World, wish: Wish, newName: NewSandboxName): Deed | undef
       const tunnel = pick(tunnels, wish.pick)
       return tunnel && { kind: 'delete tunnel', ...tunnel }
     }
+    case 'change tunnel': {
+      const { wish: kind, pick: at, change: which } = wish
+      const tunnels = world.nodes
+        .filter(isWell)
+        .flatMap(({ name: node, tunnels }) => tunnels.map(({ wire }) => ({ node, wire })))
+      const tunnel = pick(tunnels, at)
+      const change = pick(TUNNEL_CHANGES, which)
+      return tunnel && change && { kind, change, ...tunnel }
+    }
+    case 'change link': {
+      const { wish: kind, pick: at, change: which } = wish
+      const link = pick(
+        world.nodes.filter(isWell).flatMap((node) => node.links),
+        at,
+      )
+      const change = pick(LINK_CHANGES, which)
+      return link && change && { kind, change, plug: toPlug(link) }
+    }
     case 'delete link': {
       const link = pick(
         world.nodes.flatMap((node) => node.links),
@@ -253,9 +358,7 @@ function toDeed(world: World, wish: Wish, newName: NewSandboxName): Deed | undef
       return link && { kind: 'delete redirect', plug: toPlug(link) }
     }
     case 'delete claim': {
-      const claims = world.wires.flatMap(({ name: wire, ends }) =>
-        ends.map(({ sandbox, ifname, pod, node }) => ({ sandbox, ifname, pod, node, wire })),
-      )
+      const claims = listClaims(world, ({ ends, standbys }) => [...ends, ...standbys])
       const plug = pick(claims, wish.pick)
       return plug && { kind: 'delete claim', plug }
     }
@@ -288,10 +391,52 @@ function toCall(world: World, wish: CallWish, newName: NewSandboxName): Call | u
       ? undefined
       : { kind: 'plug', plug: { sandbox: newName(), ifname: NICS[0], pod, wire, node } }
   }
-  const plug = pick(world.plugs, wish.pick)
+  const plug = pick(listCallable(world, wish), wish.pick)
   if (plug === undefined) return undefined
-  if (wish.wish === 'unplug') return { kind: 'unplug', plug }
-  return { kind: 'plug', plug: { ...plug, node: wish.node, sandbox: newName() } }
+  if (wish.wish !== 'move' && wish.wish !== 'migrate') return { kind: 'unplug', plug }
+  const moved = { ...plug, node: wish.node, sandbox: newName() }
+  return wish.wish === 'migrate'
+    ? { kind: 'plug', plug: moved, isTarget: true }
+    : { kind: 'plug', plug: moved }
+}
+
+/** The interfaces that such a call may be about. */
+function listCallable(world: World, { wish }: CallWish): readonly Plug[] {
+  const listPlugs = (choose: ChooseClaims): readonly Plug[] => {
+    const claims = new Set(listClaims(world, choose).map(toKey))
+    return world.plugs.filter((plug) => claims.has(toKey(plug)))
+  }
+  switch (wish) {
+    case 'plug':
+    case 'complete':
+    case 'move':
+    case 'unplug':
+      return world.plugs
+    case 'migrate':
+      return listPlugs(({ ends }) => ends)
+    case 'cancel':
+      return listPlugs(({ standbys }) => standbys.filter(({ isTarget }) => isTarget))
+    case 'fail late':
+      return listPlugs(({ ends, standbys }) =>
+        ends.filter((end) => standbys.some((one) => !one.isTarget && isSameEnd(one, end))),
+      )
+    case 'finish':
+      return listPlugs(({ standbys }) => standbys.filter(({ isTarget }) => !isTarget))
+  }
+}
+
+type ChooseClaims = (wire: StoredWire) => readonly Claim[]
+
+function listClaims(world: World, choose: (wire: StoredWire) => readonly Claim[]): readonly Plug[] {
+  return world.wires.flatMap((wire) =>
+    choose(wire).map(({ sandbox, ifname, pod, node }) => ({
+      sandbox,
+      ifname,
+      pod,
+      node,
+      wire: wire.name,
+    })),
+  )
 }
 
 /** A sandbox of the pod on the node that has not got this interface yet. */

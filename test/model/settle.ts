@@ -1,20 +1,26 @@
 // What the nodes make of the world once they are left alone: each agent that runs looks at its own
 // documents, its own kernel and the store, until none has anything left to do.
 import {
+  claimEnd,
   findWire,
   getNode,
+  hasRoom,
   isSameEnd,
   isSameNic,
   makeWire,
+  releaseClaim,
   removeLinks,
   removeTunnel,
   sweepWires,
   toLinkName,
   toTunnelName,
   WIRES,
+  type Claim,
   type Document,
   type Link,
   type NodeState,
+  type Plug,
+  type Standby,
   type StoredWire,
   type World,
 } from './world.ts'
@@ -59,18 +65,28 @@ function lookAtDocument(world: World, node: NodeState, document: Document): void
     release(world, node, document)
     return
   }
-  if (document.phase === 'released') return
   const stored = findWire(world, document.wire)
-  const ends = stored?.ends ?? []
+  const { ends = [], standbys = [] } = stored ?? {}
+  const standby = standbys.find((one) => isSameNic(one, document))
   if (ends.some((end) => isSameNic(end, document))) {
+    Object.assign(document, { phase: 'ready', isTarget: false })
     remakeLink(node, document)
-    return
-  }
-  const isDisplaced = stored?.displaced.some((one) => isSameNic(one, document)) ?? false
-  if (isDisplaced || ends.some((end) => isSameEnd(end, document))) document.phase = 'released'
-  // Somebody removed the claim by hand.
-  else if (ends.length < 2)
-    makeWire(world, document.wire).ends.push({ ...toClaim(document), isUp: true })
+  } else if (standby?.isTarget === true) remakeLink(node, document)
+  else if (document.isTarget) {
+    // Somebody removed the claim by hand, and its guest may come all the same.
+    if (hasRoom(stored, document))
+      makeWire(world, document.wire).standbys.push({ ...toClaim(document), isTarget: true })
+  } else if (ends.some((end) => isSameEnd(end, document))) document.phase = 'released'
+  else if (standby === undefined ? document.phase === 'ready' : isNext(standbys, standby)) {
+    // A newer sandbox went, or somebody removed the claim by hand.
+    if (hasRoom(stored, document)) claimEnd(makeWire(world, document.wire), toClaim(document))
+  } else document.phase = 'released'
+}
+
+/** Of the older sandboxes of an end the newest has it first. */
+function isNext(standbys: readonly Standby[], one: Standby): boolean {
+  const older = standbys.filter((other) => !other.isTarget && isSameEnd(other, one))
+  return older.at(-1) === one
 }
 
 /** An end whose devices somebody deleted gets new ones. */
@@ -85,42 +101,65 @@ export function release(world: World, node: NodeState, document: Document): void
   node.documents = node.documents.filter((one) => one !== document)
   removeLinks(node, (link) => isSameNic(link, document))
   const wire = findWire(world, document.wire)
-  if (wire === undefined) return
-  wire.ends = wire.ends.filter((end) => !isSameNic(end, document))
-  wire.displaced = wire.displaced.filter((one) => !isSameNic(one, document))
+  if (wire !== undefined) releaseClaim(wire, document)
 }
 
-export function toClaim({ sandbox, ifname, pod, node }: Document): {
-  sandbox: string
-  ifname: string
-  pod: string
-  node: string
-} {
-  return { sandbox, ifname, pod, node }
+export function toClaim({ sandbox, ifname, pod, node }: Plug): Claim {
+  return { sandbox, ifname, pod, node, isUp: true }
 }
 
 function lookAtWire(world: World, node: NodeState, name: string): void {
   const wire = findWire(world, name)
   const links = node.links.filter((link) => link.wire === name)
   for (const link of links) tellOwnersState(wire, link)
-  const claims = (wire?.ends ?? []).filter((end) => links.some((link) => isSameNic(link, end)))
-  const held = links.filter((link) => claims.some((claim) => isSameNic(claim, link)))
-  for (const link of links) if (!held.includes(link)) disconnect(link)
+  const held = links.filter((link) => wire?.ends.some((end) => isSameNic(end, link)))
+  const targets = links.filter((link) =>
+    wire?.standbys.some((one) => one.isTarget && isSameNic(one, link)),
+  )
+  for (const link of links) if (!held.includes(link) && !targets.includes(link)) disconnect(link)
+  // Its NIC sees no change when its guest comes; where nothing is ready for that one it leads nowhere.
+  for (const target of targets) Object.assign(target, { target: undefined, isUp: true })
   const [first, second] = held
   const isIn = wire !== undefined && !wire.isUnplugged
-  const far = wire?.ends.length === 2 ? wire.ends.find((end) => end.node !== node.name) : undefined
+  const far =
+    second === undefined && wire?.ends.length === 2
+      ? wire.ends.find((end) => end.node !== node.name)
+      : undefined
+  const coming = isIn ? findComing(wire) : undefined
+  const guest = findLink(targets, coming?.target)
+  const other = findLink(held, coming?.other)
+  const ready = [
+    ...(coming && other && coming.target.node !== node.name ? [coming.target.node] : []),
+    ...(coming && guest && coming.other.node !== node.name ? [coming.other.node] : []),
+  ]
+  const joined = isIn && first !== undefined ? far : undefined
+  const [remote, ...others] = joined === undefined ? ready : [joined.node, ...ready]
+  const end = joined === undefined ? (other ?? guest) : first
+  const isOpen = isIn && remote !== undefined && mayOpenTunnel(wire, node.name, coming)
+  if (isOpen && end !== undefined) openTunnel(wire, node, [remote, ...others], end)
+  else closeTunnel(wire, node, name)
   if (isIn && first !== undefined && second !== undefined) {
-    closeTunnel(wire, node, name)
     connect(first, toLinkName(second), isOwnerUp(wire, second))
     connect(second, toLinkName(first), isOwnerUp(wire, first))
-  } else if (isIn && first !== undefined && far !== undefined && mayOpenTunnel(wire, node.name)) {
-    openTunnel(wire, node, far.node, first)
-    connect(first, toTunnelName(name), far.isUp)
-  } else {
-    closeTunnel(wire, node, name)
-    held.forEach(disconnect)
-  }
-  if (wire !== undefined) wire.displaced = wire.displaced.filter((one) => one.node !== node.name)
+  } else if (isOpen && joined !== undefined && first !== undefined)
+    connect(first, toTunnelName(name), joined.isUp)
+  else held.forEach(disconnect)
+  // What the guest sends gets through at once, and where a tunnel is for it alone, so does what comes for it.
+  if (guest !== undefined && other !== undefined) guest.target = toLinkName(other)
+  else if (guest !== undefined && isOpen && end === guest) guest.target = toTunnelName(name)
+}
+
+function findLink(among: readonly Link[], claim: Claim | undefined): Link | undefined {
+  return claim && among.find((link) => isSameNic(link, claim))
+}
+
+/** The migration that a wire is made ready for: of two the one that was begun first. */
+function findComing(
+  wire: StoredWire,
+): { readonly target: Standby; readonly other: Claim } | undefined {
+  const target = wire.standbys.find(({ isTarget }) => isTarget)
+  const other = target && wire.ends.find((end) => !isSameEnd(end, target))
+  return target && other && { target, other }
 }
 
 function tellOwnersState(wire: StoredWire | undefined, link: Link): void {
@@ -132,15 +171,27 @@ function isOwnerUp(wire: StoredWire, link: Link): boolean {
   return wire.ends.find((end) => isSameNic(end, link))?.isUp ?? false
 }
 
-// The node of the newest end claims the wire's VNI; the other one waits for it.
-function mayOpenTunnel(wire: StoredWire, node: string): boolean {
-  return wire.tunnelNodes.length > 0 || wire.ends.at(-1)?.node === node
+// The node of the newest end, or of a migration's target, claims the wire's VNI; the others wait for it.
+function mayOpenTunnel(
+  wire: StoredWire,
+  node: string,
+  coming: { readonly target: Claim } | undefined,
+): boolean {
+  const newest = [wire.ends.at(-1), coming?.target]
+  return wire.tunnelNodes.length > 0 || newest.some((claim) => claim?.node === node)
 }
 
-function openTunnel(wire: StoredWire, node: NodeState, remote: string, link: Link): void {
+/** It leads to the first of these nodes, and lets all of them in. */
+function openTunnel(
+  wire: StoredWire,
+  node: NodeState,
+  nodes: readonly [string, ...string[]],
+  link: Link,
+): void {
+  const [remote] = nodes
   if (!wire.tunnelNodes.includes(node.name)) wire.tunnelNodes.push(node.name)
   forbid(node, wire.name)
-  node.peers.push({ wire: wire.name, remote })
+  for (const one of new Set(nodes)) node.peers.push({ wire: wire.name, remote: one })
   const tunnel = node.tunnels.find((one) => one.wire === wire.name)
   if (tunnel === undefined) node.tunnels.push({ wire: wire.name, remote, target: toLinkName(link) })
   else Object.assign(tunnel, { remote, target: toLinkName(link) })

@@ -8,6 +8,7 @@ import { newFileStore } from '../../store/file-store.ts'
 import { leavesNothing } from '../nothing-left.ts'
 import { checkSequences, readSequences } from './check-sequences.ts'
 import { newModelLab, type ModelLab } from './lab.ts'
+import { play } from './play.ts'
 import { newSequences } from './sequence.ts'
 import { NODES } from './world.ts'
 
@@ -28,6 +29,7 @@ describe('model and kernel', function () {
   leavesNothing()
 
   it(`agree after each step of ${SEQUENCES.count} random sequences (L2W_SEED=${SEQUENCES.seed})`, async () => {
-    await checkSequences({ make: newFileLab, anySequence: newSequences(false) }, SEQUENCES)
+    const anySequence = newSequences({ canBeCutOff: false, canMigrate: true })
+    await checkSequences({ make: newFileLab, anySequence, play }, SEQUENCES)
   })
 })

@@ -31,18 +31,27 @@ export interface Claim extends Nic {
   isUp: boolean
 }
 
+/** Who waits for an end that another sandbox of the same pod has. */
+export interface Standby extends Claim {
+  /** A migration's target, until its guest has come; else an older sandbox, whose end a newer one took. */
+  readonly isTarget: boolean
+}
+
 /** A wire in the store. */
 export interface StoredWire {
   readonly name: string
   /** Newest last. */
   ends: Claim[]
   isUnplugged: boolean
-  displaced: (Nic & { readonly node: string })[]
+  /** Newest last. */
+  standbys: Standby[]
   tunnelNodes: string[]
 }
 
 export interface Document extends Plug {
   phase: 'ready' | 'released' | 'leaving'
+  /** Whether it was made for a migration whose guest has not come yet. */
+  isTarget: boolean
 }
 
 /** A veth pair: the host end, and the pod end whose owner may set it down. */
@@ -123,16 +132,40 @@ export function findWire(world: World, name: string): StoredWire | undefined {
 export function makeWire(world: World, name: string): StoredWire {
   const found = findWire(world, name)
   if (found !== undefined) return found
-  const wire: StoredWire = { name, ends: [], isUnplugged: false, displaced: [], tunnelNodes: [] }
+  const wire: StoredWire = { name, ends: [], isUnplugged: false, standbys: [], tunnelNodes: [] }
   world.wires.push(wire)
   return wire
+}
+
+/** Whether a claim finds an end of its own: two others may have them, or a migration's target may wait for one. */
+export function hasRoom(
+  wire: StoredWire | undefined,
+  asked: { readonly pod: string; readonly ifname: string },
+): boolean {
+  const targets = wire?.standbys.filter(({ isTarget }) => isTarget) ?? []
+  const taken = [...(wire?.ends ?? []), ...targets].filter((one) => !isSameEnd(one, asked))
+  return new Set(taken.map(({ pod, ifname }) => `${pod} ${ifname}`)).size < 2
+}
+
+/** The end becomes this one's, whose older sandbox waits from then on. */
+export function claimEnd(wire: StoredWire, claim: Claim): void {
+  const older = wire.ends.filter((end) => isSameEnd(end, claim) && !isSameNic(end, claim))
+  wire.ends = [...wire.ends.filter((end) => !isSameEnd(end, claim)), claim]
+  const others = wire.standbys.filter((one) => !isSameNic(one, claim))
+  wire.standbys = [...others, ...older.map((end) => ({ ...end, isTarget: false }))]
+}
+
+/** Nothing of the wire is this interface's any more. */
+export function releaseClaim(wire: StoredWire, nic: Nic): void {
+  wire.ends = wire.ends.filter((end) => !isSameNic(end, nic))
+  wire.standbys = wire.standbys.filter((one) => !isSameNic(one, nic))
 }
 
 /** Forgets wires that hold nothing. */
 export function sweepWires(world: World): void {
   world.wires = world.wires.filter(
-    ({ ends, isUnplugged, displaced, tunnelNodes }) =>
-      isUnplugged || ends.length + displaced.length + tunnelNodes.length > 0,
+    ({ ends, isUnplugged, standbys, tunnelNodes }) =>
+      isUnplugged || ends.length + standbys.length + tunnelNodes.length > 0,
   )
 }
 

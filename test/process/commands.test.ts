@@ -7,7 +7,7 @@ import { expect } from 'chai'
 import { after, before, describe, it } from 'mocha'
 
 import { VERSION } from '../../core/version.ts'
-import { claimEnd } from '../../core/wire.ts'
+import { claimEnd } from '../../core/wire/ends.ts'
 import { runCommand } from '../../lab/command.ts'
 import { ROOT } from '../../lab/manifests.ts'
 import { newLabNode } from '../../lab/node.ts'
@@ -161,7 +161,7 @@ describe('kubectl-l2wire', () => {
   it('helps', async () => {
     const { exitCode, stdout } = await runCommand('kubectl-l2wire', ['--help'])
     expect(exitCode).to.equal(0)
-    for (const command of ['get', 'describe', 'test', 'capture', 'completion', 'inspect'])
+    for (const command of ['get', 'describe', 'test', 'capture', 'inspect'])
       expect(stdout).to.include(`  ${command} `)
   })
 
@@ -205,11 +205,11 @@ describe('kubectl-l2wire', () => {
       expect(stderr).to.include('No wires found in namespace default')
     })
 
-    it('and says of far nodes that it cannot look at them', async () => {
-      const argv = ['describe', 'r1-r2', store, '-n', 'lab', '-o', 'yaml']
+    it('and says of nodes that it cannot look at them', async () => {
+      const argv = ['describe', 'r1-r2', store, '-n', 'lab', '-o', 'yaml', '--state-dir', folder]
       const { stdout } = await runCommand('kubectl-l2wire', argv)
       expect(stdout).to.match(/^state: Waiting$/m)
-      expect(stdout).to.match(/fault: none of the wire.s devices is on this machine/)
+      expect(stdout).to.match(/reason: "?No agent has run here/)
     })
   })
 })

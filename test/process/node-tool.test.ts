@@ -1,11 +1,13 @@
 // What the DaemonSet runs beside the agent: the plugins come whole, and the probes tell an agent that is
 // dead from one whose store is away. How all that goes: uninstall.test.ts.
 import { spawn, type ChildProcess } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { link, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { link, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { constants, zstdCompressSync } from 'node:zlib'
 
 import { expect } from 'chai'
 import { afterEach, beforeEach, describe, it } from 'mocha'
@@ -23,6 +25,16 @@ async function runTool(...argv: readonly string[]) {
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
   const [exitCode] = (await once(child, 'close')) as [number | null]
   return { exitCode, stdout, stderr }
+}
+
+/** As build/pack.ts leaves it, and faster. */
+async function packInto(folder: string, spoilt: object = {}): Promise<void> {
+  const plugin = await readFile(join(BIN, 'l2wire'))
+  const params = { [constants.ZSTD_c_compressionLevel]: 1 }
+  await writeFile(join(folder, 'l2wire.zst'), zstdCompressSync(plugin, { params }))
+  const sha256 = createHash('sha256').update(plugin).digest('hex')
+  const note = { size: plugin.length, sha256, ...spoilt }
+  await writeFile(join(folder, 'l2wire.json'), JSON.stringify(note))
 }
 
 let folder = ''
@@ -51,6 +63,20 @@ describe('l2wire-node', function () {
       ]
       expect(one.ino).to.equal(other.ino)
       expect(one.mode & 0o777).to.equal(0o755)
+    })
+
+    it('writes down where the agent listens, beside the plugins, unless that is the default', async () => {
+      const file = join(folder, 'l2wire.socket')
+      const installAt = async (socket: string): ReturnType<typeof runTool> =>
+        runTool('install', '--plugins', folder, '--socket', socket)
+      expect(await installAt('/run/other/agent.sock')).to.include({ exitCode: 0, stderr: '' })
+      expect(await readFile(file, 'utf8')).to.equal('/run/other/agent.sock\n')
+      expect((await stat(file)).mode & 0o777).to.equal(0o644)
+      expect(await installAt('/run/l2wire/agent.sock')).to.include({ exitCode: 0, stderr: '' })
+      expect((await readdir(folder)).sort()).to.deep.equal(['l2wire', 'l2wire-bind'])
+      const refused = await installAt('agent.sock')
+      expect(refused.exitCode).to.equal(1)
+      expect(refused.stderr).to.include('--socket').and.include('agent.sock')
     })
 
     it('leaves what is up to date alone', async () => {
@@ -95,6 +121,65 @@ describe('l2wire-node', function () {
       const { stdout } = await install()
       expect(stdout).to.include('installed l2wire-bind')
       expect(await readFile(join(folder, 'other'), 'utf8')).to.equal('x')
+    })
+
+    describe('of a packed plugin', () => {
+      let from = ''
+      beforeEach(async () => {
+        from = await mkdtemp(join(tmpdir(), 'l2w-packed-'))
+        await packInto(from)
+      })
+      afterEach(async () => {
+        await rm(from, { recursive: true })
+      })
+      const installFrom = async (): ReturnType<typeof runTool> =>
+        runTool('install', '--from', from, '--plugins', folder)
+
+      it('unpacks it, once', async () => {
+        expect(await installFrom()).to.include({ exitCode: 0, stderr: '' })
+        const installed = join(folder, 'l2wire')
+        expect(await readFile(installed)).to.deep.equal(await readFile(join(BIN, 'l2wire')))
+        const { ino, mode } = await stat(installed)
+        expect(mode & 0o777).to.equal(0o755)
+        expect((await installFrom()).stdout).to.include('up to date')
+        expect((await stat(installed)).ino).to.equal(ino)
+        // The same as comes unpacked.
+        expect((await install()).stdout).to.include('up to date')
+      })
+
+      it('replaces another one of the same size', async () => {
+        await installFrom()
+        const bytes = await readFile(join(BIN, 'l2wire'))
+        bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1
+        await writeFile(join(folder, 'other'), bytes)
+        await rename(join(folder, 'other'), join(folder, 'l2wire'))
+        expect((await installFrom()).stdout).to.include('installed l2wire')
+        expect(await readFile(join(folder, 'l2wire'))).to.deep.equal(
+          await readFile(join(BIN, 'l2wire')),
+        )
+      })
+
+      const spoil = [
+        { name: 'a hash that is not its', note: { sha256: '0'.repeat(64) }, want: /SHA-256 0000/ },
+        { name: 'a size that is less', note: { size: 10 }, want: /10 bytes/ },
+        { name: 'a size that is more', note: { size: 1e9 }, want: /1000000000 bytes/ },
+        { name: 'a note of nothing', note: { size: undefined }, want: /: size": it is missing/ },
+      ]
+      for (const { name, note, want } of spoil)
+        it(`refuses ${name}, and leaves the folder as it is`, async () => {
+          await packInto(from, note)
+          const { exitCode, stderr } = await installFrom()
+          expect(exitCode).to.equal(1)
+          expect(stderr).to.match(want)
+          expect(await readdir(folder)).to.deep.equal([])
+        })
+
+      it('refuses one that is cut', async () => {
+        const path = join(from, 'l2wire.zst')
+        await writeFile(path, (await readFile(path)).subarray(0, 1000))
+        expect((await installFrom()).exitCode).to.equal(1)
+        expect(await readdir(folder)).to.deep.equal([])
+      })
     })
 
     it('installs nothing that does not run here', async () => {

@@ -6,13 +6,8 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { afterEach, beforeEach, describe, it } from 'mocha'
 
-import {
-  claimEnd,
-  reportWire,
-  toAttachmentKey,
-  type NodeReport,
-  type Wire,
-} from '../../core/wire.ts'
+import { claimEnd } from '../../core/wire/ends.ts'
+import { reportWire, toAttachmentKey, type NodeReport, type Wire } from '../../core/wire/wire.ts'
 import { runCommand, startCommand, type Ended } from '../../lab/command.ts'
 import { newFileStore } from '../../store/file-store.ts'
 import { expectSoon } from '../expect-soon.ts'

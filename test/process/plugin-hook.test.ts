@@ -1,4 +1,4 @@
-// The domain hook of a KubeVirt Plugin, as virt-launcher asks it: real process, real socket, real gRPC.
+// The hook of a KubeVirt Plugin, as virt-launcher asks it: real process, real socket, real gRPC, by both of its names.
 import { status } from '@grpc/grpc-js'
 import { expect } from 'chai'
 import { readdirSync } from 'node:fs'
@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'mocha'
 import type { HookClient } from '../../proto/hook-client.ts'
 import { INVOCATION_CONTEXTS } from '../../proto/load.ts'
 import { newDomain, newVmi } from '../core/domain/samples.ts'
+import { expectLogged } from '../expect-logged.ts'
 import { findRefusal, newSidecar, PLUGIN_SOCKET } from './sidecar-process.ts'
 import type { Sidecar } from './sidecar-process.ts'
 
@@ -38,6 +39,26 @@ describe('l2wire-sidecar --plugin-socket', () => {
     sidecar.child.kill('SIGTERM')
     expect(await sidecar.exited).to.eql({ code: 0, signal: null })
     expect(readdirSync(sidecar.dir)).to.eql([])
+  })
+
+  it('answers alike by the service of KubeVirt 1.9 and by that of 1.10', async () => {
+    await using sidecar = newSidecar({ serves: 'plugin' })
+    const client = await sidecar.connect()
+    const ask = async (hook: 'mutateDomain' | 'guestDefinition'): Promise<readonly unknown[]> => {
+      const answers: unknown[] = []
+      for (const vmi of [NOT_OURS, OURS])
+        for (const invocation_context of [...INVOCATION_CONTEXTS, 'Hibernate', '']) {
+          const call = client[hook](DOMAIN, vmi, { sidecar_context: { invocation_context } })
+          answers.push(await call.then(String, ({ code, details }) => [code, details] as const))
+        }
+      return answers
+    }
+    const answers = await ask('guestDefinition')
+    expect(answers).to.eql(await ask('mutateDomain'))
+    expect(answers).to.include(DOMAIN)
+    expect(answers.flat()).to.include.members([status.FAILED_PRECONDITION, status.INVALID_ARGUMENT])
+    const path = '/kubevirt.hooks.plugins.v1alpha1.LauncherHookService/GuestDefinition'
+    await expectLogged({ readLog: () => sidecar.log() }, `cannot answer ${path}`)
   })
 
   it('ends on SIGTERM, and takes its socket along', async () => {

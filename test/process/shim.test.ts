@@ -1,6 +1,18 @@
 // The CNI plugin where no agent answers: a DEL gets through with a note, everything else is told to come
 // again.
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  chown,
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,8 +21,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { afterEach, beforeEach, describe, it } from 'mocha'
 
-import { LINE_BYTES_MAX } from '../../core/protocol.ts'
-import { decodeReleaseNote } from '../../core/release-note.ts'
+import { LINE_BYTES_MAX, type CniRequest } from '../../core/cni/protocol.ts'
+import { decodeNote } from '../../core/attach/release-note.ts'
 import { callPlugin, type CniAnswer, type CniCall } from '../../lab/cni.ts'
 import { ROOT, type Manifest } from '../../lab/manifests.ts'
 import { listFolder } from '../../store/json-file.ts'
@@ -38,15 +50,13 @@ describe('the CNI plugin without an agent', function () {
 
   const call = async (cniCall: CniCall, config: Manifest = CONFIG): Promise<CniAnswer> => {
     const executable = join(ROOT, 'dist/bin', String(config['type']))
-    return callPlugin(executable, cniCall, JSON.stringify({ socket, ...config }))
+    return callPlugin(executable, { ...cniCall, socket }, JSON.stringify(config))
   }
   const collect = async (config: Manifest, path: string): Promise<CniAnswer> =>
     call({ command: 'GC', path }, config)
   const listNotes = async (): Promise<readonly string[]> => listFolder(join(folder, 'released'))
-  const expectNote = async (file: string, said: object): Promise<void> => {
-    const text = await readFile(join(folder, 'released', file), 'utf8')
-    expect(decodeReleaseNote(text, file)).to.deep.include(said)
-  }
+  const readNote = async (file: string): Promise<CniRequest> =>
+    decodeNote(await readFile(join(folder, 'released', file), 'utf8'), file)
 
   /** Takes connections, and gives each request these answers in turn; none: says nothing. */
   const listen = async (answer?: (line: string) => string): Promise<void> => {
@@ -66,14 +76,29 @@ describe('the CNI plugin without an agent', function () {
     const answer = await call(DEL)
     expect(answer).to.include({ exitCode: 0, stdout: '' })
     expect(answer.stderr).to.include(socket)
-    await expectNote(FILE, { version: 1, containerID: 'c1', ifname: 'eth1', network: 'w' })
+    const note = await readNote(FILE)
+    expect(note.args).to.include({ command: 'DEL', containerID: 'c1', ifname: 'eth1' })
+    expect(note.config).to.deep.equal(CONFIG)
     await call(DEL)
     const tap = { ...DEL, ifname: 'net1' }
     expect(await call(tap, { ...CONFIG, name: 'b', type: 'l2wire-bind' })).to.include({
       exitCode: 0,
     })
     expect(await listNotes()).to.deep.equal([FILE, 'c1@net1.json'])
-    await expectNote('c1@net1.json', { network: 'b', type: 'l2wire-bind' })
+    const { config } = await readNote('c1@net1.json')
+    expect(config).to.include({ name: 'b', type: 'l2wire-bind' })
+  })
+
+  it('DEL: the note is what the agent would have heard, byte for byte', async () => {
+    const more = { ...DEL, args: 'K8S_POD_NAME=ä', path: '/opt/cni/bin' }
+    await call(more)
+    let heard = ''
+    await listen((line) => {
+      heard = line
+      return YES
+    })
+    await call(more)
+    expect(await readFile(join(folder, 'released', FILE), 'utf8')).to.equal(heard)
   })
 
   it('DEL of a socket file that nobody listens on any more: the same', async () => {
@@ -82,9 +107,63 @@ describe('the CNI plugin without an agent', function () {
     expect(await listNotes()).to.deep.equal([FILE])
   })
 
-  it('DEL of a configuration no ADD was of: yes, and nothing to note', async () => {
+  it("DEL of a network that names a socket, as one of 0.3.0's may: the node's own is asked", async () => {
+    await listen(() => YES)
+    const elsewhere = join(folder, 'tenant', 'agent.sock')
+    const answer = await call(DEL, { ...CONFIG, socket: elsewhere })
+    expect(answer).to.include({ exitCode: 0, stdout: '', stderr: '' })
+    expect(await readdir(folder)).to.deep.equal(['agent.sock'])
+  })
+
+  describe("root's file beside the plugins", () => {
+    let plugins: string
+    beforeEach(async () => {
+      plugins = join(folder, 'plugins')
+      await mkdir(plugins)
+      await copyFile(join(ROOT, 'dist/bin/l2wire'), join(plugins, 'l2wire'))
+    })
+    const ask = async (): Promise<CniAnswer> =>
+      callPlugin(join(plugins, 'l2wire'), DEL, JSON.stringify(CONFIG))
+
+    it('says which socket is asked', async () => {
+      await listen(() => YES)
+      await writeFile(join(plugins, 'l2wire.socket'), `${socket}\n`)
+      expect(await ask()).to.include({ exitCode: 0, stdout: '', stderr: '' })
+    })
+
+    for (const [what, spoil] of [
+      ['belongs to another', async (file: string) => chown(file, 1000, 1000)],
+      ['may be written by others', async (file: string) => chmod(file, 0o646)],
+      ['names no path', async (file: string) => writeFile(file, 'agent.sock\n')],
+      [
+        'is a link',
+        async (file: string) => {
+          await rename(file, `${file}.real`)
+          await symlink(`${file}.real`, file)
+        },
+      ],
+    ] as const)
+      it(`that ${what}: error 5, and nobody is asked`, async () => {
+        let asked = 0
+        await listen(() => {
+          asked += 1
+          return YES
+        })
+        const file = join(plugins, 'l2wire.socket')
+        await writeFile(file, `${socket}\n`)
+        await spoil(file)
+        const { exitCode, output } = await ask()
+        expect(exitCode).to.equal(1)
+        expect(output).to.include({ code: 5 })
+        expect(output?.['msg']).to.include(file)
+        expect(asked).to.equal(0)
+      })
+  })
+
+  it('DEL of a configuration that names no network: yes, and a note of what the name of the program says', async () => {
     expect(await call(DEL, { ...CONFIG, name: 5 })).to.include({ exitCode: 0 })
-    expect(await listNotes()).to.deep.equal([])
+    expect(await listNotes()).to.deep.equal([FILE])
+    expect((await readNote(FILE)).config).to.deep.equal({ cniVersion: '1.1.0', type: 'l2wire' })
   })
 
   it('DEL while the agent comes back within the patience: its answer, and no note', async () => {

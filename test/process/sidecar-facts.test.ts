@@ -154,6 +154,7 @@ describe('two bindings of ours in one VM', () => {
       tap: async (xml) => ofTap.onDefineDomain('v1alpha3', xml, vmi),
       macvtap: async (xml) => ofMacvtap.onDefineDomain('v1alpha3', xml, vmi),
       plugin: async (xml) => ofPlugin.mutateDomain(xml, vmi),
+      'plugin of KubeVirt 1.10': async (xml) => ofPlugin.guestDefinition(xml, vmi),
     }
     const mgmt = '<interface type="bridge">\n      <alias name="ua-mgmt"/>\n    </interface>'
     const domain = newDomain(`\n    ${mgmt}`)
@@ -161,6 +162,7 @@ describe('two bindings of ours in one VM', () => {
       ['tap', 'macvtap'],
       ['macvtap', 'tap'],
       ['plugin'],
+      ['plugin of KubeVirt 1.10'],
       ['tap', 'plugin', 'macvtap'],
       ['macvtap', 'plugin', 'tap', 'plugin'],
       ['tap', 'macvtap', 'plugin', 'tap', 'macvtap', 'plugin'],

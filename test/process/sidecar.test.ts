@@ -35,13 +35,6 @@ describe('l2wire-sidecar', () => {
       const answer = await client.onDefineDomain(version, DOMAIN, NOT_OURS)
       expect(answer.toString()).to.equal(DOMAIN)
     }
-    const cloudInitNoCloudSource = Buffer.from('{"a":1}')
-    const cloudInitData = Buffer.from('{"b":2}')
-    for (const version of ['v1alpha2', 'v1alpha3'] as const) {
-      const params = { cloudInitNoCloudSource, cloudInitData, vmi: Buffer.from('{}') }
-      const answer = await client.preCloudInitIso(version, params)
-      expect(answer).to.eql({ cloudInitNoCloudSource, cloudInitData })
-    }
   })
 
   it('answers by the binding it was registered under', async () => {

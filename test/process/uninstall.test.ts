@@ -15,6 +15,7 @@ import { newLabKubelet } from '../../lab/kubelet.ts'
 import { newLabNetns, type LabNetns } from '../../lab/netns.ts'
 import { newLabNode, type LabNode } from '../../lab/node.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { withoutOperstate } from '../without-operstate.ts'
 
 const UNDERLAY = 'underlay0'
 
@@ -64,8 +65,10 @@ describe('l2wire-node uninstall', function () {
     runCommand('l2wire-node', [...argv, ...toOptions()], { netns })
   /** All that an installation may have changed about a node. */
   const takeSnapshot = async (netns: LabNetns): Promise<Readonly<Record<string, unknown>>> => ({
-    links: JSON.parse(await netns.run(['ip', '-j', '-d', 'link', 'show'])) as unknown,
-    addresses: await netns.run(['ip', '-o', 'address', 'show']),
+    links: withoutOperstate(await netns.run(['ip', '-br', 'link', 'show'])),
+    linkDetails: listDetails(await netns.run(['ip', '-j', '-d', 'link', 'show'])),
+    // An address of IPv6 is tentative for a moment.
+    addresses: (await netns.run(['ip', '-o', 'address', 'show'])).replaceAll(' tentative', ''),
     nft: await netns.run(['nft', 'list', 'ruleset']),
     qdiscs: await netns.run(['tc', 'qdisc', 'show']),
     mounts: await readFile('/proc/self/mounts', 'utf8'),
@@ -90,7 +93,7 @@ describe('l2wire-node uninstall', function () {
   it('refuses while an agent runs or a pod is plugged in, and leaves nothing once it may', async () => {
     const [netns] = await newNodes()
     const before = await takeSnapshot(netns)
-    await runTool(netns, 'install')
+    await runTool(netns, 'install', '--socket=/run/l2wire/other.sock')
     const node = made.use(await newLabNode({ netns, address: '192.0.2.1' }))
     const pod = await newLabNetns('pod')
     const plug = { node, pod, wire: 'w1' }
@@ -113,6 +116,8 @@ describe('l2wire-node uninstall', function () {
     await node.mustCall(toConfig('w1'), toCall('DEL', plug))
     await node.stopAgent('SIGKILL')
     await removePod(plug)
+    // As agents to 0.3.0 had it.
+    await writeFile(join(node.stateDir, 'identity'), 'node1\n')
     const { exitCode, stderr } = await runTool(netns, ...toUninstall(node))
     expect(exitCode, stderr).to.equal(0)
     expect(await takeSnapshot(netns)).to.deep.equal(before)
@@ -172,8 +177,9 @@ describe('l2wire-node uninstall', function () {
       expect(forced.child.exitCode, 'still waiting').to.equal(null)
       const answers = await Promise.all(
         here.map(async (plug) => {
-          const config = JSON.stringify({ ...toConfig(plug.wire), socket: node.socket })
-          return callPlugin(join(folders.plugins, 'l2wire'), toCall('DEL', plug), config)
+          const call = { ...toCall('DEL', plug), socket: node.socket }
+          const config = JSON.stringify(toConfig(plug.wire))
+          return callPlugin(join(folders.plugins, 'l2wire'), call, config)
         }),
       )
       for (const { exitCode, stdout } of answers) expect(exitCode, stdout).to.equal(0)
@@ -219,7 +225,7 @@ describe('l2wire-node uninstall', function () {
     await node.mustCall(toConfig('w1'), { ...toCall('ADD', cabled), ifname: podLink })
     const args = { cni: { logicNetworkName: 'ge0' } }
     const bind = { cniVersion: '1.1.0', name: 'bind', type: 'l2wire-bind', attach: 'macvtap', args }
-    const bound = { ...toCall('ADD', cabled), ifname: 'net1' }
+    const bound = { ...toCall('ADD', cabled), ifname: 'net1', args: toPodArgs('cabled') }
     await node.mustCall({ ...bind, deviceID: '70000002' }, bound)
     expect(await listLinks(cabled))
       .to.include(podLink)
@@ -255,8 +261,8 @@ describe('l2wire-node uninstall', function () {
       ] as const) {
         const answer = await callPlugin(
           join(folders.plugins, config.type),
-          { ...call, command: 'DEL' },
-          JSON.stringify({ ...config, socket: node.socket }),
+          { ...call, command: 'DEL', socket: node.socket },
+          JSON.stringify(config),
         )
         expect(answer.exitCode, answer.stdout).to.equal(0)
       }
@@ -300,6 +306,17 @@ describe('l2wire-node uninstall', function () {
   })
 })
 
+/** Without what follows the carrier by up to a second. */
+function listDetails(json: string): readonly object[] {
+  const links = JSON.parse(json) as readonly {
+    readonly operstate: string
+    readonly flags: string[]
+  }[]
+  return links.map(({ operstate: _operstate, flags: _flags, ...details }) => details)
+}
+
+const toPodArgs = (pod: string): string => `K8S_POD_NAMESPACE=default;K8S_POD_NAME=${pod}`
+
 /** A launcher whose VM is bound to another CNI plugin's link. */
 async function plugVm(node: LabNode, more: object = {}): Promise<Plug> {
   const plug = { node, pod: await newLabNetns('vm'), wire: 'none' }
@@ -307,7 +324,7 @@ async function plugVm(node: LabNode, more: object = {}): Promise<Plug> {
   await plug.pod.run([...link, 'peer', 'name', 'elsewhere'])
   const args = { cni: { logicNetworkName: 'other' } }
   const config = { cniVersion: '1.1.0', name: 'bind', type: 'l2wire-bind', args, ...more }
-  await node.mustCall(config, { ...toCall('ADD', plug), ifname: 'net1' })
+  await node.mustCall(config, { ...toCall('ADD', plug), ifname: 'net1', args: toPodArgs('vm') })
   return plug
 }
 
@@ -320,7 +337,7 @@ async function readJoins(pod: LabNetns): Promise<string> {
 }
 
 async function listLinks({ pod }: Plug): Promise<string> {
-  return pod.run(['ip', '-br', 'link', 'show'])
+  return withoutOperstate(await pod.run(['ip', '-br', 'link', 'show']))
 }
 
 /** A runtime takes the namespace away after the DEL. */

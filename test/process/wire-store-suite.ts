@@ -1,22 +1,19 @@
 // What every WireStore must do, whatever keeps the wires: the same rows run on a folder and on a real
 // Kubernetes API server.
-import { setTimeout as sleep } from 'node:timers/promises'
-
 import { expect } from 'chai'
 import { afterEach, beforeEach, describe, it } from 'mocha'
 
 import { CniError } from '../../core/errors.ts'
+import { claimEnd, releaseEnd } from '../../core/wire/ends.ts'
 import {
-  claimEnd,
   closeTunnel,
   openTunnel,
-  releaseEnd,
   reportWire,
   toWireKey,
   type EndClaim,
   type WireId,
-} from '../../core/wire.ts'
-import { summarizeWire } from '../../core/wire-summary.ts'
+} from '../../core/wire/wire.ts'
+import { summarizeWire } from '../../core/wire/summary.ts'
 import type { WireStore } from '../../store/wire-store.ts'
 import { expectSoon } from '../expect-soon.ts'
 
@@ -72,6 +69,10 @@ export function describeWireStore(name: string, newPlace: () => Promise<StorePla
 
     it('can be reached', async () => {
       await store.probe()
+    })
+
+    it('proves that it takes a document, to many who ask at once', async () => {
+      await Promise.all(Array.from({ length: 20 }, async () => store.prove()))
     })
 
     it('keeps a wire while it has an end, with all that is in it', async () => {
@@ -189,29 +190,43 @@ export function describeWireStore(name: string, newPlace: () => Promise<StorePla
       expect(await store.claimVni(id, RANGE, 103)).to.equal(103)
     })
 
-    it('takes a VNI over that the same wire has claimed before, asked for or not', async () => {
+    it('takes a VNI over that the same wire has claimed before, and no other wire can', async () => {
       const vni = await store.claimVni(id, RANGE, undefined)
-      expect(await place.open().claimVni(id, RANGE, undefined)).to.equal(vni)
       expect(await place.open().claimVni(id, RANGE, vni)).to.equal(vni)
-      // Its guess is another wire's: then it is found among all.
-      await store.releaseVni(vni, id)
+      expect(await store.listVnis()).to.have.length(1)
       const other = { ...id, name: 'other' }
-      await store.claimVni(other, RANGE, vni)
-      const second = await store.claimVni(id, RANGE, undefined)
-      expect(second).to.not.equal(vni)
-      expect(await place.open().claimVni(id, RANGE, undefined)).to.equal(second)
-      expect(await store.listVnis()).to.have.length(2)
-      const refused: unknown = await store.claimVni(id, RANGE, vni).catch((error: unknown) => error)
+      const has = async (): Promise<readonly boolean[]> =>
+        Promise.all([store.hasVni(vni, id), store.hasVni(vni, other)])
+      expect(await has()).to.deep.equal([true, false])
+      const refused: unknown = await store
+        .claimVni(other, RANGE, vni)
+        .catch((error: unknown) => error)
       expect(refused).to.be.instanceOf(CniError).with.property('code', 108)
-      expect(String(refused)).to.include(`wire "${toWireKey(other)}" has it`)
+      expect(String(refused)).to.include(`wire "${toWireKey(id)}" has it`)
+      await store.releaseVni(vni, id)
+      expect(await has()).to.deep.equal([false, false])
     })
 
-    it('gives the same VNI to all who claim it for one wire at once', async () => {
+    it('draws VNIs that do not follow from the names of their wires', async () => {
+      const wide = { first: 1, last: 0xff_ffff }
+      const drawn = new Set<number>()
+      for (let times = 0; times < 5; times += 1) {
+        const vni = await store.claimVni(id, wide, undefined)
+        drawn.add(vni)
+        await store.releaseVni(vni, id)
+      }
+      expect(drawn).to.have.property('size', 5)
+    })
+
+    it("gives each who claims for one wire at once a VNI that is the wire's", async () => {
       const vnis = await Promise.all(
         Array.from({ length: 6 }, async () => place.open().claimVni(id, RANGE, undefined)),
       )
-      expect(new Set(vnis).size).to.equal(1)
-      expect(await store.listVnis()).to.have.length(1)
+      const claims = await store.listVnis()
+      expect(claims.map(({ vni }) => vni)).to.have.members([...new Set(vnis)])
+      expect(claims.map(({ wire }) => toWireKey(wire))).to.deep.equal(
+        claims.map(() => toWireKey(id)),
+      )
     })
 
     it('keeps a VNI that is released for another wire than its own', async () => {
@@ -227,65 +242,15 @@ export function describeWireStore(name: string, newPlace: () => Promise<StorePla
       expect(await store.listVnis()).to.deep.equal([])
       const before = Date.now()
       await store.claimVni(id, RANGE, 101)
-      await store.claimVni({ ...id, name: 'r1/r3' }, RANGE, 102)
+      await store.claimVni({ ...id, name: 'r1.r3' }, RANGE, 102)
       const claims = [...(await store.listVnis())].sort((a, b) => a.vni - b.vni)
       expect(claims.map(({ vni, wire }) => [vni, wire])).to.deep.equal([
         [101, id],
-        [102, { ...id, name: 'r1/r3' }],
+        [102, { ...id, name: 'r1.r3' }],
       ])
       // Kubernetes counts whole seconds.
       for (const { sinceMs } of claims)
         expect(sinceMs).to.be.within(before - 1000, Date.now() + 1000)
-    })
-
-    it('gives the name of a node to who comes last, and tells who had it', async () => {
-      const lost: string[] = []
-      const hold = async (identity: string, node = 'n1'): Promise<Disposable> =>
-        place
-          .open()
-          .holdNode(`${node}-of-${place.namespace}`, identity, (holder) =>
-            lost.push(`${identity} to ${holder}`),
-          )
-      using made = new DisposableStack()
-      made.use(await hold('a'))
-      made.use(await hold('other', 'n2'))
-      // The same agent, started again.
-      made.use(await hold('a'))
-      expect(lost).to.deep.equal([])
-      made.use(await hold('b'))
-      await untilLost(['a to b', 'a to b'])
-      made.use(await hold('c'))
-      await untilLost(['a to b', 'a to b', 'b to c'])
-      // Who was told stands back: it is not told twice, and may come again.
-      made.use(await hold('a'))
-      await untilLost(['a to b', 'a to b', 'b to c', 'c to a'])
-      const gone = await hold('d')
-      await untilLost(['a to b', 'a to b', 'b to c', 'c to a', 'a to d'])
-      gone[Symbol.dispose]()
-      made.use(await hold('e'))
-      await sleep(300)
-      expect(lost).to.have.length(5)
-
-      async function untilLost(want: readonly string[]): Promise<void> {
-        await expectSoon(want.join(), () => lost.length >= want.length)
-        expect(lost).to.deep.equal(want)
-      }
-    })
-
-    it('gives the name of a node to one of six that come at once, and tells the others', async () => {
-      const lost = new Set<string>()
-      using made = new DisposableStack()
-      const names = ['a', 'b', 'c', 'd', 'e', 'f']
-      const node = `crowded-of-${place.namespace}`
-      for (const holding of await Promise.all(
-        names.map(async (identity) =>
-          place.open().holdNode(node, identity, () => lost.add(identity)),
-        ),
-      ))
-        made.use(holding)
-      await expectSoon('five lost it', () => lost.size === 5)
-      await sleep(100)
-      expect(lost.size).to.equal(5)
     })
 
     it("tells of every wire that somebody else writes or removes, and of a node's own only", async () => {

@@ -5,8 +5,8 @@ import { after, before, describe, it } from 'mocha'
 import { toPodLinkName } from '../../core/name.ts'
 import { FRAME_ROWS, type FrameRow } from '../../core/tester/frames.ts'
 import { renderVerdicts } from '../../core/tester/table.ts'
-import { appendRows, testCable, testIdle, type Ends } from '../../kernel/cable-test.ts'
-import { newNetnsStation } from '../../kernel/netns-station.ts'
+import { appendRows, testCable, testIdle, type Ends } from '../../kernel/tester/cable-test.ts'
+import { newNetnsStation } from '../../kernel/tester/netns-station.ts'
 import { run } from '../../kernel/run.ts'
 import { callPlugin } from '../../lab/cni.ts'
 import {
@@ -83,7 +83,7 @@ describe('VMs on wires', function () {
     expect(r7.launcher.definedXml).to.match(/<mtu size=["']1400["']/)
     // The order of the VMI's interfaces is the order of the guest's NICs.
     expect(r7.launcher.definedXml).to.match(/ua-mgmt[\s\S]*ua-ge0/)
-    await using far = await newLabNetns('far')
+    await using far = await newLabNetns('far', { ipv6: false })
     const b = await plugContainer(node, far, 'h7', config)
     const rows = FRAME_ROWS.filter((row) =>
       row.frames({ sender: ZERO, receiver: ZERO }).every((frame) => frame.length <= 1414),
@@ -98,7 +98,7 @@ describe('VMs on wires', function () {
     try {
       const vm = await readVm('r8', { lan: 'other' })
       await using r8 = await newVmPod({ node, vm, networks: { other: config } })
-      await using far = await newLabNetns('far')
+      await using far = await newLabNetns('far', { ipv6: false })
       const call = { command: 'ADD', containerID: far.name, netns: far.path, ifname: 'eth1' }
       expect(
         (await callPlugin('/usr/lib/cni/bridge', call, JSON.stringify(config))).exitCode,

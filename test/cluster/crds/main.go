@@ -34,6 +34,7 @@ func listCrds() (items []any) {
 		components.NewKubeVirtCrd,
 		components.NewVirtualMachineCrd,
 		components.NewVirtualMachineInstanceCrd,
+		components.NewVirtualMachineInstanceMigrationCrd,
 		components.NewPluginCrd,
 	} {
 		crd, err := newCrd()

@@ -5,7 +5,6 @@ import {
   decodeCniVersion,
   decodeIpam,
   decodePluginConfig,
-  decodeSocket,
   parseConfig,
 } from '../../../core/cni/config.ts'
 import type { CniArgs } from '../../../core/cni/env.ts'
@@ -27,6 +26,8 @@ const BIND = {
   type: 'l2wire-bind',
   args: { cni: { logicNetworkName: 'ge0' } },
 }
+
+const LONG_VM = `vm/${'v'.repeat(253)}`
 
 describe('parseConfig()', () => {
   for (const text of ['', '  \n', '{', 'null', '[]', '"x"', '{"a":1}}', '\0'])
@@ -52,16 +53,7 @@ describe('decodeCniVersion()', () => {
     })
 })
 
-describe('decodeSocket()', () => {
-  it('has a default', () => {
-    expect(decodeSocket({})).to.equal('/run/l2wire/agent.sock')
-    expect(decodeSocket({ socket: '/x' })).to.equal('/x')
-  })
-  for (const socket of ['', 'x', 7, `/${'x'.repeat(107)}`])
-    it(`refuses ${JSON.stringify(socket).slice(0, 20)} with error 7`, () => {
-      expect(catchRefusal(() => decodeSocket({ socket })).code).to.equal(7)
-    })
-})
+const OFF = { args: { cni: { offload: false } } }
 
 describe('decodePluginConfig() of l2wire', () => {
   it('fills in the defaults', () => {
@@ -80,6 +72,8 @@ describe('decodePluginConfig() of l2wire', () => {
       vni: undefined,
       requestedMac: undefined,
       end: undefined,
+      isTarget: false,
+      offload: true,
       carrier: undefined,
     })
   })
@@ -94,7 +88,24 @@ describe('decodePluginConfig() of l2wire', () => {
     },
     { name: 'vni', config: { vni: 4711 }, want: { vni: 4711 } },
     { name: 'carrier', config: { carrier: 'vm' }, want: { carrier: 'vm', unknownKeys: [] } },
+    { name: 'offload', config: { offload: false }, want: { offload: false, unknownKeys: [] } },
+    { name: 'args.cni.offload', config: OFF, want: { offload: false } },
+    {
+      name: 'the end before the network',
+      config: { ...OFF, offload: true },
+      want: { offload: false },
+    },
+    {
+      name: 'the end before the network, on',
+      config: { args: { cni: { offload: true } }, offload: false },
+      want: { offload: true },
+    },
     { name: 'args.cni.end', config: { args: { cni: { end: 'vm/r1' } } }, want: { end: 'vm/r1' } },
+    {
+      name: 'args.cni.end of a VM with a name of full length',
+      config: { args: { cni: { end: LONG_VM } } },
+      want: { end: LONG_VM },
+    },
     {
       name: 'runtimeConfig.mac',
       config: { runtimeConfig: { mac: '02:00:00:00:00:0A' } },
@@ -137,6 +148,17 @@ describe('decodePluginConfig() of l2wire', () => {
     words: readonly string[]
   }[] = [
     { name: 'no name', config: { name: undefined }, words: ['"name"', 'missing'] },
+    { name: 'an offload', config: { offload: 'false' }, words: ['"offload"', 'true or false'] },
+    {
+      name: 'an offload that the end overrules',
+      config: { ...OFF, offload: 0 },
+      words: ['"offload"'],
+    },
+    {
+      name: "an end's offload",
+      config: { args: { cni: { offload: 'no' } } },
+      words: ['"args.cni.offload"', 'no'],
+    },
     { name: 'a name with a slash', config: { name: 'a/b' }, words: ['"name"', 'a/b'] },
     { name: 'a name with a quote', config: { name: 'a"b' }, words: ['"name"'] },
     {
@@ -316,11 +338,25 @@ describe('decodePluginConfig() of l2wire-bind', () => {
       deviceID: '70000001',
     })
   })
+  it("reads of a migration's target what its VM has", () => {
+    const cni = { logicNetworkName: 'ge0', ips: ['10.0.0.2', 'FD00::2'], mac: '02-00-00-00-00-0A' }
+    const decode = (more: object): object =>
+      decodePluginConfig({ ...BIND, args: { cni: { ...cni, ...more } } }, ARGS)
+    expect(decode({ standby: true })).to.deep.include({
+      standby: { addresses: ['10.0.0.2', 'fd00::2'], mac: '02:00:00:00:00:0a' },
+    })
+    expect(decode({ standby: false })).to.include({ standby: undefined })
+  })
   const refused: readonly { name: string; config: object; code: number }[] = [
     { name: 'no network name', config: { args: undefined }, code: 7 },
     {
       name: 'a network name with a slash',
       config: { args: { cni: { logicNetworkName: 'a/b' } } },
+      code: 7,
+    },
+    {
+      name: 'a standby that is no yes or no',
+      config: { args: { cni: { logicNetworkName: 'ge0', standby: 1 } } },
       code: 7,
     },
     { name: 'an attach it does not know', config: { attach: 'bridge' }, code: 7 },

@@ -64,6 +64,16 @@ describe('decodeEnv()', () => {
       words: ['CNI_IFNAME', 'abcdefghijklmnop', '15'],
     },
     {
+      name: 'an ifname that a terminal obeys',
+      env: { ...GOOD, CNI_IFNAME: 'a\u001B[31m' },
+      words: ['CNI_IFNAME', String.raw`a\u001b[31m`],
+    },
+    {
+      name: 'an ifname that nobody sees all of',
+      env: { ...GOOD, CNI_IFNAME: 'a\u202Eb' },
+      words: ['CNI_IFNAME'],
+    },
+    {
       name: 'an ifname with a newline',
       env: { ...GOOD, CNI_IFNAME: 'a\nb' },
       words: ['CNI_IFNAME', String.raw`a\nb`],

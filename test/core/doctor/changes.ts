@@ -2,19 +2,16 @@
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
-import { findFaults } from '../../../core/doctor.ts'
-import type { DoctorFacts, SurveyedLink } from '../../../core/doctor-facts.ts'
-import type { Wire } from '../../../core/wire.ts'
-import { newClaim, toHost } from '../view/samples.ts'
+import { findAll } from '../../../core/doctor/doctor.ts'
+import type { DoctorFacts } from '../../../core/doctor/facts.ts'
+import type { Wire } from '../../../core/wire/wire.ts'
+import { newClaim } from '../view/samples.ts'
 import {
-  A,
   acrossWire,
   aloneWire,
-  B,
   changeSurvey,
   localWire,
   newDoctorFacts,
-  newHostEnd,
   newSurveyed,
   NOW,
 } from './samples.ts'
@@ -30,19 +27,7 @@ export const unplugged: Wire = {
   tunnelNodes: [],
   reports: acrossWire.reports.map((report) => ({ ...report, state: 'waiting' })),
 }
-export const [bDown] = [newClaim(2, { isUp: false })]
-export const farDown: Wire = { ...acrossWire, ends: [A, bDown] }
 
-export const changeLinks = (
-  facts: DoctorFacts,
-  change: (link: SurveyedLink) => readonly SurveyedLink[],
-): DoctorFacts => changeSurvey(facts, ({ links }) => ({ links: links.flatMap(change) }))
-export const changeFirst = (facts: DoctorFacts, more: Partial<SurveyedLink>): DoctorFacts =>
-  changeLinks(facts, (link) => [link.name === toHost(A) ? { ...link, ...more } : link])
-export const changeTunnel = (more: Partial<SurveyedLink>): DoctorFacts =>
-  changeLinks(across, (link) => [link.kind === 'tunnel' ? { ...link, ...more } : link])
-export const addLink = (facts: DoctorFacts, link: SurveyedLink): DoctorFacts =>
-  changeSurvey(facts, ({ links }) => ({ links: [...links, link] }))
 export const addAttachment = (
   facts: DoctorFacts,
   ...more: Parameters<typeof newSurveyed>
@@ -55,9 +40,7 @@ export const withWire = (facts: DoctorFacts, more: Partial<Wire>): DoctorFacts =
   wires: facts.wires.map((wire) => ({ ...wire, ...more })),
 })
 
-export const vxlan = { vni: 4096, local: A.address, remote: B.address, port: 14789 }
 export const old = newClaim(1, { containerID: 'old' })
-export const oldEnd = newHostEnd(old, [])
 export const tap = {
   version: 1,
   kind: 'tap',
@@ -70,7 +53,7 @@ export const tap = {
   tap: 'tap0',
   mtuBytes: 1500,
 } as const
-export const surveyedTap = { attachment: tap, isSandboxThere: true, hasTap: true, ageSeconds: 9 }
+export const surveyedTap = { attachment: tap, isSandboxThere: true, ageSeconds: 9 }
 export const otherClaim = {
   vni: 77,
   wire: { namespace: 'lab', name: 'gone' },
@@ -89,9 +72,9 @@ export function describeRows(title: string, rows: readonly Row[]): void {
   describe(title, () => {
     for (const { name, facts, kinds, words = [] } of rows)
       it(name, () => {
-        const findings = findFaults(facts)
+        const findings = findAll(facts)
         expect(findings.map(({ kind }) => kind)).to.deep.equal(kinds)
-        const text = findings.map(({ what, cure }) => `${what}. ${cure}`).join('\n')
+        const text = findings.map(({ what, remedy }) => `${what}. ${remedy}`).join('\n')
         for (const word of words) expect(text).to.include(word)
       })
   })

@@ -1,28 +1,32 @@
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
-import { findFaults } from '../../../core/doctor.ts'
-import { decodeSurvey, type DoctorFacts } from '../../../core/doctor-facts.ts'
-import { keepSettled } from '../../../core/finding.ts'
+import { findAll } from '../../../core/doctor/doctor.ts'
+import { decodeSurvey, type DoctorFacts } from '../../../core/doctor/facts.ts'
+import { keepSettled, newFinding } from '../../../core/doctor/finding.ts'
+import { toAttachmentKey, type NodeReport } from '../../../core/wire/wire.ts'
 import {
   across,
   local,
   alone,
   none,
   unplugged,
-  farDown,
-  changeFirst,
-  addLink,
   addAttachment,
   withWire,
   old,
-  oldEnd,
   surveyedTap,
   otherClaim,
   type Row,
   describeRows,
 } from './changes.ts'
-import { acrossWire, changeSurvey, newDoctorFacts, newSurvey, NOW } from './samples.ts'
+import { A, acrossWire, changeSurvey, newDoctorFacts, newSurvey, NOW } from './samples.ts'
+
+const FAILED: NodeReport = {
+  node: 'n1',
+  state: 'failed',
+  ends: [toAttachmentKey(A)],
+  message: 'this is a bug',
+}
 
 const wellRows: readonly Row[] = [
   { name: 'a wire across nodes', facts: across, kinds: [] },
@@ -35,13 +39,8 @@ const wellRows: readonly Row[] = [
     kinds: [],
   },
   {
-    name: 'a far end that is down, and this host end too',
-    facts: changeFirst(newDoctorFacts(farDown), { isUp: false }),
-    kinds: [],
-  },
-  {
     name: 'an older sandbox that lost its end and waits for its DEL',
-    facts: addLink(addAttachment(across, old, {}, 'released'), oldEnd),
+    facts: addAttachment(across, old, {}, 'released'),
     kinds: [],
   },
   {
@@ -67,6 +66,16 @@ const wellRows: readonly Row[] = [
       ...across,
       vniClaims: [...(across.vniClaims ?? []), { ...otherClaim, sinceMs: NOW - 1000 }],
     },
+    kinds: [],
+  },
+  {
+    name: 'a report about ends that are no more',
+    facts: withWire(alone, { reports: [{ ...FAILED, ends: ['old@eth1'] }] }),
+    kinds: [],
+  },
+  {
+    name: 'an agent that can do its work',
+    facts: changeSurvey(across, () => ({ refusal: null })),
     kinds: [],
   },
   {
@@ -101,6 +110,18 @@ const storeRows: readonly Row[] = [
     words: ['an end and a tunnel on node n2'],
   },
   {
+    name: 'a sandbox that stands by on a node that does not exist',
+    facts: withWire(across, { standbys: [{ ...old, node: 'n9', isTarget: false }] }),
+    kinds: ['node-gone'],
+    words: ['a sandbox that stands by on node n9'],
+  },
+  {
+    name: 'a migration that is under way',
+    facts: withWire(addAttachment(across, old, {}), { standbys: [{ ...old, isTarget: true }] }),
+    kinds: ['migration'],
+    words: ['pod/h1 eth1 of wire lab/r1-h1 stands by on node n1', 'nothing to do'],
+  },
+  {
     name: 'a displaced sandbox on a node that does not exist',
     facts: withWire(across, { displaced: [{ containerID: 'x', ifname: 'eth1', node: 'n9' }] }),
     kinds: ['node-gone'],
@@ -115,6 +136,22 @@ const storeRows: readonly Row[] = [
     }),
     kinds: ['not-joined'],
     words: ['n1', 'no room', 'describe r1-h1 -n lab'],
+  },
+  {
+    name: 'an end alone that its node could not bring to where it should be',
+    facts: withWire(alone, { reports: [FAILED] }),
+    kinds: ['failed'],
+    words: ['Node n1', 'lab/r1-h1', 'this is a bug', 'describe r1-h1 -n lab'],
+  },
+  {
+    name: 'a cable that could not be taken out',
+    facts: withWire(newDoctorFacts(unplugged), {
+      reports: unplugged.reports.map((report) =>
+        report.node === 'n2' ? { ...report, state: 'failed', message: 'no room' } : report,
+      ),
+    }),
+    kinds: ['failed'],
+    words: ['Node n2', 'no room'],
   },
   {
     name: 'a VNI that nobody uses',
@@ -151,44 +188,44 @@ const storeRows: readonly Row[] = [
   },
 ]
 
-const levelOf = (facts: DoctorFacts): readonly string[] =>
-  findFaults(facts).map(({ level }) => level)
+const FOUND = [
+  newFinding('redirect', '"lw1" leads', 'wait', { node: 'n1', wire: 'lab/r1-h1' }),
+  newFinding('foreign-device', 'Device lw0', 'nothing', { node: 'n1', level: 'hint' }),
+  newFinding('peer-stray', 'is let in', 'forbid it', { node: 'n1' }),
+] as const
+const found = changeSurvey(across, () => ({ findings: FOUND }))
 
-describe('findFaults()', () => {
+const kindsOf = (facts: DoctorFacts): readonly string[] => findAll(facts).map(({ kind }) => kind)
+const levelOf = (facts: DoctorFacts): readonly string[] => findAll(facts).map(({ level }) => level)
+
+describe('findAll()', () => {
   describeRows('leaves alone', wellRows)
   describeRows('finds in the store', storeRows)
 
-  it('takes a hint for no fault', () => {
-    expect(levelOf(changeSurvey(across, () => ({ foreign: ['lw0123456789abc'] })))).to.deep.equal([
-      'hint',
-    ])
+  it('tells what agents find, and takes a hint for nothing wrong', () => {
+    expect(kindsOf(found)).to.deep.equal(['redirect', 'foreign-device', 'peer-stray'])
+    expect(levelOf(found)).to.deep.equal(['wrong', 'hint', 'wrong'])
     expect(levelOf(changeSurvey(across, () => ({ version: '9' })))).to.deep.equal(['hint'])
-    expect(levelOf(addLink(across, oldEnd))).to.deep.equal(['wrong'])
   })
 
   it('keeps to a node', () => {
-    const facts = changeFirst(local, { redirects: [] })
-    expect(findFaults(facts, 'n1')).to.have.length(1)
-    expect(findFaults(facts, 'n2')).to.deep.equal([])
+    expect(findAll(found, 'n1')).to.have.length(3)
+    expect(findAll(found, 'n2')).to.deep.equal([])
   })
 
   it('keeps to a namespace, and to what is of every one', () => {
-    const facts = changeSurvey(changeFirst(local, { redirects: [] }), () => ({
-      peers: ['192.0.2.9 9'],
-    }))
-    expect(findFaults({ ...facts, namespace: 'lab' }).map(({ kind }) => kind)).to.deep.equal([
-      'redirect',
-      'peer-stray',
-    ])
+    expect(kindsOf({ ...found, namespace: 'lab' })).to.deep.equal(kindsOf(found))
+    const other = newFinding('redirect', '"lw2" leads', 'wait', { node: 'n1', wire: 'other/w' })
+    const both = changeSurvey(found, ({ findings = [] }) => ({ findings: [...findings, other] }))
+    expect(kindsOf({ ...both, namespace: 'lab' })).to.deep.equal(kindsOf(found))
   })
 })
 
 describe('keepSettled()', () => {
   it('keeps what both looks saw', () => {
-    const one = findFaults(changeFirst(local, { redirects: [] }))
-    const other = findFaults(changeFirst(local, { redirects: ['eth0'] }))
-    expect(keepSettled(one, [...one, ...other])).to.deep.equal(one)
-    expect(keepSettled(one, other)).to.deep.equal([])
+    const [one, other] = FOUND
+    expect(keepSettled([one], [one, other])).to.deep.equal([one])
+    expect(keepSettled([one], [other])).to.deep.equal([])
   })
 })
 

@@ -2,12 +2,12 @@ import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
 import {
-  findLongest,
-  findPathFaults,
-  isHeard,
+  findOnPath,
+  listNextSizes,
   listPaths,
+  toMeasure,
   type PathMeasure,
-} from '../../../core/doctor-path.ts'
+} from '../../../core/doctor/path.ts'
 import { renderCheckup, toCheckup } from '../../../core/view/checkup.ts'
 import { newClaim } from '../view/samples.ts'
 import { A, acrossWire, B, localWire, newSurvey } from './samples.ts'
@@ -49,7 +49,7 @@ describe('listPaths()', () => {
     })
 })
 
-describe('findPathFaults()', () => {
+describe('findOnPath()', () => {
   const rows: readonly {
     name: string
     more: Partial<PathMeasure>
@@ -99,24 +99,100 @@ describe('findPathFaults()', () => {
   ]
   for (const { name, more, want, words = [] } of rows)
     it(name, () => {
-      const findings = findPathFaults({ ...well, ...more })
+      const findings = findOnPath({ ...well, ...more })
       expect(findings.map(({ kind, level }) => [kind, level])).to.deep.equal(want)
-      const text = findings.map(({ what, cure }) => `${what}. ${cure}`).join('\n')
+      const text = findings.map(({ what, remedy }) => `${what}. ${remedy}`).join('\n')
       for (const word of words) expect(text).to.include(word)
     })
 })
 
-describe('what was heard', () => {
-  const list = [
-    { address: '192.0.2.1', bytes: 128 },
-    { address: '192.0.2.1', bytes: 1400 },
-    { address: '192.0.2.9', bytes: 9000 },
+const nothingHeard = { whole: [], delivered: [] }
+const v6Path = { ...well, ...ipv6 }
+
+describe('toMeasure()', () => {
+  const rows: readonly {
+    name: string
+    heard: { whole: readonly number[]; delivered: readonly number[] }
+    more?: Partial<PathMeasure>
+    want: Partial<PathMeasure>
+  }[] = [
+    {
+      name: 'everything arrives',
+      heard: { whole: [128, 1496, 1500], delivered: [128, 1500, 3000] },
+      want: { isArriving: true, isOpen: true, pathMtuBytes: 1500, hasFragments: true },
+    },
+    {
+      name: 'nothing does',
+      heard: nothingHeard,
+      want: { isArriving: false, isOpen: false, pathMtuBytes: null, hasFragments: false },
+    },
+    {
+      name: 'a firewall of the node drops all of it',
+      heard: { whole: [128, 1500], delivered: [] },
+      want: { isArriving: true, isOpen: false, hasFragments: false },
+    },
+    {
+      name: 'fragments are lost',
+      heard: { whole: [128, 1496, 1500], delivered: [128, 1500] },
+      want: { isOpen: true, pathMtuBytes: 1500, hasFragments: false },
+    },
+    {
+      name: 'the way is a short one',
+      heard: { whole: [128, 1396, 1400], delivered: [128, 1400, 3000] },
+      want: { pathMtuBytes: 1400, hasFragments: true },
+    },
+    {
+      name: 'over IPv6 nothing longer is sent',
+      heard: { whole: [128, 1500], delivered: [128, 1500] },
+      more: ipv6,
+      want: { isOpen: true, pathMtuBytes: 1500, hasFragments: null },
+    },
   ]
-  it('is told by its sender and its length', () => {
-    expect(isHeard(list, '192.0.2.1', 128)).to.equal(true)
-    expect(isHeard(list, '192.0.2.9', 128)).to.equal(false)
-    expect(findLongest(list, '192.0.2.1')).to.equal(1400)
-    expect(findLongest(list, '192.0.2.2')).to.equal(undefined)
+  for (const { name, heard, more = {}, want } of rows)
+    it(name, () => {
+      expect(toMeasure({ ...well, ...more }, 14789, 1500, heard)).to.deep.include(want)
+    })
+})
+
+/** Sends by a way that takes so much until there is nothing left to send. */
+function find(mtuBytes: number, linkMtuBytes: number): { found: number | null; rounds: number } {
+  const tried: number[] = []
+  for (let rounds = 0; ; rounds += 1) {
+    const whole = tried.filter((size) => size <= mtuBytes)
+    const measure = toMeasure(well, 14789, linkMtuBytes, { whole, delivered: whole })
+    const next = listNextSizes(measure, tried)
+    if (next.length === 0) return { found: measure.pathMtuBytes, rounds }
+    expect(new Set([...tried, ...next]).size).to.equal(tried.length + next.length)
+    tried.push(...next)
+  }
+}
+
+describe('listNextSizes()', () => {
+  for (const [mtuBytes, linkMtuBytes] of [
+    [1500, 1500],
+    [1400, 1500],
+    [1499, 1500],
+    [128, 1500],
+    [1500, 9000],
+    [576, 9000],
+    [1500, 59_000],
+  ] as const)
+    it(`finds ${mtuBytes} below ${linkMtuBytes} within five rounds`, () => {
+      const { found, rounds } = find(mtuBytes, linkMtuBytes)
+      expect(found).to.equal(mtuBytes)
+      expect(rounds).to.be.at.most(mtuBytes === linkMtuBytes ? 1 : 5)
+    })
+
+  it('seeks no length where nothing arrives', () => {
+    expect(listNextSizes(toMeasure(well, 14789, 1500, nothingHeard), [128, 1500])).to.deep.equal([])
+  })
+
+  it('sends what goes in fragments, on IPv4 alone', () => {
+    expect(listNextSizes(well, [])).to.deep.equal([128, 1500, 3000])
+    expect(listNextSizes({ ...well, linkMtuBytes: 60_000 }, [])).to.deep.equal([
+      128, 60_000, 60_000,
+    ])
+    expect(listNextSizes(v6Path, [])).to.deep.equal([128, 1500])
   })
 })
 
@@ -124,7 +200,7 @@ describe('renderCheckup()', () => {
   const visits = ['n1', 'n2'].map((node) => ({
     node,
     survey: newSurvey(acrossWire, node),
-    fault: undefined,
+    reason: undefined,
   }))
   const nothing = { unknown: [], notes: [] }
 
@@ -143,7 +219,7 @@ describe('renderCheckup()', () => {
   })
 
   it('says what is wrong, what is only a hint, and what could not be seen', () => {
-    const visit = { node: 'n3', survey: undefined, fault: 'its agent is away' }
+    const visit = { node: 'n3', survey: undefined, reason: 'its agent is away' }
     const paths = [
       { ...well, isOpen: false, isArriving: false, pathMtuBytes: null, hasFragments: false },
       { ...well, pathMtuBytes: 1400 },
@@ -156,13 +232,27 @@ describe('renderCheckup()', () => {
     const text = renderCheckup(checkup)
     expect(text).to.match(/^Looked at 2 wires and 0 nodes\n/)
     expect(text).to.match(
-      /What is wrong:\n {2}- UDP port 14789 is closed .*\n(.*\n)* {4}Cure: open/,
+      /What is wrong:\n {2}- UDP port 14789 is closed .*\n(.*\n)* {4}Remedy: open/,
     )
     expect(text).to.match(/Hints:\n {2}- IP packets longer than 1400/)
     expect(text).to.include('- Node n3 could not be looked at: its agent is away')
     expect(text).to.include('- Nodes: forbidden').and.include('Left out:\n  - Something else')
     expect(text).to.match(/n1 +n2 +closed +- +1500 +lost/)
     expect(text).to.not.include('All is as it should be')
+  })
+
+  it("says what a node's agent could not read, or that there is none to ask", () => {
+    const survey = newSurvey(acrossWire, 'n1')
+    const { findings: _, ...older } = { ...survey, version: '0.3.0' }
+    for (const [said, word] of [
+      [{ ...survey, unseen: ['a device: no JSON'] }, 'On node n1 a device: no JSON'],
+      [older, 'On node n1 devices are not compared with wires: an agent of release 0.3.0'],
+    ] as const) {
+      const visit = { node: 'n1', survey: said, reason: undefined }
+      const checkup = toCheckup({ wireCount: 1, visits: [visit] }, [], [], nothing)
+      expect(checkup.isClean).to.equal(false)
+      expect(checkup.unknown.join()).to.include(word)
+    }
   })
 
   it('does not call clean what could not be seen', () => {

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
 import { renderDescription, toDescription } from '../../../core/view/description.ts'
-import type { WireFacts } from '../../../core/wire-facts.ts'
+import type { WireFacts } from '../../../core/wire/facts.ts'
 import { newClaim, newFacts, toHost, TUNNEL } from './samples.ts'
 
 const [a, b] = [newClaim(1), newClaim(2)]
@@ -35,9 +35,9 @@ describe('renderDescription()', () => {
       `  pod/h2 eth1 ── ${B} ══ ${TUNNEL} ─┘  n2, 192.0.2.2`,
       '',
       'Ends:',
-      '  END           NODE   ADDRESS     MAC                 MTU    CONTAINER',
-      '  pod/h1 eth1   n1     192.0.2.1   02:00:00:00:00:01   1450   c1',
-      '  pod/h2 eth1   n2     192.0.2.2   02:00:00:00:00:01   1450   c2',
+      '  END           NODE   ADDRESS     MAC                 MTU    OFFLOAD   CONTAINER',
+      '  pod/h1 eth1   n1     192.0.2.1   02:00:00:00:00:01   1450   on        c1',
+      '  pod/h2 eth1   n2     192.0.2.2   02:00:00:00:00:01   1450   on        c2',
       '',
       'Counters:',
       '  NODE   DEVICE            IN   BYTES   LOST   OUT   BYTES   LOST   REDIRECT LOST',
@@ -52,6 +52,44 @@ describe('renderDescription()', () => {
       '  10m ago Normal WireConnected Pod/h1',
       '    wire lab/r1-h1 connects pod/h1 eth1, pod/h2 eth1',
     ])
+  })
+
+  it('tells who stands by, and what for', () => {
+    const facts = newFacts([a, b])
+    const standbys = [
+      { ...newClaim(1, { node: 'n3', containerID: 'target-of-migration' }), isTarget: true },
+      { ...newClaim(2, { containerID: 'older' }), isTarget: false },
+    ]
+    const text = render({ ...facts, wire: { ...facts.wire, standbys } })
+    expect(text).to.include(
+      [
+        'Standing by:',
+        '  END           NODE   CONTAINER       WHAT FOR',
+        '  pod/h1 eth1   n3     target-of-mig   has the end once the guest runs there',
+        '  pod/h2 eth1   n2     older           older; has the end again if the newer one goes',
+      ].join('\n'),
+    )
+  })
+
+  it('tells what each end takes, as far as its node says', () => {
+    const facts = newFacts([a, b])
+    const looks = facts.looks.map((look, at) => ({
+      ...look,
+      inspection:
+        look.inspection === undefined
+          ? undefined
+          : {
+              ...look.inspection,
+              ends: look.inspection.ends.map((end) => ({
+                ...end,
+                offload: at === 0 ? false : null,
+              })),
+            },
+    }))
+    const said = render({ ...facts, looks })
+    expect(said)
+      .to.match(/ 1450 +off +c1$/m)
+      .and.match(/ 1450 +- +c2$/m)
   })
 
   it("tells whether a VM's guest is shown the carrier, and a machine the same", () => {
@@ -72,7 +110,7 @@ describe('renderDescription()', () => {
   })
 
   it('says what could not be found out, and no counters where none were read', () => {
-    const looks = [{ node: 'n1', inspection: undefined, fault: 'no agent is on it' }]
+    const looks = [{ node: 'n1', inspection: undefined, reason: 'no agent is on it' }]
     const text = render(newFacts([a], { looks, unknown: ['Events: forbidden'] }))
     expect(text).to.include('Counters: none could be read')
     expect(text).to.include(
@@ -80,9 +118,11 @@ describe('renderDescription()', () => {
     )
   })
 
-  it('tells what is wrong before anything else, and the cure with it', () => {
+  it('tells what is wrong before anything else, and the remedy with it', () => {
     const text = render(newFacts([a]))
-    expect(text).to.match(/What is wrong:\n {2}- Only pod\/h1 eth1 is plugged in\n {4}Cure: attach/)
+    expect(text).to.match(
+      /What is wrong:\n {2}- Only pod\/h1 eth1 is plugged in\n {4}Remedy: attach/,
+    )
     expect(text.indexOf('What is wrong')).to.be.lessThan(text.indexOf('Path'))
   })
 

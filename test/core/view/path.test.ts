@@ -11,7 +11,7 @@ const across = newFacts([a, b])
 const blind = (node: string) => ({
   ...across,
   looks: across.looks.map((look) =>
-    look.node === node ? { node, inspection: undefined, fault: 'no agent' } : look,
+    look.node === node ? { node, inspection: undefined, reason: 'no agent' } : look,
   ),
 })
 

@@ -1,8 +1,8 @@
 // A wire and what is known of it, whole and in order: tests change what they are about.
-import type { Device, EndInspection, WireInspection } from '../../../core/inspection.ts'
-import { toHostDeviceName, toTunnelDeviceName } from '../../../core/name.ts'
-import { toAttachmentKey, type EndClaim, type Wire } from '../../../core/wire.ts'
-import type { NodeLook, WireFacts } from '../../../core/wire-facts.ts'
+import type { Device, EndInspection, WireInspection } from '../../../core/observe/inspection.ts'
+import { toHostEndName, toTunnelDeviceName } from '../../../core/name.ts'
+import { toAttachmentKey, type EndClaim, type Wire } from '../../../core/wire/wire.ts'
+import type { NodeLook, WireFacts } from '../../../core/wire/facts.ts'
 
 export const WIRE_KEY = 'lab/r1-h1'
 export const TUNNEL = toTunnelDeviceName(WIRE_KEY)
@@ -22,7 +22,7 @@ export function newClaim(at: 1 | 2, more: Partial<EndClaim> = {}): EndClaim {
 }
 
 export function toHost(end: EndClaim): string {
-  return toHostDeviceName(end.containerID, end.ifname)
+  return toHostEndName(end.containerID, end.ifname)
 }
 
 export function newDevice(name: string, target?: string, more: Partial<Device> = {}): Device {
@@ -48,6 +48,7 @@ export function newEndLook(end: EndClaim, target: string | undefined): EndInspec
     hostEnd: newDevice(toHost(end), target),
     podEnd: newDevice(end.ifname),
     tap: null,
+    offload: true,
   }
 }
 
@@ -61,6 +62,7 @@ export function newFacts(ends: readonly EndClaim[], more: Partial<WireFacts> = {
     name: 'r1-h1',
     ends,
     isUnplugged: false,
+    standbys: [],
     displaced: [],
     vni: isAcross ? 4096 : undefined,
     tunnelNodes: isAcross ? nodes : [],
@@ -71,7 +73,7 @@ export function newFacts(ends: readonly EndClaim[], more: Partial<WireFacts> = {
     looks: nodes.map((node): NodeLook => ({
       node,
       inspection: look(ends, node),
-      fault: undefined,
+      reason: undefined,
     })),
     gonePods: [],
     events: [],
@@ -90,13 +92,15 @@ function look(ends: readonly EndClaim[], node: string): WireInspection {
     return other.node === end.node ? toHost(other) : TUNNEL
   }
   return {
+    node,
     ends: ends.filter((end) => end.node === node).map((end) => newEndLook(end, partner(end))),
     tunnel: isAcross
       ? newDevice(TUNNEL, toHost(own), {
           vxlan: { vni: 4096, local: own.address, remote: far.address, port: 14789 },
         })
       : null,
-    isRemoteAllowed: isAcross ? true : null,
+    findings: [],
+    unseen: [],
   }
 }
 

@@ -1,0 +1,4 @@
+// Stands in for a module that the Go module proxy does not have.
+module kubevirt.io/virt-template-api
+
+go 1.24.0
