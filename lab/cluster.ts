@@ -1,6 +1,6 @@
 // Several nodes on one machine: a namespace each, joined by an underlay, with a real agent in each and one
 // store for all.
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -24,6 +24,8 @@ export interface LabCluster extends AsyncDisposable {
   readonly storeFolder: string
   /** The device that joins the nodes: a bridge with one port for each, "port1". */
   readonly fabric: LabNetns
+  /** Takes the store away from all nodes, or gives it back. */
+  readonly setStoreReachable: (isReachable: boolean) => Promise<void>
   /** File names in the shared store, "vni/…" for the VNIs in use. */
   readonly listStore: () => Promise<readonly string[]>
 }
@@ -47,7 +49,10 @@ export async function newLabCluster(options: LabClusterOptions = {}): Promise<La
   const { count = 2, ipVersion = 4, underlayMtuBytes = 1500 } = options
   await using made = new AsyncDisposableStack()
   const storeFolder = await mkdtemp(join(tmpdir(), 'l2w-store-'))
-  made.defer(async () => rm(storeFolder, { recursive: true, force: true }))
+  made.defer(async () => {
+    for (const folder of [storeFolder, `${storeFolder}.away`])
+      await rm(folder, { recursive: true, force: true })
+  })
   const fabric = made.use(await newLabNetns('underlay'))
   await fabric.run(['ip', 'link', 'add', 'name', 'l2wfab', 'type', 'bridge', 'mcast_snooping', '0'])
   await fabric.run(['ip', 'link', 'set', 'dev', 'l2wfab', 'up'])
@@ -84,6 +89,17 @@ export async function newLabCluster(options: LabClusterOptions = {}): Promise<La
     nodes,
     storeFolder,
     fabric,
+    setStoreReachable: async (isReachable) => {
+      if (options.api !== undefined) for (const node of nodes) await node.setReachable(isReachable)
+      else if (isReachable) {
+        await rm(storeFolder)
+        await rename(`${storeFolder}.away`, storeFolder)
+      } else {
+        await rename(storeFolder, `${storeFolder}.away`)
+        // A folder would be taken for a store that is empty.
+        await writeFile(storeFolder, '')
+      }
+    },
     listStore: async () => {
       const wires = (await listDocuments(storeFolder)).filter((file) => file !== 'vni')
       const vnis = await listFolder(join(storeFolder, 'vni'))

@@ -21,7 +21,7 @@ import type { AgentContext } from '../context.ts'
 import { awaitGuest } from './guest-arrival.ts'
 import { remember } from './heard.ts'
 import { reconcileWire } from './reconcile.ts'
-import { rewriteMissing } from '../attach/rewrite.ts'
+import { rewriteMissing } from '../attach/restore-documents.ts'
 import { observeAll, surveyWires } from './survey.ts'
 
 /**

@@ -10,7 +10,7 @@ import { findRunningNic, type RunningNic } from '../domain/running-nic.ts'
 import { decodeVcpus } from '../domain/vcpu.ts'
 import { toPodOwner, type ObjectRef } from '../wire/holder.ts'
 import { toHotplugNotice, type Notice } from '../wire/notice.ts'
-import { toSource, type Source } from '../podnetwork/source.ts'
+import { toSource, type Source } from '../podnetwork/migration-source.ts'
 import type { DnsSources, PodDns } from '../podnetwork/pod-dns.ts'
 import { toPodDns } from '../podnetwork/pod-dns.ts'
 

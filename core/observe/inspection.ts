@@ -32,6 +32,8 @@ export interface Device {
   readonly redirect: Redirect | null
   /** Of a tunnel only. */
   readonly vxlan: Vxlan | null
+  /** Of a macvtap only: the device below it, which it sends through. An agent of before does not say. */
+  readonly below?: string | null
 }
 
 export interface EndInspection extends AttachmentId {
@@ -58,6 +60,8 @@ export interface WireInspection {
 /** The keys we read of `ip -s -d -j link`. */
 interface IpLink {
   readonly ifname?: string
+  /** The device below. */
+  readonly link?: string
   readonly address?: string
   readonly mtu?: number
   readonly flags?: readonly string[]
@@ -86,6 +90,7 @@ export function parseDevice(linkJson: string, filterJson: string): Device {
     sent: toCount(link.stats64?.tx),
     redirect: parseRedirect(filterJson),
     vxlan: toVxlan(link.linkinfo ?? {}),
+    below: link.linkinfo?.info_kind === 'macvtap' ? (link.link ?? null) : null,
   }
 }
 
@@ -131,6 +136,7 @@ const decodeDevice = object<Device>({
   ...each(decodeCount, 'received', 'sent'),
   redirect: nullable(object<Redirect>({ target: text, ...each(number, 'frames', 'dropped') })),
   vxlan: nullable(decodeVxlan),
+  below: optional(nullable(text)),
 })
 
 const decodeEnd = object<EndInspection>({

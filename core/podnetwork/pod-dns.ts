@@ -1,5 +1,6 @@
 // Derives a pod's resolv.conf as the kubelet writes it (kubernetes pkg/kubelet/network/dns/dns.go), with
-// KubeVirt's additions for its guests (pkg/network/dns/resolveconf.go, v1.9.0). Pure.
+// KubeVirt's additions for its guests (pkg/network/dns/resolveconf.go, v1.9.0). The VM gets it by DHCP and router
+// advertisements (dnsmasq.ts). Pure.
 import { isDnsName } from '../net/dns-name.ts'
 import type { Field } from '../domain/field.ts'
 import { asArray, asString, at } from '../domain/field.ts'

@@ -43,8 +43,8 @@ function drawEnd(facts: WireFacts, end: EndClaim): readonly string[] {
   const host = isThere ? [VETH, hostEnd] : ['─╳─', `(${hostEnd} is gone)`]
   const tap = look?.tap ?? null
   if (look === undefined || tap === null) return [toPrintable(describeEnd(end)), ...host]
-  const isTapped = leadsTo(tap, end.ifname) && leadsTo(look.podEnd, tap.name)
-  const joint = isTapped ? JOINED : BROKEN
+  const leadsOut = leadsTo(tap, end.ifname) || tap.below === end.ifname
+  const joint = leadsOut && leadsTo(look.podEnd, tap.name) ? JOINED : BROKEN
   return [end.holder, VETH, tap.name, joint, end.ifname, ...host].map(toPrintable)
 }
 

@@ -1,5 +1,5 @@
-// Who holds an end of a wire, and who stands by for it: claim, stand by, release. Pure: a store applies these changes to
-// its document atomically.
+// Who holds an end of a wire, and who stands by for it: claim (a third end is refused), stand by, release. Pure: a store
+// applies these changes to its document atomically.
 import { CNI_CODE, CniError } from '../errors.ts'
 import {
   describeEnd,

@@ -102,12 +102,8 @@ describe('a launcher whose guest moves while the API is away', function () {
 
   const ways = {
     refuses: {
-      leave: async () => {
-        for (const node of cluster.nodes) await node.setReachable(false)
-      },
-      comeBack: async () => {
-        for (const node of cluster.nodes) await node.setReachable(true)
-      },
+      leave: async () => cluster.setStoreReachable(false),
+      comeBack: async () => cluster.setStoreReachable(true),
     },
     'is silent': {
       leave: async () => Promise.resolve(api.pause()),

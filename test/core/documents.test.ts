@@ -174,6 +174,7 @@ const DEVICE: Required<Device> = {
   sent: { frames: 7, bytes: 700, dropped: 0 },
   redirect: { target: 'lw1', frames: 12, dropped: 3 },
   vxlan: VXLAN,
+  below: 'eth1',
 }
 
 const END: Required<EndInspection> = {

@@ -9,7 +9,8 @@ import type { Guest } from '../../lab/guest.ts'
 import { getMapping, ROOT, type Manifest } from '../../lab/manifests.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { listVmNics, openGuest } from './fixture-guest.ts'
-import { newPlace, type Place } from '../../lab/kube/place.ts'
+import { newPlace, toVm, type Place } from '../../lab/kube/place.ts'
+import { newMigrant, preferring } from './fixture-migration.ts'
 
 const COMPONENT = join(ROOT, 'deploy/components/carrier-vm/rbac.yaml')
 const MARK = 'l2wire.dev/carrier.ge0'
@@ -26,7 +27,11 @@ describe('"carrier": "vm" in a cluster', function () {
     place = await newPlace()
     await place.cluster.kubectl(['apply', '-f', COMPONENT])
     await place.addCable('r1-h1', { carrier: 'vm' })
-    await Promise.all([place.addPod('h1', 'n2', ['r1-h1']), place.addVm('r1', 'n1', ['r1-h1'])])
+    const { cluster, namespace } = place
+    await cluster.apply(
+      toVm({ name: 'r1', namespace }, 'n1', ['r1-h1'], { spec: preferring('n1') }),
+    )
+    await Promise.all([place.addPod('h1', 'n2', ['r1-h1']), place.waitUntilBooted('r1')])
     await place.waitUntilConnected('r1-h1')
     guest = await openGuest(place, 'r1')
     const [, onCable] = await listVmNics(place, 'r1')
@@ -88,6 +93,20 @@ describe('"carrier": "vm" in a cluster', function () {
     await expectCarrier('0', 'the far pod is gone')
     await place.addPod('h1', 'n1', ['r1-h1'])
     await expectCarrier('1', 'a pod is plugged in on the node of the VM')
+  })
+
+  it('shows it what happens once it has migrated', async () => {
+    const r1 = newMigrant(place, 'r1')
+    await r1.begin('go')
+    await r1.waitForPhase('go', 'Succeeded', 'Failed')
+    expect(await r1.readPhase('go')).to.equal('Succeeded')
+    await r1.waitUntilAlone()
+    guest = await openGuest(place, 'r1')
+    await expectCarrier('1', 'it runs on the other node')
+    await setFarEnd('down')
+    await expectCarrier('0', 'the far end is down')
+    await setFarEnd('up')
+    await expectCarrier('1', 'the far end is up')
   })
 
   it('carries frames after all that, in a VM that was not started anew', async () => {

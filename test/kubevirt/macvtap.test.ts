@@ -7,12 +7,14 @@ import { expect } from 'chai'
 import { after, before, describe, it } from 'mocha'
 
 import { MACVTAP_RESOURCE } from '../../core/attach/macvtap.ts'
+import type { WireDescription } from '../../core/view/description.ts'
 import { getMapping, ROOT } from '../../lab/manifests.ts'
 import { GUEST_IMAGE } from '../../lab/kube/images.ts'
 import { expectSoon } from '../expect-soon.ts'
 import { expectTransparent } from '../expect-transparent.ts'
 import { newBlockVolume } from './fixture-block-volume.ts'
 import { getLauncher, LIBVIRT, newPodStation, newVmStation } from './fixture-guest.ts'
+import { newMigrant, preferring } from './fixture-migration.ts'
 import { newPlace, toVm, type Place, type VmShape } from '../../lab/kube/place.ts'
 import { expectTable } from './fixture-table.ts'
 
@@ -84,7 +86,12 @@ describe('VMs by macvtap in a cluster', function () {
     await place.kubectl('annotate', 'network-attachment-definitions', 'r2-r1', annotation)
     const disks = [...DISKS, ...(canHotplug ? [PLUGGED_DISK] : [])]
     await cluster.apply(
-      toVm({ name: 'r1', namespace }, 'n1', ['r1-h1', 'r1-r2'], toShape(2)),
+      toVm(
+        { name: 'r1', namespace },
+        'n1',
+        ['r1-h1', 'r1-r2'],
+        toShape(2, { spec: preferring('n1') }),
+      ),
       toVm({ name: 'r2', namespace }, 'n2', ['r2-r1'], toShape(isAnnotationRead ? 0 : 1)),
       toVm({ name: 'r3', namespace }, 'n2', ['r3-h3'], toShape(0)),
       toVm({ name: 'r4', namespace }, 'n2', ['r4-h4'], toShape(1, toDisksOnly(disks))),
@@ -164,6 +171,29 @@ describe('VMs by macvtap in a cluster', function () {
 
   it('carry every class of frames from guest to guest, the far one by a device that its network asks for', async () => {
     await expectTable(place, 'r1-r2')
+    await expectTransparent(
+      await newVmStation(place, 'r1', 'ge1'),
+      await newVmStation(place, 'r2', 'ge0'),
+    )
+  })
+
+  it('are drawn by describe with all that they are joined by', async () => {
+    const said = await place.l2wire('describe', 'r1-r2', '-o', 'json')
+    const { path, findings } = JSON.parse(said) as WireDescription
+    expect(findings).to.deep.equal([])
+    expect(path.join('\n')).to.include('vm/r1 ── tap').and.include('vm/r2 ── tap')
+    expect(path.join('\n')).to.not.include('?').and.not.include('╳')
+  })
+
+  it('are on their cables where they run once KubeVirt has migrated them', async () => {
+    const r1 = newMigrant(place, 'r1')
+    await r1.begin('go')
+    await r1.waitForPhase('go', 'Succeeded', 'Failed')
+    expect(await r1.readPhase('go')).to.equal('Succeeded')
+    expect(await r1.listHolders(['r1-h1', 'r1-r2'])).to.deep.equal(['n2', 'n2'])
+    await expectSoon('n1 has its devices again', async () => (await listDevices('n1')).length === 0)
+    await r1.waitUntilAlone()
+    await expectTable(place, 'r1-h1')
     await expectTransparent(
       await newVmStation(place, 'r1', 'ge1'),
       await newVmStation(place, 'r2', 'ge0'),

@@ -7,7 +7,7 @@ import { newPlace, toVm, type Place } from '../../lab/kube/place.ts'
 import { waitFor } from '../../lab/kube/wait.ts'
 import { newStream, type Stream } from '../../lab/stream.ts'
 import { compareLogs, type Direction } from '../../lab/stream-log.ts'
-import { findNetns, getLauncher, listVmNics, openGuest } from './fixture-guest.ts'
+import { findNetns, listVmNics, openGuest } from './fixture-guest.ts'
 import {
   beginSlowly,
   endSlowness,
@@ -70,7 +70,7 @@ describe('a VM that KubeVirt migrates, under a stream', function () {
     await using stream = await startStream()
     await stream.waitForFrames(A_WHILE)
     await act()
-    await waitForOneLauncher(place)
+    await r1.waitUntilAlone()
     await expectWired(place, [WIRE])
     await stream.waitForFrames(A_WHILE)
     const { guest, far } = await stream.end()
@@ -104,16 +104,6 @@ describe('a VM that KubeVirt migrates, under a stream', function () {
     })
   }
 })
-
-/** Nobody is left of a migration but the launcher in which the guest runs. */
-async function waitForOneLauncher(place: Place): Promise<void> {
-  const isAlone = async (): Promise<boolean> =>
-    getLauncher(place, 'r1').then(
-      () => true,
-      () => false,
-    )
-  await waitFor('one launcher is left', isAlone, { timeoutMs: MIGRATION_MS })
-}
 
 function render({ toGuest, fromGuest }: Report): string {
   return (

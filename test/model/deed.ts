@@ -21,8 +21,11 @@ import { release, settle, toClaim } from './settle.ts'
 export type Deed =
   /** A runtime's ADD; the sandbox is made where it is new. One of a migration waits for its guest. */
   | { readonly kind: 'plug'; readonly plug: Plug; readonly isTarget?: boolean }
-  /** The guest of a migration has come: it sends its first frame. */
-  | { readonly kind: 'cut over'; readonly plug: Plug }
+  /**
+   * The guest of a migration has come: it sends its first frame. With the store away whoever is at the far end, which
+   * is up, gets through to it before the store is back.
+   */
+  | { readonly kind: 'cut over'; readonly plug: Plug; readonly farWithoutStore?: Plug }
   /** A runtime's DEL; with its last interface the sandbox goes, where it is still there. */
   | { readonly kind: 'unplug'; readonly plug: Plug }
   /** A runtime has lost an interface, and has the garbage of its network collected. */
@@ -82,7 +85,9 @@ export function describeDeed(deed: Deed): string {
         ? `begin a migration to ${describePlug(deed.plug)}`
         : `plug ${describePlug(deed.plug)}`
     case 'cut over':
-      return `the guest comes to ${describePlug(deed.plug)}`
+      return deed.farWithoutStore === undefined
+        ? `the guest comes to ${describePlug(deed.plug)}`
+        : `with the store away, the guest comes to ${describePlug(deed.plug)}, and ${describePlug(deed.farWithoutStore)} gets through`
     case 'unplug':
     case 'collect':
       return `${deed.kind} ${describePlug(deed.plug)}`

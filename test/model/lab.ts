@@ -7,6 +7,7 @@ import { isTarget, releaseEnd } from '../../core/wire/ends.ts'
 import { setUnplugged } from '../../core/wire/wire.ts'
 import { run } from '../../kernel/run.ts'
 import { newNetnsStation } from '../../kernel/tester/netns-station.ts'
+import type { Station } from '../../kernel/tester/station.ts'
 import type { ClusterNode, LabCluster } from '../../lab/cluster.ts'
 import { newCountedFrames } from '../../lab/counted-frames.ts'
 import type { Manifest } from '../../lab/manifests.ts'
@@ -112,18 +113,49 @@ export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptio
       if (link.ifname === ifname) identities.set(toKey({ sandbox, ifname }), identify(link))
   }
 
-  const cutOver = async ({ sandbox: containerID, ifname, wire: name }: Plug): Promise<void> => {
-    const netns = sandboxes.get(containerID)
-    if (netns === undefined) throw new Error(`No sandbox "${containerID}"`)
-    const guest = newNetnsStation(run, { label: containerID, netns: netns.path, ifname })
+  const cutOver = async (target: Plug): Promise<void> => {
+    const { sandbox: containerID, ifname, wire: name } = target
+    await announceUntil(target, async () => {
+      const wire = await store.read({ namespace, name })
+      return !isTarget(wire, { containerID, ifname })
+    })
+  }
+
+  const cutOverWithoutStore = async (target: Plug, far: Plug): Promise<void> => {
+    await cluster.setStoreReachable(false)
+    try {
+      let heard: readonly string[] = []
+      await announceUntil(target, async () => {
+        heard = await send(far, false)
+        return heard.join() === toKey(target)
+      })
+      if (heard.join() !== toKey(target))
+        throw new Error(
+          `Without the store a frame of ${toKey(far)} is heard by ${heard.join(', ') || 'nobody'}, expected ${toKey(target)}`,
+        )
+    } finally {
+      await cluster.setStoreReachable(true)
+    }
+    await cutOver(target)
+  }
+
+  /** Or as long as everything may take. */
+  const announceUntil = async (
+    { sandbox, ifname }: Nic,
+    isDone: () => Promise<boolean>,
+  ): Promise<void> => {
+    const guest = toStation({ sandbox, ifname })
     const deadline = Date.now() + restMs
     do {
       await guest.send([ANNOUNCEMENT])
       await sleep(AGAIN_MS)
-    } while (
-      isTarget(await store.read({ namespace, name }), { containerID, ifname }) &&
-      Date.now() < deadline
-    )
+    } while (!(await isDone()) && Date.now() < deadline)
+  }
+
+  const toStation = ({ sandbox, ifname }: Nic): Station => {
+    const netns = sandboxes.get(sandbox)
+    if (netns === undefined) throw new Error(`No sandbox "${sandbox}"`)
+    return newNetnsStation(run, { label: sandbox, netns: netns.path, ifname })
   }
 
   /** Of each NIC. */
@@ -137,12 +169,9 @@ export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptio
     return new Map((await Promise.all(read)).flat())
   }
 
-  const send = async ({ sandbox, ifname }: Nic, isHeard: boolean): Promise<readonly string[]> => {
-    const netns = sandboxes.get(sandbox)
-    if (netns === undefined) throw new Error(`No sandbox "${sandbox}"`)
+  const send = async (from: Nic, isHeard: boolean): Promise<readonly string[]> => {
     const before = await readReceived()
-    const station = newNetnsStation(run, { label: sandbox, netns: netns.path, ifname })
-    await station.send(newCountedFrames(1))
+    await toStation(from).send(newCountedFrames(1))
     const deadline = Date.now() + (isHeard ? restMs : SILENCE_MS)
     for (;;) {
       const now = await readReceived()
@@ -231,7 +260,8 @@ export function newModelLab({ cluster, store, namespace, restMs }: ModelLabOptio
       case 'plug':
         return plug(deed.plug, deed.isTarget)
       case 'cut over':
-        await cutOver(deed.plug)
+        if (deed.farWithoutStore === undefined) await cutOver(deed.plug)
+        else await cutOverWithoutStore(deed.plug, deed.farWithoutStore)
         return undefined
       case 'unplug':
         return unplug(deed.plug)

@@ -28,6 +28,7 @@ const plug = (node: string): Round => [{ wish: 'complete', wire: 'w1', node }]
 /** Of the ends by when they were plugged in. */
 const begin = (pick: number, node: string): Round => [{ wish: 'migrate', pick, node }]
 const cutOver = (pick = 0): Round => [{ wish: 'cut over', pick }]
+const cutOverWithoutStore: Round = [{ wish: 'cut over without the store', pick: 0 }]
 const cancel: Round = [{ wish: 'cancel', pick: 0 }]
 const failLate: Round = [{ wish: 'fail late', pick: 0 }]
 const finish: Round = [{ wish: 'finish', pick: 0 }]
@@ -70,6 +71,11 @@ describe('ends that migrate, as the model has it', function () {
           ...NODES.map((node): Round => [{ wish: 'bounce', node }]),
         ]
         await play(lab, [...joined, begin(0, 'n2'), ...deeds, cutOver(), finish])
+      })
+      it(`from n1 to n2 and back with the store away, with the far end on ${far}`, async () => {
+        const there = [begin(0, 'n2'), cutOverWithoutStore]
+        const back = [begin(1, 'n1'), cutOverWithoutStore]
+        await play(lab, [...joined, ...there, failLate, ...there, finish, ...back, finish])
       })
       it(`from n1 to n2, n3 and back without a pause, with the far end on ${far}`, async () => {
         const rounds = ['n2', 'n3', 'n1'].flatMap((node) => [begin(1, node), cutOver()])

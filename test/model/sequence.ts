@@ -14,6 +14,7 @@ import {
   WIRES,
   toKey,
   type Claim,
+  type Link,
   type NodeState,
   type Plug,
   type Sandbox,
@@ -47,7 +48,8 @@ type MigrationWish =
 
 type Wish =
   | CallWish
-  | { readonly wish: 'vanish' | 'collect' | 'set' | 'cut over'; readonly pick: number }
+  | { readonly wish: 'vanish' | 'collect' | 'set'; readonly pick: number }
+  | { readonly wish: 'cut over' | 'cut over without the store'; readonly pick: number }
   | { readonly wish: 'delete redirect' | 'delete link' | 'delete claim'; readonly pick: number }
   | { readonly wish: 'kill' | 'bounce' | 'reboot' | 'cut off'; readonly node: string }
   | { readonly wish: 'start' | 'reconnect' | 'cable in'; readonly pick: number }
@@ -163,6 +165,11 @@ const MIGRATIONS = {
   'interrupted migration': [1, toInterruptWish(migrationWish)],
 } satisfies Table
 
+/** Where all nodes can lose it at once. */
+const WITHOUT_STORE = {
+  'cut over without the store': [3, toPickWish('cut over without the store')],
+} satisfies Table
+
 /** Where nodes can lose their store. */
 const CUT = {
   'cut off': [3, toNodeWish('cut off')],
@@ -178,7 +185,12 @@ export interface SequenceOptions {
 
 function anyRound({ canBeCutOff, canMigrate }: SequenceOptions): fc.Arbitrary<Round> {
   const migrations: Table = canMigrate ? MIGRATIONS : {}
-  const loneWish = choose({ ...LONE, ...migrations, ...(canBeCutOff ? CUT : {}) })
+  const loneWish = choose({
+    ...LONE,
+    ...migrations,
+    ...(canMigrate ? WITHOUT_STORE : {}),
+    ...(canBeCutOff ? CUT : {}),
+  })
   const meetingWish = choose({ ...MEETING, ...migrations })
   return fc.oneof(
     { weight: 4, arbitrary: fc.tuple(loneWish) },
@@ -255,16 +267,16 @@ function toDeed(world: World, wish: Wish, newName: NewSandboxName): Deed | undef
     case 'finish':
       return toCall(world, wish, newName)
     case 'cut over': {
-      // A guest speaks once its NIC is up.
-      const targets = listClaims(world, ({ standbys }) => standbys.filter((one) => one.isTarget))
-      const links = world.nodes.filter(isWell).flatMap((node) => node.links)
-      const plug = pick(
-        targets.filter((target) =>
-          links.some((link) => link.isPodEndUp && isSameNic(link, target)),
-        ),
-        wish.pick,
-      )
+      const plug = pick(listSpeakingTargets(world), wish.pick)
       return plug && { kind: 'cut over', plug }
+    }
+    case 'cut over without the store': {
+      const pairs = listSpeakingTargets(world).flatMap((plug) => {
+        const farWithoutStore = findFarEnd(world, plug)
+        return farWithoutStore === undefined ? [] : [{ plug, farWithoutStore }]
+      })
+      const pair = pick(pairs, wish.pick)
+      return pair && { kind: 'cut over', ...pair }
     }
     case 'vanish': {
       const sandbox = pick(world.sandboxes, wish.pick)
@@ -370,6 +382,26 @@ function toDeed(world: World, wish: Wish, newName: NewSandboxName): Deed | undef
         : undefined
     }
   }
+}
+
+/** Of migrations. A guest speaks once its NIC is up. */
+function listSpeakingTargets(world: World): readonly Plug[] {
+  const targets = listClaims(world, ({ standbys }) => standbys.filter((one) => one.isTarget))
+  return targets.filter((target) => listSpeaking(world).some((link) => isSameNic(link, target)))
+}
+
+function listSpeaking(world: World): readonly Link[] {
+  const links = world.nodes.filter(isWell).flatMap((node) => node.links)
+  return links.filter(({ isPodEndUp }) => isPodEndUp)
+}
+
+/** Whom the target's guest speaks with once it has come: whoever speaks with its VM now. */
+function findFarEnd(world: World, target: Plug): Plug | undefined {
+  const far = listClaims(world, (wire) =>
+    wire.isUnplugged ? [] : wire.ends.filter((end) => !isSameEnd(end, target)),
+  ).find(({ wire }) => wire === target.wire)
+  const isSpeaking = listSpeaking(world).some((link) => link.isUp && far && isSameNic(link, far))
+  return isSpeaking ? far : undefined
 }
 
 /** An agent starts only where it reaches its store. */

@@ -31,6 +31,11 @@ const FILTERS = [
   },
 ]
 
+function readBelow(kind: string): unknown {
+  const link = { ...LINK, link: 'eth1', linkinfo: { info_kind: kind } }
+  return parseDevice(JSON.stringify([link]), '[]').below
+}
+
 describe('parseDevice()', () => {
   it('reads a tunnel and its redirect', () => {
     expect(parseDevice(JSON.stringify([LINK]), JSON.stringify(FILTERS))).to.deep.equal({
@@ -43,7 +48,12 @@ describe('parseDevice()', () => {
       sent: { frames: 1, bytes: 64, dropped: 0 },
       redirect: { target: 'lw1', frames: 10, dropped: 4 },
       vxlan: { vni: 4096, local: '192.0.2.1', remote: '192.0.2.2', port: 14789 },
+      below: null,
     })
+  })
+
+  it('reads what a macvtap lies on, which a veth, whose peer ip-link calls the same, has not', () => {
+    expect([readBelow('macvtap'), readBelow('veth')]).to.deep.equal(['eth1', null])
   })
 
   it('reads what takes all that picks before it have left', () => {

@@ -66,6 +66,26 @@ const rows = [
     want: [`vm/r1 ── tap1 ═╳═ eth1 ── ${A} ══ ${B} ── pod/h2 eth1   (n1)`],
   },
   {
+    name: 'a macvtap sends through the device below it',
+    facts: changeLook(newFacts([newClaim(1, { holder: 'vm/r1' }), near]), 'n1', (inspection) =>
+      changeEnd(inspection, {
+        tap: newDevice('tap1', undefined, { below: 'eth1' }),
+        podEnd: newDevice('eth1', 'tap1'),
+      }),
+    ),
+    want: [`vm/r1 ── tap1 ══ eth1 ── ${A} ══ ${B} ── pod/h2 eth1   (n1)`],
+  },
+  {
+    name: 'a macvtap that nothing leads to is not joined',
+    facts: changeLook(newFacts([newClaim(1, { holder: 'vm/r1' }), near]), 'n1', (inspection) =>
+      changeEnd(inspection, {
+        tap: newDevice('tap1', undefined, { below: 'eth1' }),
+        podEnd: newDevice('eth1'),
+      }),
+    ),
+    want: [`vm/r1 ── tap1 ═╳═ eth1 ── ${A} ══ ${B} ── pod/h2 eth1   (n1)`],
+  },
+  {
     name: 'a host end that leads elsewhere breaks the line',
     facts: changeLook(newFacts([a, near]), 'n1', (inspection) =>
       changeEnd(inspection, { hostEnd: newDevice(A, 'lwother') }),

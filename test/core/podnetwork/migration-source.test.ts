@@ -11,7 +11,7 @@ import {
   isSourcePod,
   toSource,
   type MigrationRef,
-} from '../../../core/podnetwork/source.ts'
+} from '../../../core/podnetwork/migration-source.ts'
 import { BIND_CONFIG } from '../samples.ts'
 
 const MAC = '02:00:00:00:00:01'

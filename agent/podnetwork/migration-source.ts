@@ -4,7 +4,11 @@ import type { VmiNetwork } from '../../core/attach/pod-link.ts'
 import { CNI_CODE, CniError } from '../../core/errors.ts'
 import { PRIMARY_POD_LINK } from '../../core/name.ts'
 import type { ObservedLink } from '../../core/observe/links.ts'
-import { findChange, findPodAddresses, type Source } from '../../core/podnetwork/source.ts'
+import {
+  findChange,
+  findPodAddresses,
+  type Source,
+} from '../../core/podnetwork/migration-source.ts'
 import { listOwnAddresses } from '../../core/podnetwork/vm-network.ts'
 import type { ObservedAddressing } from '../../core/steps/addressing.ts'
 import { toMigrationRefusal } from '../../core/wire/notice.ts'
