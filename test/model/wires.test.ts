@@ -3,25 +3,13 @@
 
 import { describe, it } from 'mocha'
 
-import { newLabCluster } from '../../lab/cluster.ts'
-import { newFileStore } from '../../store/file-store.ts'
 import { leavesNothing } from '../nothing-left.ts'
 import { checkSequences, readSequences } from './check-sequences.ts'
-import { newModelLab, type ModelLab } from './lab.ts'
+import { newFileLab } from './file-lab.ts'
 import { play } from './play.ts'
 import { newSequences } from './sequence.ts'
-import { NODES } from './world.ts'
 
 const SEQUENCES = readSequences(12)
-
-async function newFileLab(): Promise<ModelLab> {
-  await using made = new AsyncDisposableStack()
-  const cluster = made.use(await newLabCluster({ count: NODES.length }))
-  const store = newFileStore(cluster.storeFolder)
-  const lab = made.use(newModelLab({ cluster, store, namespace: 'model', restMs: 60_000 }))
-  const resources = made.move()
-  return { ...lab, [Symbol.asyncDispose]: async () => resources.disposeAsync() }
-}
 
 describe('model and kernel', function () {
   this.timeout(600_000)

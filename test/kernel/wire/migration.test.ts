@@ -279,48 +279,6 @@ describe('a VM that migrates', function () {
       await expectCable(...target)
     })
 
-    it('has all of its sixteen cables once its guest has sent one frame', async () => {
-      const numbers = Array.from({ length: 16 }, (_, at) => at)
-      const newPod = async (
-        pod: Omit<Sandbox, 'netns' | 'ifname' | 'wire'>,
-        more: object = {},
-      ): Promise<readonly Sandbox[]> => {
-        const netns = made.use(await newLabNetns(pod.id))
-        // Silent by their names, the far end's, too.
-        const nics = numbers.map((at) => ({
-          ...pod,
-          netns,
-          ifname: toPodLinkName(`ge${at}`),
-          wire: `w${at}`,
-        }))
-        sandboxes.push(...nics)
-        for (const nic of nics) await call('ADD', nic, more)
-        return nics
-      }
-      const source = await newPod({ on: n1, id: 'r1-a', holder: 'vm/r1' })
-      const h1 = await newPod({ on: n3, id: 'h1', holder: 'pod/h1' })
-      await expectSoon('joined', async () => areJoined(...source, ...h1))
-      const vm = { on: n2, id: 'r1-b', holder: 'vm/r1' }
-      const target = await newPod(vm, { standby: true })
-      await expectSoon('ready', async () => {
-        const letIn = (await readLetIn(n3)).filter((address) => address === n2.address)
-        return letIn.length === numbers.length
-      })
-      const pairs = numbers.map(
-        (at) => [source[at], target[at], h1[at]] as [Sandbox, Sandbox, Sandbox],
-      )
-      await announce(target[7] as Sandbox)
-      for (const [old, fresh, far] of pairs) {
-        await expectSoon(`${fresh.ifname} has its cable`, async () => {
-          const wire = await store.read({ namespace: 'lab', name: fresh.wire ?? '' })
-          const isHere = wire?.ends.some(({ containerID }) => containerID === fresh.id) ?? false
-          return isHere && wire !== undefined && summarizeWire(wire).state === 'Connected'
-        })
-        await expectSoon(`${old.ifname} of the source has none`, async () => isDark(old))
-        await expectCable(fresh, far, [old])
-      }
-    })
-
     it('gives back all that was ready for a migration that is cancelled', async () => {
       const source = await plug(n1, 'r1-a', 'vm/r1')
       const h1 = await plug(n1, 'h1', 'pod/h1')

@@ -3,15 +3,15 @@
 import { expect } from 'chai'
 import { afterEach, beforeEach, describe, it } from 'mocha'
 
-import { ARRIVALS_TABLE } from '../../../core/steps/arrivals.ts'
-import { newLabCluster, type ClusterNode, type LabCluster } from '../../../lab/cluster.ts'
-import { newCountedFrames } from '../../../lab/counted-frames.ts'
-import { newLabNetns } from '../../../lab/netns.ts'
-import { newFileStore } from '../../../store/file-store.ts'
-import { expectSoon } from '../../expect-soon.ts'
-import { expectTransparent } from '../../expect-transparent.ts'
-import { startListening } from '../../listening.ts'
-import { leavesNothing } from '../../nothing-left.ts'
+import { ARRIVALS_TABLE } from '../../core/steps/arrivals.ts'
+import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
+import { newCountedFrames } from '../../lab/counted-frames.ts'
+import { newLabNetns } from '../../lab/netns.ts'
+import { newFileStore } from '../../store/file-store.ts'
+import { expectSoon } from '../expect-soon.ts'
+import { expectTransparent } from '../expect-transparent.ts'
+import { startListening } from '../listening.ts'
+import { leavesNothing } from '../nothing-left.ts'
 import {
   announce,
   areJoined,
@@ -26,7 +26,7 @@ import {
   toStation,
   watchNic,
   type Sandbox,
-} from '../fixture-migration.ts'
+} from '../kernel/fixture-migration.ts'
 
 const ID = { namespace: 'lab', name: 'w' }
 
