@@ -100,7 +100,6 @@ describe('"carrier": "vm" in a cluster', function () {
     await r1.begin('go')
     await r1.waitForPhase('go', 'Succeeded', 'Failed')
     expect(await r1.readPhase('go')).to.equal('Succeeded')
-    await r1.waitUntilAlone()
     guest = await openGuest(place, 'r1')
     await expectCarrier('1', 'it runs on the other node')
     await setFarEnd('down')

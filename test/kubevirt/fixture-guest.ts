@@ -9,6 +9,7 @@ import { newGuestStation } from '../../lab/guest-station.ts'
 import { newGuest, type Guest, type RawAnswer } from '../../lab/guest.ts'
 import { getMapping, type Manifest } from '../../lab/manifests.ts'
 import type { Place } from '../../lab/kube/place.ts'
+import { waitFor } from '../../lab/kube/wait.ts'
 
 /** Where a launcher's libvirt listens. */
 export const LIBVIRT = 'qemu+unix:///session?socket=/var/run/libvirt/virtqemud-sock'
@@ -38,6 +39,9 @@ code=$?
 cat "$out"; cat "$err" >&2
 rm "$out" "$err"
 exit $code`
+
+/** Of a launcher that is to go, on a busy machine. */
+const ALONE_MS = 300_000
 
 /** Of one request: the command line of virsh has room for 128 KB, and base64 makes more of it. */
 const CHUNK_BYTES = 60_000
@@ -96,14 +100,20 @@ export async function openGuest(place: Place, vm: string): Promise<Guest> {
   })
 }
 
-/** The name of the pod in which the VM runs. Throws when that is not one. */
+/** The name of the pod in which the VM runs, once it is the only one: a migration's source and a target go later. */
 export async function getLauncher(place: Place, vm: string): Promise<string> {
   const running = ['--field-selector', 'status.phase=Running', '-o', 'name']
-  const said = await place.kubectl('get', 'pods', '-l', `vm.kubevirt.io/name=${vm}`, ...running)
-  const [name, ...more] = said.trim().split('\n')
-  if (name === undefined || name === '' || more.length > 0)
-    throw new Error(`Launchers of "${vm}" that run: "${said.trim()}", expected one`)
-  return name.replace('pod/', '')
+  let names: readonly string[] = []
+  await waitFor(
+    `one launcher of ${vm} runs`,
+    async () => {
+      const said = await place.kubectl('get', 'pods', '-l', `vm.kubevirt.io/name=${vm}`, ...running)
+      names = said.split('\n').filter((name) => name !== '')
+      return names.length === 1
+    },
+    { timeoutMs: ALONE_MS },
+  )
+  return names.join().replace('pod/', '')
 }
 
 /** Of the instance's status. */

@@ -4,7 +4,6 @@ import { expect } from 'chai'
 import type { Place } from '../../lab/kube/place.ts'
 import { waitFor } from '../../lab/kube/wait.ts'
 import { getMapping, type Manifest } from '../../lab/manifests.ts'
-import { getLauncher } from './fixture-guest.ts'
 import type { PingWatch } from './fixture-ping-watch.ts'
 import { findEnd } from './fixture-wired.ts'
 
@@ -29,8 +28,6 @@ export interface Migrant {
   readonly begin: (name: string) => Promise<void>
   readonly readPhase: (name: string) => Promise<string>
   readonly waitForPhase: (name: string, ...phases: readonly string[]) => Promise<void>
-  /** Nobody is left of a migration but the launcher in which the guest runs. */
-  readonly waitUntilAlone: () => Promise<void>
 }
 
 export function newMigrant(place: Place, vm: string): Migrant {
@@ -62,16 +59,6 @@ export function newMigrant(place: Place, vm: string): Migrant {
       waitFor(
         `${name} is ${phases.join(' or ')}`,
         async () => phases.includes(await readPhase(name)),
-        { timeoutMs: MIGRATION_MS },
-      ),
-    waitUntilAlone: async () =>
-      waitFor(
-        'one launcher is left',
-        async () =>
-          getLauncher(place, vm).then(
-            () => true,
-            () => false,
-          ),
         { timeoutMs: MIGRATION_MS },
       ),
   }

@@ -192,7 +192,6 @@ describe('VMs by macvtap in a cluster', function () {
     expect(await r1.readPhase('go')).to.equal('Succeeded')
     expect(await r1.listHolders(['r1-h1', 'r1-r2'])).to.deep.equal(['n2', 'n2'])
     await expectSoon('n1 has its devices again', async () => (await listDevices('n1')).length === 0)
-    await r1.waitUntilAlone()
     await expectTable(place, 'r1-h1')
     await expectTransparent(
       await newVmStation(place, 'r1', 'ge1'),

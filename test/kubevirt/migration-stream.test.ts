@@ -7,7 +7,7 @@ import { newPlace, toVm, type Place } from '../../lab/kube/place.ts'
 import { waitFor } from '../../lab/kube/wait.ts'
 import { newStream, type Stream } from '../../lab/stream.ts'
 import { compareLogs, type Direction } from '../../lab/stream-log.ts'
-import { findNetns, listVmNics, openGuest } from './fixture-guest.ts'
+import { findNetns, getLauncher, listVmNics, openGuest } from './fixture-guest.ts'
 import {
   beginSlowly,
   endSlowness,
@@ -70,7 +70,7 @@ describe('a VM that KubeVirt migrates, under a stream', function () {
     await using stream = await startStream()
     await stream.waitForFrames(A_WHILE)
     await act()
-    await r1.waitUntilAlone()
+    await getLauncher(place, 'r1')
     await expectWired(place, [WIRE])
     await stream.waitForFrames(A_WHILE)
     const { guest, far } = await stream.end()
