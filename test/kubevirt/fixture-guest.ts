@@ -53,6 +53,17 @@ interface Exited {
   readonly 'err-data'?: string
 }
 
+/** The keys we read. */
+interface LauncherPod {
+  readonly metadata: { readonly name: string }
+  readonly status: {
+    readonly containerStatuses?: readonly {
+      readonly name: string
+      readonly state: { readonly terminated?: { readonly exitCode: number } }
+    }[]
+  }
+}
+
 /** Its agent must be there. It is the guest of the VM's launcher of now. */
 export async function openGuest(place: Place, vm: string): Promise<Guest> {
   const launcher = await getLauncher(place, vm)
@@ -102,18 +113,33 @@ export async function openGuest(place: Place, vm: string): Promise<Guest> {
 
 /** The name of the pod in which the VM runs, once it is the only one: a migration's source and a target go later. */
 export async function getLauncher(place: Place, vm: string): Promise<string> {
-  const running = ['--field-selector', 'status.phase=Running', '-o', 'name']
   let names: readonly string[] = []
   await waitFor(
     `one launcher of ${vm} runs`,
     async () => {
-      const said = await place.kubectl('get', 'pods', '-l', `vm.kubevirt.io/name=${vm}`, ...running)
-      names = said.split('\n').filter((name) => name !== '')
+      names = (await listLaunchers(place, vm)).map(({ name }) => name)
       return names.length === 1
     },
     { timeoutMs: ALONE_MS },
   )
-  return names.join().replace('pod/', '')
+  return names.join()
+}
+
+export interface Launcher {
+  readonly name: string
+  /** Of its virt-launcher, if that has ended: other containers of the pod run. */
+  readonly exitCode: number | undefined
+}
+
+/** The VM's pods that run. */
+export async function listLaunchers(place: Place, vm: string): Promise<readonly Launcher[]> {
+  const running = ['-l', `vm.kubevirt.io/name=${vm}`, '--field-selector', 'status.phase=Running']
+  const said = await place.kubectl('get', 'pods', ...running, '-o', 'json')
+  const { items } = JSON.parse(said) as { readonly items: readonly LauncherPod[] }
+  return items.map(({ metadata: { name }, status: { containerStatuses = [] } }) => {
+    const compute = containerStatuses.find((container) => container.name === 'compute')
+    return { name, exitCode: compute?.state.terminated?.exitCode }
+  })
 }
 
 /** Of the instance's status. */

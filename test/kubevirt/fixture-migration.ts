@@ -4,6 +4,7 @@ import { expect } from 'chai'
 import type { Place } from '../../lab/kube/place.ts'
 import { waitFor } from '../../lab/kube/wait.ts'
 import { getMapping, type Manifest } from '../../lab/manifests.ts'
+import { listLaunchers } from './fixture-guest.ts'
 import type { PingWatch } from './fixture-ping-watch.ts'
 import { findEnd } from './fixture-wired.ts'
 
@@ -21,7 +22,8 @@ interface MigrationState {
 export interface Migrant {
   readonly readNode: () => Promise<string>
   readonly readState: () => Promise<MigrationState>
-  readonly isOver: () => Promise<boolean>
+  /** Until it has succeeded or failed, and only the launcher in which the guest runs is left. */
+  readonly waitUntilOver: () => Promise<void>
   /** Of each wire the node of the VM's end. */
   readonly listHolders: (wires: readonly string[]) => Promise<readonly (string | undefined)[]>
   /** Begins a migration of this name. */
@@ -36,14 +38,20 @@ export function newMigrant(place: Place, vm: string): Migrant {
     getMapping(await cluster.getObject('vmi', vm, namespace), 'status')
   const readState = async (): Promise<MigrationState> =>
     (await readStatus())['migrationState'] ?? {}
+  const isOver = async (): Promise<boolean> => {
+    const { completed, failed } = await readState()
+    return completed === true || failed === true
+  }
   const readPhase = async (name: string): Promise<string> =>
     toPhase(await cluster.getObject('vmim', name, namespace))
   return {
     readNode: async () => String((await readStatus())['nodeName']),
     readState,
-    isOver: async () => {
-      const { completed, failed } = await readState()
-      return completed === true || failed === true
+    waitUntilOver: async () => {
+      await waitFor('the migration is over', isOver, { timeoutMs: MIGRATION_MS })
+      await waitFor('one launcher is left', async () => isAlone(place, vm), {
+        timeoutMs: MIGRATION_MS,
+      })
     },
     listHolders: async (wires) =>
       Promise.all(wires.map(async (wire) => (await findEnd(place, wire, `vm/${vm}`))?.node)),
@@ -62,6 +70,18 @@ export function newMigrant(place: Place, vm: string): Migrant {
         { timeoutMs: MIGRATION_MS },
       ),
   }
+}
+
+/**
+ * Removes what nobody else does: KubeVirt 1.9 tells a target whose migration is cancelled early to exit, which its
+ * virt-launcher does by a panic, and the pod's other containers run on.
+ */
+async function isAlone(place: Place, vm: string): Promise<boolean> {
+  const launchers = await listLaunchers(place, vm)
+  for (const { name, exitCode = 0 } of launchers)
+    if (exitCode !== 0)
+      await place.kubectl('delete', 'pod', name, '--ignore-not-found', '--wait=false')
+  return launchers.length === 1
 }
 
 /** Empty until KubeVirt has seen it. */

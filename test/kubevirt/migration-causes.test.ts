@@ -113,7 +113,7 @@ describe('VMs that KubeVirt migrates by itself', function () {
     await waitFor('the VM is on the new cable', isThere, { timeoutMs: MIGRATION_MS })
     // Which has one answer before it returns.
     await watch('h2', home)
-    await waitFor('the migration is over', r1.isOver, { timeoutMs: MIGRATION_MS })
+    await r1.waitUntilOver()
     await expectWired(place, ['new', 'both'])
     const to = await r1.readNode()
     expect(to).to.not.equal(from)

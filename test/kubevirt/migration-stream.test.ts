@@ -4,14 +4,12 @@ import { expect } from 'chai'
 import { after, afterEach, before, describe, it } from 'mocha'
 
 import { newPlace, toVm, type Place } from '../../lab/kube/place.ts'
-import { waitFor } from '../../lab/kube/wait.ts'
 import { newStream, type Stream } from '../../lab/stream.ts'
 import { compareLogs, type Direction } from '../../lab/stream-log.ts'
-import { findNetns, getLauncher, listVmNics, openGuest } from './fixture-guest.ts'
+import { findNetns, listVmNics, openGuest } from './fixture-guest.ts'
 import {
   beginSlowly,
   endSlowness,
-  MIGRATION_MS,
   newMigrant,
   preferring,
   type Migrant,
@@ -70,7 +68,6 @@ describe('a VM that KubeVirt migrates, under a stream', function () {
     await using stream = await startStream()
     await stream.waitForFrames(A_WHILE)
     await act()
-    await getLauncher(place, 'r1')
     await expectWired(place, [WIRE])
     await stream.waitForFrames(A_WHILE)
     const { guest, far } = await stream.end()
@@ -86,6 +83,7 @@ describe('a VM that KubeVirt migrates, under a stream', function () {
       const { toGuest, fromGuest } = await watch(async () => {
         await r1.begin(`go-${round}`)
         await r1.waitForPhase(`go-${round}`, 'Succeeded', 'Failed')
+        await r1.waitUntilOver()
       })
       expect(await r1.readNode()).to.not.equal(from)
       const silentFrames = (fromGuest.longestSilenceMs / 1000) * FRAMES_PER_SECOND
@@ -97,7 +95,7 @@ describe('a VM that KubeVirt migrates, under a stream', function () {
       const { toGuest } = await watch(async () => {
         await beginSlowly(place, r1, `stay-${round}`)
         await place.kubectl('delete', 'vmim', `stay-${round}`, '--wait=false')
-        await waitFor('it is over', r1.isOver, { timeoutMs: MIGRATION_MS })
+        await r1.waitUntilOver()
       })
       expect(await r1.readNode()).to.equal(from)
       expect(toGuest.lost).to.equal(0)

@@ -3,14 +3,12 @@
 import { expect } from 'chai'
 import { after, afterEach, before, describe, it } from 'mocha'
 
-import { waitFor } from '../../lab/kube/wait.ts'
 import { newPlace, toVm, type Place } from '../../lab/kube/place.ts'
 import {
   beginSlowly,
   endSlowness,
   LOST_MOST,
   measureLoss,
-  MIGRATION_MS,
   newMigrant,
   preferring,
   type Migrant,
@@ -84,7 +82,7 @@ describe('a VM that KubeVirt migrates', function () {
       expect(await r1.listHolders(WIRES)).to.deep.equal([from, from])
       expect(await place.l2wire('get', '-o', 'wide')).to.include('stands by')
       await place.kubectl('delete', 'vmim', 'cancelled', '--wait=false')
-      await waitFor('it is over', r1.isOver, { timeoutMs: MIGRATION_MS })
+      await r1.waitUntilOver()
       await expectWired(place, WIRES)
     })
     expect(await r1.readNode()).to.equal(from)
