@@ -18,12 +18,13 @@ on() {
     return
   fi
   # KubeVirt's own way into a VM: the guest agent, as its exec probes use it. The command goes there as
-  # JSON text, so it must have no double quotes and no backslashes.
+  # JSON text, so it must have no double quotes and no backslashes. The probe looks ten times within its limit
+  # whether the command has ended.
   namespace=$(kubectl get "$launcher" --output 'jsonpath={.metadata.namespace}')
   command=$1
   shift
   kubectl exec "$launcher" --container compute -- \
-    virt-probe --domainName "${namespace}_$name" --timeoutSeconds 60 --command "$command" -- "$@"
+    virt-probe --domainName "${namespace}_$name" --timeoutSeconds 30 --command "$command" -- "$@"
 }
 
 # eventually COMMAND...: once a second, until the command succeeds or patience ends.
