@@ -1,6 +1,10 @@
 // Of migrations: how far one is, as the VirtualMachineInstance has it, and the pod that its VM comes from.
 import { CNI_CODE, CniError } from '../../core/errors.ts'
-import { findSourcePodName, isSourcePod, type MigrationRef } from '../../core/podnetwork/migration-source.ts'
+import {
+  findSourcePodName,
+  isSourcePod,
+  type MigrationRef,
+} from '../../core/podnetwork/migration-source.ts'
 import { toMigrationState, type MigrationState } from '../../core/wire/migration.ts'
 import type { KubeClient } from './client.ts'
 import { callApi, getStatus } from './errors.ts'

@@ -182,7 +182,7 @@ const END: Required<EndInspection> = {
   ifname: 'eth1',
   netns: '/run/netns/c1',
   hostEnd: DEVICE,
-  podEnd: { ...DEVICE, redirect: null, vxlan: null },
+  podEnd: { ...DEVICE, redirect: null, vxlan: null, below: null },
   tap: null,
   offload: true,
 }
@@ -284,7 +284,11 @@ describe("an agent's findings", () => {
 })
 
 describe('an inspection', () => {
-  const optional = [0, 1].map((at) => `ends[${at}].offload`)
+  const devices = ['ends[0].hostEnd', 'ends[0].podEnd', 'ends[1].tap', 'tunnel']
+  const optional = [
+    ...[0, 1].map((at) => `ends[${at}].offload`),
+    ...devices.map((device) => `${device}.below`),
+  ]
   testDocument({
     sample: INSPECTION,
     decode: (json) => decodeInspection(JSON.parse(json), ''),
