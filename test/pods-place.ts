@@ -8,6 +8,7 @@ import { POD_MTU } from '../lab/pod-network-shapes.ts'
 import type { PodNetwork } from '../lab/pod-network.ts'
 import { newPodVm, type PodVm } from '../lab/pod-scene.ts'
 import { watchPod } from '../lab/pod-watch.ts'
+import { expectSoon } from './expect-soon.ts'
 
 const IPV4 = /^[\d.]+$/
 export const DHCP_MS = 120_000
@@ -29,6 +30,18 @@ export async function ask(guest: Guest, client: Client, nic: string): Promise<vo
       timeoutMs: DHCP_MS,
     },
   )
+}
+
+/** By DHCPv6, once a router is known, which alone says the way, and dhclient has an address to ask from. */
+export async function askDhcpv6(guest: Guest, nic: string): Promise<void> {
+  await expectSoon('a router is known', async () =>
+    (await readGuestNic(guest, nic)).routes.some((route) => route.startsWith('default via fe80:')),
+  )
+  const own = `/usr/sbin/ip -6 -o address show dev ${nic} scope link -tentative`
+  await expectSoon("the NIC's own address is ready", async () => (await guest.run(own)) !== '')
+  const log = '/tmp/dhclient6.log'
+  const script = `dhclient -6 -1 ${nic} >${log} 2>&1 || { cat ${log} >&2; exit 1; }`
+  await guest.run(script, { timeoutMs: DHCP_MS })
 }
 
 const isIpv4Route = (route: string): boolean => !route.includes(':')

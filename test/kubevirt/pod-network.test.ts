@@ -10,13 +10,13 @@ import type { Guest } from '../../lab/guest.ts'
 import { TOOLS_IMAGE } from '../../lab/kube/images.ts'
 import { getMapping, type Manifest } from '../../lab/manifests.ts'
 import { expectSoon } from '../expect-soon.ts'
+import { askDhcpv6 } from '../pods-place.ts'
 import { findNetns, getLauncher, listVmNics, openGuest } from './fixture-guest.ts'
 import { newPlace, toVm, type Place } from '../../lab/kube/place.ts'
 
 const PORT = 80
 const SERVICE_PORT = 8080
 const PAGE = 'served by the VM\n'
-const DHCP_MS = 120_000
 /** The node is to see it at once, and a busy guest to have its time. */
 const PROBE = { tcpSocket: { port: PORT }, periodSeconds: 1, timeoutSeconds: 20 }
 /** As any pod: with IPv6, where the node has it. */
@@ -120,12 +120,7 @@ describe('a VM straight on the pod network of a cluster', function () {
 
   it("has its pod's IPv6 address by DHCPv6, and the gateway by advertisements", async function () {
     if (podIps.every(isIpv4)) this.skip()
-    await expectSoon('a router is known', async () =>
-      (await readGuestNic(guest, 'eth0')).routes.some((route) =>
-        route.startsWith('default via fe80:'),
-      ),
-    )
-    await guest.run('dhclient -6 -1 eth0 2>&1', { timeoutMs: DHCP_MS })
+    await askDhcpv6(guest, 'eth0')
     const own = await readGuestNic(guest, 'eth0')
     expect(own.addresses).to.deep.equal(pod.addresses)
     expect(own.addresses).to.deep.equal([...podIps].toSorted())

@@ -1,4 +1,5 @@
 // Many cables that move at once: sixteen of one VM, and those of twenty VMs on a node that is drained.
+import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
 import { toPodLinkName } from '../../core/name.ts'
@@ -32,7 +33,6 @@ interface Cable {
 
 describe('many cables that migrate at once', function () {
   this.timeout(300_000)
-  leavesNothing()
 
   let cluster: LabCluster
   let made: AsyncDisposableStack
@@ -139,7 +139,7 @@ describe('many cables that migrate at once', function () {
     }
 
     await Promise.all(sources.map(async (end) => call('DEL', end)))
-    for (const { after } of cables) await expectCable(...after)
+    for (const { after } of cables) expect(await areJoined(...after)).to.equal(true)
     await Promise.all(cables.flatMap(({ after }) => after).map(async (end) => call('DEL', end)))
     await expectEmptyStore()
   })

@@ -3,15 +3,13 @@
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
-import type { Guest } from '../../lab/guest.ts'
 import { readGuestNic, readPodNic, switchOnIpv6 } from '../../lab/guest-network.ts'
 import { newBridgeNetwork } from '../../lab/pod-network-shapes.ts'
 import { newPodVm } from '../../lab/pod-scene.ts'
 import { leavesNothing } from '../nothing-left.ts'
-import { expectSoon } from '../expect-soon.ts'
 import {
   ask,
-  DHCP_MS,
+  askDhcpv6,
   expectMute,
   expectPodsPlace,
   expectReached,
@@ -33,8 +31,7 @@ describe('VMs on pod networks', function () {
     await expectMute(on, async () => {
       await switchOnIpv6(guest, nic)
       await ask(guest, 'dhclient', nic)
-      await expectRouter(guest, nic)
-      await guest.run(`dhclient -6 -1 ${nic}`, { timeoutMs: DHCP_MS })
+      await askDhcpv6(guest, nic)
       await expectPodsPlace(on)
       const pod = await readPodNic(vm.netns, 'eth0')
       const own = await readGuestNic(guest, nic)
@@ -52,8 +49,7 @@ describe('VMs on pod networks', function () {
     await expectMute(on, async () => {
       await switchOnIpv6(guest, nic)
       await guest.run(`ip link set ${nic} up`)
-      await expectRouter(guest, nic)
-      await guest.run(`dhclient -6 -1 ${nic}`, { timeoutMs: DHCP_MS })
+      await askDhcpv6(guest, nic)
       await expectPodsPlace(on)
       const { addresses } = await readPodNic(vm.netns, 'eth0')
       expect(addresses).to.have.length(1)
@@ -66,9 +62,3 @@ describe('VMs on pod networks', function () {
     await network.check(vm.sandbox)
   })
 })
-
-async function expectRouter(guest: Guest, nic: string): Promise<void> {
-  await expectSoon('a router is known', async () =>
-    (await readGuestNic(guest, nic)).routes.some((route) => route.startsWith('default via fe80:')),
-  )
-}
