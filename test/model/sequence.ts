@@ -395,8 +395,13 @@ function listSpeaking(world: World): readonly Link[] {
   return links.filter(({ isPodEndUp }) => isPodEndUp)
 }
 
-/** Whom the target's guest speaks with once it has come: whoever speaks with its VM now. */
+/**
+ * Whom the target's guest speaks with once it has come: whoever speaks with its VM now. Where both ends migrate at once
+ * the way of one alone is ready before (docs/migration.md).
+ */
 function findFarEnd(world: World, target: Plug): Plug | undefined {
+  const standbys = findWire(world, target.wire)?.standbys ?? []
+  if (standbys.filter(({ isTarget }) => isTarget).length > 1) return undefined
   const far = listClaims(world, (wire) =>
     wire.isUnplugged ? [] : wire.ends.filter((end) => !isSameEnd(end, target)),
   ).find(({ wire }) => wire === target.wire)
