@@ -4,7 +4,7 @@ import type { Attachment } from '../../core/attach/attachment.ts'
 import type { AgentContext } from '../context.ts'
 
 /** One document's trouble is logged and keeps no other waiting. */
-export async function rewriteMissing(node: AgentContext): Promise<void> {
+export async function restoreMissing(node: AgentContext): Promise<void> {
   for (const attachment of await node.state.listMissing())
     try {
       await inItsTurn(node, attachment, async () => {

@@ -21,7 +21,7 @@ import type { AgentContext } from '../context.ts'
 import { awaitGuest } from './guest-arrival.ts'
 import { remember } from './heard.ts'
 import { reconcileWire } from './reconcile.ts'
-import { rewriteMissing } from '../attach/restore-documents.ts'
+import { restoreMissing } from '../attach/restore-documents.ts'
 import { observeAll, surveyWires } from './survey.ts'
 
 /**
@@ -75,7 +75,7 @@ export async function resync(
   reconcileQueue: ReconcileQueue,
   before: Orphans,
 ): Promise<Orphans> {
-  await rewriteMissing(node)
+  await restoreMissing(node)
   const { unsettled, orphans } = await check(node)
   for (const id of unsettled) reconcileQueue.soon(id, 'all')
   const old = findOldOrphans(orphans, before)
