@@ -32,8 +32,9 @@ while [ -z "$port" ]; do
 done
 
 cd /tmp
+# Stays open: with its last close the kernel throws away what has come, a request of who has just connected.
+exec 3<>"$port"
 while :; do
-  exec 3<>"$port"
   # An empty read means that nobody is connected on the other side.
   while read -r verb size argument <&3; do
     dd bs="$size" count=1 iflag=fullblock <&3 >/tmp/request 2>/dev/null
@@ -45,6 +46,5 @@ while :; do
     code=$?
     { echo "$code $(stat -c %s /tmp/out) $(stat -c %s /tmp/err)"; cat /tmp/out /tmp/err; } >&3
   done
-  exec 3<&-
   sleep 0.05
 done

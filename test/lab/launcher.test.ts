@@ -85,6 +85,16 @@ describe('newLauncher()', function () {
     expect(faults, renderVerdicts(columns)).to.deep.equal([])
   })
 
+  it('has a guest that answers each of a hundred who come one after the other', async () => {
+    await using netns = await newLabNetns('shell')
+    const vmi = newVmi('r1', [{ name: 'mgmt', masquerade: {} }])
+    await using launcher = await newLauncher({ netnsName: netns.name, vmi })
+    for (let caller = 0; caller < 100; caller += 1) {
+      await using guest = await launcher.connectGuest()
+      expect(await guest.run(`echo ${caller}`)).to.equal(`${caller}\n`)
+    }
+  })
+
   it('gives a VM the NIC model that its manifest asks for', async () => {
     await using netns = await newLabNetns('model')
     await using launcher = await newLauncher({
