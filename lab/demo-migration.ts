@@ -27,12 +27,12 @@ export async function showMigration(say: Say): Promise<boolean> {
 }
 
 function show(say: Say, { toGuest, fromGuest }: MigrationReport): void {
-  const late = toGuest.lost - toGuest.lostOutside
+  const { sent, lost, lostBefore, lostAfter, doubled } = toGuest
   say(
     `  from the guest ${fromGuest.sent} frames, ${fromGuest.lost} lost, ${fromGuest.doubled} doubled`,
   )
   say(
-    `  to the guest ${toGuest.sent} frames, ${late} lost while it ran nowhere, ${toGuest.lostOutside} besides, ${toGuest.doubled} doubled`,
+    `  to the guest ${sent} frames, ${lost - lostBefore - lostAfter} lost while it ran nowhere, ${lostBefore} before, ${lostAfter} after, ${doubled} doubled`,
   )
 }
 

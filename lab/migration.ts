@@ -16,7 +16,7 @@ import { findPause, watchQemu, type QemuEvent, type QemuEvents } from './migrati
 import { NETWORK, type MigrationShape } from './migration-shape.ts'
 import { newLabNetns, type LabNetns } from './netns.ts'
 import { newStream, type Stream } from './stream.ts'
-import { compareLogs, type Direction, type Pause } from './stream-log.ts'
+import { compareLogs, toMs, type Direction, type Pause } from './stream-log.ts'
 import { newTemporaryFolder } from './temporary-folder.ts'
 
 /** Of the three nodes of the lab: where the VM boots, where it moves to, and another one. */
@@ -292,6 +292,6 @@ async function readReport(stream: Stream, pause: Pause | undefined): Promise<Mig
     toGuest: compareLogs(far, guest, pause),
     // The guest's clock stops with it: no frame of its own is from a time in which it did not run.
     fromGuest: compareLogs(guest, far),
-    pauseMs: pause === undefined ? 0 : (pause.to - pause.from) / 1000,
+    pauseMs: toMs(pause),
   }
 }

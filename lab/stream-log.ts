@@ -16,7 +16,7 @@ export interface Heard {
   readonly at: number
 }
 
-/** A time in which a guest ran nowhere, by the clock of the machine. */
+/** A time in which a guest ran nowhere, or nothing was heard of it, by the clock of the machine. */
 export interface Pause {
   readonly from: number
   readonly to: number
@@ -26,8 +26,10 @@ export interface Direction {
   readonly sent: number
   readonly received: number
   readonly lost: number
-  /** Of these, sent outside the pause. */
-  readonly lostOutside: number
+  /** Of these, sent before the pause: what the guest had not taken yet when it stopped. */
+  readonly lostBefore: number
+  /** Of these, sent after the pause: what did not find the guest where it ran by then. */
+  readonly lostAfter: number
   /** From the first frame of the longest run of lost ones to the next that arrived, by the sender's clock. */
   readonly longestGapMs: number
   /** The longest time between two frames heard, by the receiver's clock. */
@@ -70,14 +72,15 @@ export function compareLogs(sender: StreamLog, receiver: StreamLog, pause?: Paus
   const arrived = new Set(receiver.heard.map(({ number }) => number))
   const isLost = (number: number): boolean => !arrived.has(number)
   const lost = [...sent.keys()].filter(isLost)
-  const isOutside = (at: number): boolean => pause === undefined || at < pause.from || at > pause.to
+  const { from, to } = pause ?? { from: -Infinity, to: -Infinity }
   return {
     sent: sent.length,
     received: receiver.heard.length,
     lost: lost.length,
-    lostOutside: lost.filter((number) => isOutside(sent[number] ?? 0)).length,
+    lostBefore: lost.filter((number) => (sent[number] ?? 0) < from).length,
+    lostAfter: lost.filter((number) => (sent[number] ?? 0) > to).length,
     longestGapMs: findLongestGap(sent, isLost) / 1000,
-    longestSilenceMs: findLongestSilence(receiver.heard) / 1000,
+    longestSilenceMs: toMs(findSilence(receiver)),
     doubled: receiver.heard.length - arrived.size,
     reordered: countReordered(receiver.heard),
     overrun: receiver.overrun,
@@ -95,11 +98,17 @@ function findLongestGap(sent: readonly number[], isLost: (number: number) => boo
   return longest
 }
 
-function findLongestSilence(heard: readonly Heard[]): number {
-  return heard.reduce((longest, { at }, index) => {
-    const before = heard[index - 1]
-    return before === undefined ? longest : Math.max(longest, at - before.at)
-  }, 0)
+/** The longest time between two frames heard; undefined where there are no two. */
+export function findSilence({ heard }: StreamLog): Pause | undefined {
+  const silences = heard.slice(1).map(({ at }, index) => ({ from: heard[index]?.at ?? at, to: at }))
+  return silences.reduce<Pause | undefined>(
+    (longest, one) => (toMs(one) > toMs(longest) ? one : longest),
+    silences[0],
+  )
+}
+
+export function toMs(pause: Pause | undefined): number {
+  return pause === undefined ? 0 : (pause.to - pause.from) / 1000
 }
 
 function countReordered(heard: readonly Heard[]): number {

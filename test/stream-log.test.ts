@@ -3,7 +3,13 @@ import { describe, it } from 'mocha'
 
 import { DecodeError } from '../core/errors.ts'
 import { findPause, type QemuEvent } from '../lab/migration-events.ts'
-import { compareLogs, decodeStreamLog, type Direction, type StreamLog } from '../lab/stream-log.ts'
+import {
+  compareLogs,
+  decodeStreamLog,
+  findSilence,
+  type Direction,
+  type StreamLog,
+} from '../lab/stream-log.ts'
 
 /** A frame every millisecond from 0 on; those with these numbers came, one every millisecond from 0.5 ms on. */
 function newLogs(sent: number, heard: readonly number[]): readonly [StreamLog, StreamLog] {
@@ -54,9 +60,28 @@ describe('compareLogs()', () => {
       expect(compareLogs(...newLogs(sent, heard))).to.include(want)
     })
 
-  it('tells what was lost in a pause from what was lost outside', () => {
-    const pause = { from: 2500, to: 4500 }
-    expect(compareLogs(...newLogs(8, [0, 1, 6, 7]), pause)).to.include({ lost: 4, lostOutside: 2 })
+  it('tells what was lost in a pause from what was lost before and after', () => {
+    const pause = { from: 3500, to: 4500 }
+    const want = { lost: 5, lostBefore: 2, lostAfter: 2 }
+    expect(compareLogs(...newLogs(9, [0, 1, 7, 8]), pause)).to.include(want)
+  })
+
+  it('has all that is lost behind a pause that was none', () => {
+    const want = { lost: 4, lostBefore: 0, lostAfter: 4 }
+    expect(compareLogs(...newLogs(8, [0, 1, 6, 7]))).to.include(want)
+  })
+})
+
+describe('findSilence()', () => {
+  const newHeard = (...times: readonly number[]): StreamLog => {
+    const heard = times.map((at, number) => ({ number, at }))
+    return { sent: [], heard, overrun: 0 }
+  }
+  it('is the longest time between two frames', () => {
+    expect(findSilence(newHeard(1, 3, 9, 12))).to.deep.equal({ from: 3, to: 9 })
+  })
+  it('has none where there are no two', () => {
+    expect(findSilence(newHeard(1))).to.equal(undefined)
   })
 })
 
