@@ -16,7 +16,6 @@ const LONG: readonly string[] = [
   'test/kernel/wire/heal.test.ts',
   'test/kernel/wire/tunnel.test.ts',
   'test/vm/wires.test.ts',
-  'test/vm/pod-network.test.ts',
   'test/model/migration.test.ts',
   'test/model/wires.test.ts',
   'test/kernel/wire/migration.test.ts',

@@ -216,7 +216,7 @@ describe('agents with the Kubernetes API as their store', function () {
     await expectSoon('connected again', async () =>
       /^pod\/h2 eth1, pod\/h1 eth1 .* Connected /.test(await getColumns()),
     )
-    await expectTransparent(toStation(a), toStation(b), FRAME_ROWS.slice(0, 5))
+    await expectTransparent(toStation(a), toStation(b), { rows: FRAME_ROWS.slice(0, 5) })
     await must('DEL', n1, 'h1', a)
     await must('DEL', n2, 'h2', b)
     await expectNothingLeft()
@@ -282,7 +282,7 @@ describe('agents with the Kubernetes API as their store', function () {
         expect(await c.run(['ip', '-br', 'link', 'show'])).to.not.include('eth1')
         const links = await n1.netns.run(['ip', '-br', 'link', 'show'])
         expect(links.match(/^lw/gm)).to.have.length(1)
-        await expectTransparent(toStation(a), toStation(b), FRAME_ROWS.slice(0, 5))
+        await expectTransparent(toStation(a), toStation(b), { rows: FRAME_ROWS.slice(0, 5) })
         await back()
         isBack = true
         await expectSoon('plugged once it is back', async () => {
@@ -363,7 +363,7 @@ describe('agents with the Kubernetes API as their store', function () {
         const refused = await call('ADD', n1, 'h3', c, other)
         expect(refused.output).to.include({ code: 11 })
         expect(refused.output?.['msg']).to.include(api.url)
-        await expectTransparent(toStation(a), toStation(b), FRAME_ROWS.slice(0, 5))
+        await expectTransparent(toStation(a), toStation(b), { rows: FRAME_ROWS.slice(0, 5) })
         await must('DEL', n1, 'h1', a)
         expect(await a.run(['ip', '-br', 'link', 'show'])).to.not.include('eth1')
         expect((await probe('alive')).exitCode).to.equal(0)

@@ -1,4 +1,4 @@
-// VMs straight on pod networks of further CNI plugins, and of a shape of which there is no plugin here.
+// VMs straight on pod networks of one family, of further CNI plugins, and of a shape of which there is no plugin here.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,7 +7,7 @@ import { expect } from 'chai'
 import { describe, it } from 'mocha'
 
 import { toPodLinkName } from '../../core/name.ts'
-import { readGuestNic } from '../../lab/guest-network.ts'
+import { readGuestNic, readPodNic, switchOnIpv6 } from '../../lab/guest-network.ts'
 import { newCalicoShape } from '../../lab/pod-network-calico.ts'
 import { newBridgeNetwork, newMacvlanNetwork, newPtpNetwork } from '../../lab/pod-network-shapes.ts'
 import { newPodVm } from '../../lab/pod-scene.ts'
@@ -15,6 +15,7 @@ import { leavesNothing } from '../nothing-left.ts'
 import { expectSoon } from '../expect-soon.ts'
 import {
   ask,
+  askDhcpv6,
   DHCPCD_LOG,
   expectMute,
   expectPodsPlace,
@@ -26,6 +27,29 @@ import {
 describe('VMs on pod networks', function () {
   this.timeout(300_000)
   leavesNothing()
+
+  it("take their pod's place on a link of bridge, by dhclient; the pod itself is mute", async () => {
+    await expectTakesPlace(await newBridgeNetwork(), 'dhclient')
+  })
+
+  it('have IPv6 alone where the link has no other family', async () => {
+    await using on = await newPodVm(await newBridgeNetwork(['ipv6']))
+    const { network, vm, guest, nic } = on
+    await expectMute(on, async () => {
+      await switchOnIpv6(guest, nic)
+      await guest.run(`ip link set ${nic} up`)
+      await askDhcpv6(guest, nic)
+      await expectPodsPlace(on)
+      const { addresses } = await readPodNic(vm.netns, 'eth0')
+      expect(addresses).to.have.length(1)
+      expect((await readGuestNic(guest, nic)).addresses).to.deep.equal(addresses)
+      await expectReached(on)
+      await expectReaches(on)
+      // By the router, which is the gateway itself.
+      await guest.run('ping -c 1 -W 2 fd00:75::1')
+    })
+    await network.check(vm.sandbox)
+  })
 
   it("take their pod's place on a link of ptp, by dhcpcd", async () => {
     await expectTakesPlace(await newPtpNetwork(), 'dhcpcd')

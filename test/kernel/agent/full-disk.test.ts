@@ -69,7 +69,7 @@ describe('a full disk', function () {
       expect(withoutOperstate(await run(['ip', '-br', 'link', 'show']))).to.equal(links)
       expect((await listFiles()).filter((file) => file !== disk.ballast)).to.deep.equal(files)
       expect(await node.listDocuments()).to.deep.equal(documents)
-      await expectTransparent(toStation(a), toStation(b), FRAME_ROWS.slice(0, 5))
+      await expectTransparent(toStation(a), toStation(b), { rows: FRAME_ROWS.slice(0, 5) })
       await disk.empty()
       await node.mustCall(OTHER, toCall('ADD', c))
       await node.mustCall(OTHER, toCall('DEL', c))
