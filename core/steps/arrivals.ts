@@ -1,11 +1,18 @@
-// The nftables table that counts what comes from the nodes of migrations' targets. It decides nothing: what the table of
-// permissions drops does not get as far, and without this one a wire follows its guest by the store alone.
+// The nftables table that counts announcements of guests (RARP, by QEMU) from the nodes of migrations' targets. It decides
+// nothing: what the table of permissions drops does not get as far, and without this one a wire follows its guest by the
+// store alone.
 import { parseNftObjects } from '../observe/tool-json.ts'
 import { getPeerSet } from './guard.ts'
 
 export const ARRIVALS_TABLE = 'inet l2wire-arrivals'
 
-/** Datagrams of one node and VNI are counted for one guest. */
+/**
+ * The Ethertype of the frame in a VXLAN datagram (RFC 7348), by its place behind the UDP header's start, is RARP's. What a
+ * node says for itself on a tunnel, where somebody gave that one an address, is another's.
+ */
+const IS_ANNOUNCEMENT = '@th,224,16 0x8035'
+
+/** Announcements from one node and VNI are counted for one guest. */
 export interface Counter {
   readonly address: string
   readonly vni: number
@@ -24,7 +31,7 @@ export function renderCounting(
   gone: readonly Counter[],
 ): readonly string[] {
   const rule = (family: string, set: string): string =>
-    `add rule ${ARRIVALS_TABLE} input udp dport ${port} ${family} saddr . @th,96,24 @${set}`
+    `add rule ${ARRIVALS_TABLE} input udp dport ${port} ${IS_ANNOUNCEMENT} ${family} saddr . @th,96,24 @${set}`
   return [
     `add table ${ARRIVALS_TABLE}`,
     `add set ${ARRIVALS_TABLE} peers4 { typeof ip saddr . @th,96,24; counter; }`,

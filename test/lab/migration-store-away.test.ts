@@ -3,7 +3,11 @@
 import { expect } from 'chai'
 import { afterEach, beforeEach, describe, it } from 'mocha'
 
+import { toTunnelDeviceName } from '../../core/name.ts'
 import { ARRIVALS_TABLE } from '../../core/steps/arrivals.ts'
+import { toWireKey } from '../../core/wire/wire.ts'
+import { run } from '../../kernel/run.ts'
+import { newNetnsStation } from '../../kernel/tester/netns-station.ts'
 import { newLabCluster, type ClusterNode, type LabCluster } from '../../lab/cluster.ts'
 import { newCountedFrames } from '../../lab/counted-frames.ts'
 import { newLabNetns } from '../../lab/netns.ts'
@@ -192,6 +196,17 @@ describe('a VM that migrates while the store is away', function () {
     })
     beforeEach(begin)
     afterEach(finish)
+
+    it('is not taken for its node, which says something itself', async () => {
+      const tunnel = toTunnelDeviceName(toWireKey(ID))
+      const { path: netns } = target.on.netns
+      const own = newNetnsStation(run, { label: 'its node', netns, ifname: tunnel })
+      await using listening = await startListening(far.netns.path, NIC)
+      await own.send(newCountedFrames(3))
+      await listening.stopAfter(3)
+      expect(await readCounting(far.on)).to.match(/counter packets 0 /)
+      await expectFlow(far, source, [target])
+    })
 
     it('is heard after somebody flushed the nftables', async () => {
       await takeAway()

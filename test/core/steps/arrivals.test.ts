@@ -21,6 +21,12 @@ describe('renderCounting()', () => {
       'add element inet l2wire-arrivals peers6 { 2001:db8::2 . 4097 comment "lw00000000000bb" }',
     ])
   })
+
+  it('counts announcements alone', () => {
+    const rules = renderCounting(14_789, [A], []).filter((line) => line.startsWith('add rule'))
+    expect(rules).to.have.length(2)
+    for (const rule of rules) expect(rule).to.include(' @th,224,16 0x8035 ')
+  })
 })
 
 describe('parseCounters()', () => {
