@@ -21,7 +21,9 @@ import { hear } from './heard.ts'
 import { reconcileKnown } from './reconcile.ts'
 
 /** How often a tunnel that a guest may come by is asked whether it has received anything: a file of /sys, no process. */
-const ASK_MS = 100
+const ASK_MS = 20
+/** How much less often for each guest that is waited for, so that many cost no more than a few. */
+const EACH_MS = 1
 /** How soon the counters are read again, which takes a process: frames of the source come by that tunnel, too. */
 const READ_MS = 500
 
@@ -51,8 +53,12 @@ async function follow(node: AgentContext, port: number, stopped: AbortSignal): P
     // What could not be removed is removed by the next look.
     const isIdle = traffic === '' && node.awaited.list().length === 0 && failure === undefined
     if (isIdle) await node.awaited.untilAny()
-    else await sleep(isNews ? READ_MS : ASK_MS, undefined, { ref: false })
+    else await sleep(isNews ? READ_MS : toPauseMs(node), undefined, { ref: false })
   }
+}
+
+function toPauseMs({ awaited }: AgentContext): number {
+  return ASK_MS + EACH_MS * awaited.list().length
 }
 
 /** Who is waited for, and what has come by their tunnels: while that stays the same there is nothing to be heard. */
