@@ -72,11 +72,11 @@ describe('compareLogs()', () => {
   })
 })
 
+function newHeard(...times: readonly number[]): StreamLog {
+  return { sent: [], heard: times.map((at, number) => ({ number, at })), overrun: 0 }
+}
+
 describe('findSilence()', () => {
-  const newHeard = (...times: readonly number[]): StreamLog => {
-    const heard = times.map((at, number) => ({ number, at }))
-    return { sent: [], heard, overrun: 0 }
-  }
   it('is the longest time between two frames', () => {
     expect(findSilence(newHeard(1, 3, 9, 12))).to.deep.equal({ from: 3, to: 9 })
   })
