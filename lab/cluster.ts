@@ -1,6 +1,6 @@
 // Several nodes on one machine: a namespace each, joined by an underlay, with a real agent in each and one
 // store for all.
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -95,9 +95,7 @@ export async function newLabCluster(options: LabClusterOptions = {}): Promise<La
         await rm(storeFolder)
         await rename(`${storeFolder}.away`, storeFolder)
       } else {
-        await rename(storeFolder, `${storeFolder}.away`)
-        // A folder would be taken for a store that is empty.
-        await writeFile(storeFolder, '')
+        await takeAway(storeFolder, `${storeFolder}.away`)
       }
     },
     listStore: async () => {
@@ -106,5 +104,25 @@ export async function newLabCluster(options: LabClusterOptions = {}): Promise<La
       return [...wires, ...vnis.map((vni) => `vni/${vni}`)]
     },
     [Symbol.asyncDispose]: async () => resources.disposeAsync(),
+  }
+}
+
+/** Leaves a file in the folder's place: a folder would be taken for a store that is empty. */
+async function takeAway(folder: string, away: string): Promise<void> {
+  await rename(folder, away)
+  while (!(await putFile(folder))) {
+    // Whoever was writing just then has made it anew.
+    await cp(folder, away, { recursive: true })
+    await rm(folder, { recursive: true })
+  }
+}
+
+async function putFile(path: string): Promise<boolean> {
+  try {
+    await writeFile(path, '', { flag: 'wx' })
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
   }
 }

@@ -130,15 +130,18 @@ async function moveIn(node: AgentContext, ends: readonly WireAttachment[]): Prom
     node.turns.wire(end.wire, async () => {
       // A DEL may have been quicker.
       if (node.state.find(end)?.phase === 'ready') {
-        // Before the store is asked, which may be away.
         hear(node, end.wire, end)
+        const claim = toClaim(end, toClaimAddress(node.underlay))
+        // Both at once: the far end waits for the store's word, and the store may be away.
+        const claimed = node.store.update(end.wire, (wire) =>
+          holdsEnd(wire, end) ? wire : claimEnd(wire, end.wire, claim),
+        )
+        // Its failure is thrown below, when nothing of this turn is under way any more.
+        claimed.catch(() => undefined)
         await reconcileKnown(node, end.wire).catch((error: unknown) => {
           node.log.error({ ...facts, err: error }, 'cannot move an end before the store says so')
         })
-        const claim = toClaim(end, toClaimAddress(node.underlay))
-        await node.store.update(end.wire, (wire) =>
-          holdsEnd(wire, end) ? wire : claimEnd(wire, end.wire, claim),
-        )
+        await claimed
         await reconcileWire(node, end.wire, 'uncached')
       }
       const key = toAttachmentKey(end)
