@@ -7,8 +7,8 @@ import { getPeerSet } from './guard.ts'
 export const ARRIVALS_TABLE = 'inet l2wire-arrivals'
 
 /**
- * The Ethertype of the frame in a VXLAN datagram (RFC 7348), by its place behind the UDP header's start, is RARP's. What a
- * node says for itself on a tunnel, where somebody gave that one an address, is another's.
+ * Matches a VXLAN datagram (RFC 7348) whose frame has RARP's Ethertype, 28 bytes behind the start of the UDP header. A node
+ * whose tunnel was given an address speaks there itself, and its frames announce no guest.
  */
 const IS_ANNOUNCEMENT = '@th,224,16 0x8035'
 
